@@ -1,0 +1,165 @@
+//! What an executor answers.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a step does to the world, declared by its author; decides what happens after a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Effect {
+    /// Reads only: runs again.
+    None,
+    /// Running it twice leaves the same world as running it once: runs again under the same key.
+    Idempotent,
+    /// Can be asked whether it happened: the probe decides.
+    Probe,
+    /// Nothing is known: after a crash the outcome is unknown and a person decides.
+    Once,
+}
+
+impl Effect {
+    /// The word used in documents.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Idempotent => "idempotent",
+            Self::Probe => "probe",
+            Self::Once => "once",
+        }
+    }
+}
+
+/// What a failed or cancelled attempt left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Left {
+    /// Nothing can have happened: safe to try again, nothing to undo.
+    Nothing,
+    /// Something may have happened.
+    Possible,
+}
+
+/// Why an attempt failed: for the person who must act on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What happened, as a lower-case fragment with the names needed to act.
+    pub message: String,
+    /// Causes, outermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
+    /// What to do next, if the executor knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure with a message alone.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), causes: Vec::new(), hint: None }
+    }
+
+    /// A failure whose causes are the error and its sources.
+    pub fn caused(message: impl Into<String>, error: &dyn std::error::Error) -> Self {
+        let mut causes = vec![error.to_string()];
+        let mut next = error.source();
+        while let Some(source) = next {
+            causes.push(source.to_string());
+            next = source.source();
+        }
+        Self { message: message.into(), causes, hint: None }
+    }
+
+    /// The same failure with advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        for cause in &self.causes {
+            write!(f, ": {cause}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Done; what successors may use.
+    Succeeded {
+        /// A JSON object.
+        outputs: Value,
+    },
+    /// Not done.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// What it left behind.
+        left: Left,
+    },
+    /// Stopped because it was told to.
+    Cancelled {
+        /// What it left behind.
+        left: Left,
+    },
+    /// It cannot be said whether the effect happened (an answer that never came).
+    Unknown {
+        /// What is not known, and why.
+        failure: Failure,
+    },
+}
+
+impl Outcome {
+    /// Success with outputs.
+    #[must_use]
+    pub fn done(outputs: Value) -> Self {
+        Self::Succeeded { outputs }
+    }
+
+    /// A failure that left nothing behind.
+    #[must_use]
+    pub fn untouched(failure: Failure) -> Self {
+        Self::Failed { failure, left: Left::Nothing }
+    }
+
+    /// A failure that may have left something behind.
+    #[must_use]
+    pub fn possible(failure: Failure) -> Self {
+        Self::Failed { failure, left: Left::Possible }
+    }
+}
+
+/// What a probe says of an attempt whose end nobody saw.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ProbeAnswer {
+    /// It happened.
+    Done {
+        /// The outputs that the attempt would have given.
+        outputs: Value,
+    },
+    /// It did not happen, and nothing is going on.
+    NotStarted,
+    /// It goes on elsewhere; `execute` with this handle re-attaches.
+    InProgress {
+        /// What `execute` needs to find it again.
+        handle: Value,
+    },
+    /// Part of it happened.
+    Partial {
+        /// What was found.
+        found: String,
+    },
+    /// The probe could not find out.
+    CannotTell {
+        /// Why not.
+        failure: Failure,
+    },
+}

@@ -1,0 +1,1 @@
+//! Bascule: migration runbooks, executed durably, with an automatic way back.

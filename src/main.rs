@@ -1,0 +1,2 @@
+//! Bascule.
+fn main() {}

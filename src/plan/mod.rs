@@ -1,0 +1,15 @@
+//! The compiled runbook: a DAG in which every step is resolved, typed, ordered and knows its way back.
+//!
+//! A [`Plan`] is immutable and named by the SHA-256 of its canonical JSON. It is made by
+//! `compile`, read by the machine, drawn by `draw`, and never touches files, clocks or sockets.
+//! Start with [`step::Step`], then [`dag::Dag`], then [`rollback`].
+
+pub mod criteria;
+pub mod policy;
+pub mod sealed;
+pub mod step;
+
+pub use criteria::{Criterion, CriterionAction, TripRule};
+pub use policy::{Approval, Policies};
+pub use sealed::{Plan, PlanBody, PlanError, PlanHash, StepIx};
+pub use step::{Call, Section, Step, StepId, StepKind, Undo};
