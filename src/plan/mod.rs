@@ -5,11 +5,15 @@
 //! Start with [`step::Step`], then [`dag::Dag`], then [`rollback`].
 
 pub mod criteria;
+pub mod dag;
 pub mod policy;
+pub mod rollback;
 pub mod sealed;
 pub mod step;
 
 pub use criteria::{Criterion, CriterionAction, TripRule};
-pub use policy::{Approval, Policies};
+pub use dag::{Cycle, Dag};
+pub use policy::{Approval, DataAnswer, Policies};
+pub use rollback::{Applied, RollbackOrder, Stage, UndoNode};
 pub use sealed::{Plan, PlanBody, PlanError, PlanHash, StepIx};
 pub use step::{Call, Section, Step, StepId, StepKind, Undo};

@@ -154,8 +154,12 @@ pub struct Call {
     /// Its parameters, a JSON object, before evaluation.
     pub with: Arc<Value>,
     /// Bound parameters of the catalog definition: `${{ params.… }}`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "no_params")]
     pub params: Arc<BTreeMap<String, Value>>,
+}
+
+fn no_params(params: &Arc<BTreeMap<String, Value>>) -> bool {
+    params.is_empty()
 }
 
 /// What kind of node a step is.
