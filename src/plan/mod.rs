@@ -6,6 +6,7 @@
 
 pub mod criteria;
 pub mod dag;
+pub mod defaults;
 pub mod policy;
 pub mod rollback;
 pub mod sealed;

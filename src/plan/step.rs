@@ -297,6 +297,17 @@ pub enum NeedKind {
     Outputs,
 }
 
+impl NeedKind {
+    /// Whether a failed undo of the later step holds back the undo of the earlier one.
+    #[must_use]
+    pub fn blocks(self) -> bool {
+        match self {
+            Self::Written | Self::Outputs => true,
+            Self::Implied | Self::Barrier => false,
+        }
+    }
+}
+
 /// An edge of the DAG, kept by the step that comes later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
