@@ -6,6 +6,8 @@
 
 pub mod criteria;
 pub mod dag;
+pub mod defaults;
+pub mod estimate;
 pub mod policy;
 pub mod rollback;
 pub mod sealed;
@@ -13,6 +15,7 @@ pub mod step;
 
 pub use criteria::{Criterion, CriterionAction, TripRule};
 pub use dag::{Cycle, Dag};
+pub use estimate::{Estimates, History, Length};
 pub use policy::{Approval, DataAnswer, Policies};
 pub use rollback::{Applied, RollbackOrder, Stage, UndoNode};
 pub use sealed::{Plan, PlanBody, PlanError, PlanHash, StepIx};

@@ -4,8 +4,14 @@
 //! → traffic; `cleanup` removes what was built and starts only when the rollback checks pass. The
 //! same function answers `plan` (as if all steps had succeeded) and a run (with what was applied).
 
+mod line;
+mod nodes;
+#[cfg(test)]
+mod tests;
+
 use super::sealed::{Plan, StepIx};
 use super::step::Section;
+use nodes::{Nodes, Part};
 
 /// The four stages of a restore. Their order wins over every other edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -37,7 +43,8 @@ pub struct UndoNode {
     pub step: StepIx,
     /// Its stage, if it has one.
     pub stage: Option<Stage>,
-    /// Actions that end before it starts, however they end.
+    /// Actions that end before it starts, however they end. Of a crowd that stands behind one step
+    /// without an undo only the last is named: all of it comes earlier in the vector anyway.
     pub after: Vec<StepIx>,
     /// Actions that must have succeeded, been waived, or had nothing to do.
     pub blocked_by: Vec<StepIx>,
@@ -67,11 +74,18 @@ pub struct RollbackOrder {
 
 /// The order in which `applied` is taken back. `possibly_exposed` adds the fence.
 ///
-/// Steps without an undo action are left out. Ties go to the step that was completed last.
+/// Steps without an undo action are left out, and bridged: what stood on both sides of one keeps
+/// its order. Ties go to the step that was completed last. Both vectors are in the order in which
+/// a rollback performs them, one at a time.
 #[must_use]
 pub fn order(plan: &Plan, applied: &[Applied], possibly_exposed: bool) -> RollbackOrder {
-    drop((plan, applied, possibly_exposed));
-    RollbackOrder::default()
+    let nodes = Nodes::of(plan, applied, possibly_exposed);
+    let mut dropped = Vec::new();
+    let restore = line::arrange(plan, &nodes, Part::Restore, &mut dropped);
+    let cleanup = line::arrange(plan, &nodes, Part::Cleanup, &mut dropped);
+    dropped.sort_by_key(|edge| (edge.undo, edge.after));
+    dropped.dedup();
+    RollbackOrder { restore, cleanup, dropped }
 }
 
 /// As if every step had succeeded in the order of the plan, after exposure.

@@ -1,0 +1,222 @@
+//! Files as text, and places in them.
+//!
+//! A [`Span`] is a pair of byte offsets in one file of a [`SourceMap`]; everything that a document says
+//! keeps its span, so that a problem found much later, in the plan, still has a caret. This module never
+//! reads a file: it is given names and text. Start with [`SourceMap::add`], then [`SourceMap::position`].
+
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use unicode_width::UnicodeWidthChar as _;
+
+/// A file of a [`SourceMap`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub(crate) u32);
+
+/// A place: bytes `start..end` of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The file.
+    pub file: FileId,
+    /// Offset of the first byte.
+    pub start: u32,
+    /// Offset behind the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// A place from byte offsets; files are limited to 10 MB, so offsets fit 32 bits.
+    #[must_use]
+    pub fn new(file: FileId, range: Range<usize>) -> Self {
+        let clamp = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+        Self { file, start: clamp(range.start), end: clamp(range.end) }
+    }
+
+    /// The byte offsets.
+    #[must_use]
+    pub fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    /// From the start of this place to the end of another one in the same file.
+    #[must_use]
+    pub fn to(self, other: Self) -> Self {
+        Self { file: self.file, start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+}
+
+/// A value and the place where it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// Its place.
+    pub span: Span,
+}
+
+impl<T> Spanned<T> {
+    /// A value with its place.
+    pub fn new(value: T, span: Span) -> Self {
+        Self { value, span }
+    }
+
+    /// Another value at the same place.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Spanned<U> {
+        Spanned { value: f(self.value), span: self.span }
+    }
+}
+
+impl<T> Deref for Spanned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// Text with its place. Derefs to `Arc<str>`, so `&*text.value` and `text.as_ref()` give `&str`.
+pub type Text = Spanned<Arc<str>>;
+
+/// Line and columns of an offset, all counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The column in characters, as editors count it.
+    pub column: usize,
+    /// The column on a terminal, where wide characters take two cells and tabs end at multiples of 4.
+    pub display_column: usize,
+}
+
+/// One file: its name as the user gave it, and its text.
+#[derive(Debug, Clone)]
+pub struct SourceFile {
+    name: Arc<str>,
+    text: Arc<str>,
+    line_starts: Vec<u32>,
+}
+
+impl SourceFile {
+    /// The name, as the user gave it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The text, without a byte order mark.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text of a line (from 1) without its line end.
+    #[must_use]
+    pub fn line(&self, line: usize) -> &str {
+        let Some(start) = line.checked_sub(1).and_then(|index| self.line_starts.get(index)) else {
+            return "";
+        };
+        let end = self.line_starts.get(line).map_or(self.text.len(), |next| *next as usize);
+        self.text.get(*start as usize..end).unwrap_or("").trim_end_matches(['\n', '\r'])
+    }
+
+    /// How many lines there are.
+    #[must_use]
+    pub fn line_count(&self) -> usize {
+        self.line_starts.len()
+    }
+
+    /// Line and column of a byte offset; an offset behind the end gives the end.
+    #[must_use]
+    pub fn position(&self, offset: usize) -> Position {
+        let offset = self.text.floor_char_boundary(offset.min(self.text.len()));
+        let line = self.line_starts.partition_point(|start| *start as usize <= offset);
+        let start = self.line_starts.get(line.saturating_sub(1)).map_or(0, |start| *start as usize);
+        let before = self.text.get(start..offset).unwrap_or("");
+        let display = before.chars().fold(0, |column, c| match c {
+            '\t' => (column / 4 + 1) * 4,
+            other => column + other.width().unwrap_or(0),
+        });
+        Position { line, column: before.chars().count() + 1, display_column: display + 1 }
+    }
+}
+
+/// All files of one call, in the order in which they were added.
+#[derive(Debug, Clone, Default)]
+pub struct SourceMap {
+    files: Vec<SourceFile>,
+}
+
+impl SourceMap {
+    /// Takes a file's text under a name.
+    pub fn add(&mut self, name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> FileId {
+        let text = text.into();
+        let line_starts = std::iter::once(0)
+            .chain(memchr_newlines(&text).map(|newline| u32::try_from(newline + 1).unwrap_or(u32::MAX)))
+            .collect();
+        let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+        self.files.push(SourceFile { name: name.into(), text, line_starts });
+        id
+    }
+
+    /// A file.
+    ///
+    /// # Panics
+    /// If the id comes from another map, which is our own bug.
+    #[must_use]
+    pub fn file(&self, id: FileId) -> &SourceFile {
+        self.files.get(id.0 as usize).expect("a file id is only made by the map that holds the file")
+    }
+
+    /// The name of a file.
+    #[must_use]
+    pub fn name(&self, id: FileId) -> &str {
+        self.file(id).name()
+    }
+
+    /// The text at a place.
+    #[must_use]
+    pub fn slice(&self, span: Span) -> &str {
+        self.file(span.file).text.get(span.range()).unwrap_or("")
+    }
+
+    /// Line and column of the start of a place.
+    #[must_use]
+    pub fn position(&self, span: Span) -> Position {
+        self.file(span.file).position(span.start as usize)
+    }
+
+    /// Line and column of the end of a place.
+    #[must_use]
+    pub fn end_position(&self, span: Span) -> Position {
+        self.file(span.file).position(span.end as usize)
+    }
+
+    /// The place of a part of a string value. Where the file writes the value as it is (plain, or quoted
+    /// without escapes) this is exact; in a block or an escaped string it is the first place where the
+    /// same characters stand, and the whole string if they stand nowhere.
+    #[must_use]
+    pub fn inside(&self, whole: Span, value: &str, part: Range<usize>) -> Span {
+        let raw = self.slice(whole);
+        if let Some(at) = raw.find(value) {
+            let start = whole.range().start + at;
+            return Span::new(whole.file, start + part.start..start + part.end);
+        }
+        let part_text = value.get(part).unwrap_or("");
+        match raw.find(part_text) {
+            Some(at) if !part_text.is_empty() => {
+                let start = whole.range().start + at;
+                Span::new(whole.file, start..start + part_text.len())
+            }
+            Some(_) | None => whole,
+        }
+    }
+
+    /// All files with their ids.
+    pub fn files(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
+        (0u32..).map(FileId).zip(&self.files)
+    }
+}
+
+fn memchr_newlines(text: &str) -> impl Iterator<Item = usize> + '_ {
+    text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(index, _)| index)
+}
