@@ -67,7 +67,12 @@ impl Run {
     pub fn apply(&mut self, record: &Record) -> Result<Vec<Command>, Illegal> {
         self.sequence += 1;
         self.updated = record.at;
-        if self.state.is_final() && !matches!(record.event, Event::Noted { .. } | Event::LateResult { .. } | Event::Owned { .. } | Event::InCharge { .. }) {
+        if self.state.is_final()
+            && !matches!(
+                record.event,
+                Event::Noted { .. } | Event::LateResult { .. } | Event::Owned { .. } | Event::InCharge { .. }
+            )
+        {
             return Err(Illegal::Over("an event that changes it"));
         }
         match &record.event {
@@ -107,7 +112,9 @@ impl Run {
                 self.in_charge.clone_from(who);
                 Ok(vec![])
             }
-            Event::Noted { .. } | Event::LateResult { .. } | Event::StoreGap { .. } | Event::Amended { .. } => Ok(vec![]),
+            Event::Noted { .. } | Event::LateResult { .. } | Event::StoreGap { .. } | Event::Amended { .. } => {
+                Ok(vec![])
+            }
             Event::AttemptIntended { .. }
             | Event::HandleRecorded { .. }
             | Event::Interrupted { .. }
@@ -198,8 +205,10 @@ impl Run {
                 Ok(vec![])
             }
             Event::Residue { left } => {
-                self.residue =
-                    left.iter().map(|(step, why)| Ok((find(self, step)?, why.clone()))).collect::<Result<_, Illegal>>()?;
+                self.residue = left
+                    .iter()
+                    .map(|(step, why)| Ok((find(self, step)?, why.clone())))
+                    .collect::<Result<_, Illegal>>()?;
                 Ok(vec![])
             }
         }
@@ -461,7 +470,9 @@ fn window(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
             run.timers.clear(Timer::Window);
         }
         Event::GateJudged { gaps } => run.gate = Some(gaps.clone()),
-        Event::SamplePlanned { criterion, planned, call } => return sample_planned(run, criterion, *planned, call.as_ref()),
+        Event::SamplePlanned { criterion, planned, call } => {
+            return sample_planned(run, criterion, *planned, call.as_ref());
+        }
         Event::Sampled { criterion, planned, verdict, result } => {
             let ix = criterion_ix(run, criterion)?;
             let plan = run.plan.clone();
@@ -470,7 +481,9 @@ fn window(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
             if let Some(result) = result {
                 run.criteria[ix].last_result = Some(result.clone());
             }
-            if !matches!(verdict, super::fact::Verdict::Inconclusive { .. }) && run.timers.get(Timer::Sample(ix)).is_some() {
+            if !matches!(verdict, super::fact::Verdict::Inconclusive { .. })
+                && run.timers.get(Timer::Sample(ix)).is_some()
+            {
                 run.timers.set(Timer::MaxAge(ix), planned.saturating_add(ms(rule.max_age_ms)));
             }
         }
@@ -501,7 +514,12 @@ fn criterion_ix(run: &Run, id: &str) -> Result<usize, Illegal> {
     run.plan.criteria.iter().position(|criterion| &*criterion.id == id).ok_or_else(|| Illegal::Criterion(id.to_owned()))
 }
 
-fn sample_planned(run: &mut Run, id: &std::sync::Arc<str>, planned: Millis, call: Option<&Resolved>) -> Result<Vec<Command>, Illegal> {
+fn sample_planned(
+    run: &mut Run,
+    id: &std::sync::Arc<str>,
+    planned: Millis,
+    call: Option<&Resolved>,
+) -> Result<Vec<Command>, Illegal> {
     let ix = criterion_ix(run, id)?;
     let plan = run.plan.clone();
     let criterion = &plan.criteria[ix];

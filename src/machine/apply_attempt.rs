@@ -18,13 +18,15 @@ pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Ille
         Event::AttemptIntended { .. } => intended(run, record),
         Event::HandleRecorded { step, attempt, direction, handle } => {
             let ix = find(run, step)?;
-            let live = live_attempt(run, ix, *direction, *attempt).ok_or(Illegal::Needs { event: "handleRecorded", needs: "its attempt" })?;
+            let live = live_attempt(run, ix, *direction, *attempt)
+                .ok_or(Illegal::Needs { event: "handleRecorded", needs: "its attempt" })?;
             live.handle = Some(handle.clone());
             Ok(vec![])
         }
         Event::Interrupted { step, attempt, direction, why } => {
             let ix = find(run, step)?;
-            let live = live_attempt(run, ix, *direction, *attempt).ok_or(Illegal::Needs { event: "interrupted", needs: "its attempt" })?;
+            let live = live_attempt(run, ix, *direction, *attempt)
+                .ok_or(Illegal::Needs { event: "interrupted", needs: "its attempt" })?;
             live.interrupted = Some(*why);
             run.timers.clear(Timer::Deadline(ix, *direction));
             Ok(vec![Command::Cancel { step: ix, direction: *direction, attempt: *attempt }])
@@ -81,7 +83,13 @@ fn intended(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
     if !legal {
         return Err(refuse(run, ix, "attemptIntended"));
     }
-    let live = Attempt { number: *attempt, started: record.at, deadline: *deadline, handle: run.steps[ix].attached.clone(), interrupted: None };
+    let live = Attempt {
+        number: *attempt,
+        started: record.at,
+        deadline: *deadline,
+        handle: run.steps[ix].attached.clone(),
+        interrupted: None,
+    };
     if let Some(deadline) = deadline {
         run.timers.set(Timer::Deadline(ix, *direction), *deadline);
     }
@@ -159,7 +167,9 @@ fn action(run: &mut Run, ix: StepIx, direction: Direction, attempt: u32, deadlin
     let own = |kind: &StepKind| match kind {
         StepKind::Action(call) => literal(call),
         // The machine never intends an attempt of these; the engine refuses an empty name.
-        StepKind::Approval(_) | StepKind::Manual(_) => Resolved { uses: "".into(), with: Arc::new(serde_json::Value::Null), secrets: vec![] },
+        StepKind::Approval(_) | StepKind::Manual(_) => {
+            Resolved { uses: "".into(), with: Arc::new(serde_json::Value::Null), secrets: vec![] }
+        }
     };
     let forward = record.call.clone().unwrap_or_else(|| own(&step.kind));
     let (call, native, verify, outputs, generation) = match direction {
@@ -180,7 +190,19 @@ fn action(run: &mut Run, ix: StepIx, direction: Direction, attempt: u32, deadlin
         }
     };
     let attached = record.attached.take();
-    Action { step: ix, id: step.id.clone(), direction, attempt, generation, deadline, call, native, verify, outputs, attached }
+    Action {
+        step: ix,
+        id: step.id.clone(),
+        direction,
+        attempt,
+        generation,
+        deadline,
+        call,
+        native,
+        verify,
+        outputs,
+        attached,
+    }
 }
 
 fn ended_forward(run: &mut Run, ix: StepIx, end: &End, at: Millis) {
@@ -278,7 +300,10 @@ fn readied(run: &mut Run, step: &StepId, new_generation: bool) -> Result<Vec<Com
         begin_generation(run, ix);
     }
     let repeated = matches!(run.steps[ix].status, Status::Forward(Forward::Succeeded));
-    if repeated && run.plan.step(ix).section == Section::PreCheck && !matches!(run.state, RunState::Checking | RunState::Created) {
+    if repeated
+        && run.plan.step(ix).section == Section::PreCheck
+        && !matches!(run.state, RunState::Checking | RunState::Created)
+    {
         run.rechecking.insert(ix);
     }
     if repeated {
@@ -303,7 +328,12 @@ pub(super) fn begin_generation(run: &mut Run, ix: StepIx) {
     record.last_failure = None;
 }
 
-fn outcome_unknown(run: &mut Run, step: &StepId, direction: Direction, failure: &Failure) -> Result<Vec<Command>, Illegal> {
+fn outcome_unknown(
+    run: &mut Run,
+    step: &StepId,
+    direction: Direction,
+    failure: &Failure,
+) -> Result<Vec<Command>, Illegal> {
     let ix = find(run, step)?;
     run.live.remove(&(ix, direction));
     run.timers.clear(Timer::Deadline(ix, direction));
@@ -329,7 +359,12 @@ fn outcome_unknown(run: &mut Run, step: &StepId, direction: Direction, failure: 
     Ok(release(run, ix, direction))
 }
 
-fn probe_intended(run: &mut Run, step: &StepId, direction: Direction, call: Option<&Resolved>) -> Result<Vec<Command>, Illegal> {
+fn probe_intended(
+    run: &mut Run,
+    step: &StepId,
+    direction: Direction,
+    call: Option<&Resolved>,
+) -> Result<Vec<Command>, Illegal> {
     let ix = find(run, step)?;
     match &mut run.steps[ix].status {
         Status::Forward(Forward::Unknown { probing, .. })
@@ -354,7 +389,13 @@ fn probe_intended(run: &mut Run, step: &StepId, direction: Direction, call: Opti
     Ok(vec![Command::Probe(Box::new(action))])
 }
 
-fn probed(run: &mut Run, step: &StepId, direction: Direction, found: &Found, at: Millis) -> Result<Vec<Command>, Illegal> {
+fn probed(
+    run: &mut Run,
+    step: &StepId,
+    direction: Direction,
+    found: &Found,
+    at: Millis,
+) -> Result<Vec<Command>, Illegal> {
     let ix = find(run, step)?;
     if let Found::Partial { .. } | Found::CannotTell { .. } = found {
         if let Status::Forward(Forward::Unknown { probing, .. })
@@ -384,7 +425,9 @@ fn probed(run: &mut Run, step: &StepId, direction: Direction, found: &Found, at:
             Found::Partial { .. } | Found::CannotTell { .. } => {}
         },
         Direction::Undo => match found {
-            Found::Done { .. } => set_undo(run, ix, UndoState::Undone { note: Some("found done by its probe".to_owned()) })?,
+            Found::Done { .. } => {
+                set_undo(run, ix, UndoState::Undone { note: Some("found done by its probe".to_owned()) })?
+            }
             Found::NotStarted => set_undo(run, ix, UndoState::Pending)?,
             Found::InProgress { handle } => {
                 run.steps[ix].attached = Some(handle.clone());
@@ -434,7 +477,11 @@ fn resolved(run: &mut Run, step: &StepId, resolution: &Resolution, at: Millis) -
         }
         Resolution::Failed { left } => {
             run.steps[ix].touched |= *left == Left::Possible;
-            set_forward(run, ix, Forward::Failed { failure: Failure::new("a person says that it failed"), left: *left });
+            set_forward(
+                run,
+                ix,
+                Forward::Failed { failure: Failure::new("a person says that it failed"), left: *left },
+            );
         }
     }
     Ok(vec![])

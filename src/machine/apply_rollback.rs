@@ -64,7 +64,8 @@ pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Ille
             }
         }
         Event::ServiceRestored => {
-            let rollback = run.rollback.as_mut().ok_or(Illegal::Needs { event: "serviceRestored", needs: "a rollback" })?;
+            let rollback =
+                run.rollback.as_mut().ok_or(Illegal::Needs { event: "serviceRestored", needs: "a rollback" })?;
             rollback.restored = Some(record.at);
             run.up_since = Some(record.at);
         }
@@ -95,7 +96,10 @@ fn stop_waiting(run: &mut Run) {
         match forward {
             Forward::Pending | Forward::Ready | Forward::Waiting { .. } => set_forward(run, ix, Forward::NotRun),
             Forward::Backoff { .. } => {
-                let failure = run.steps[ix].last_failure.clone().unwrap_or_else(|| super::fact::Failure::new("it had failed before"));
+                let failure = run.steps[ix]
+                    .last_failure
+                    .clone()
+                    .unwrap_or_else(|| super::fact::Failure::new("it had failed before"));
                 let left = if run.steps[ix].touched { super::fact::Left::Possible } else { super::fact::Left::Nothing };
                 set_forward(run, ix, Forward::Failed { failure, left });
             }
@@ -109,7 +113,12 @@ fn stop_waiting(run: &mut Run) {
     }
 }
 
-fn ordered(run: &mut Run, restore: &[Ordered], cleanup: &[Ordered], stays: &[(crate::plan::StepId, String)]) -> Result<(), Illegal> {
+fn ordered(
+    run: &mut Run,
+    restore: &[Ordered],
+    cleanup: &[Ordered],
+    stays: &[(crate::plan::StepId, String)],
+) -> Result<(), Illegal> {
     let restore = restore.iter().map(|turn| turn_of(run, turn)).collect::<Result<Vec<_>, _>>()?;
     let cleanup = cleanup.iter().map(|turn| turn_of(run, turn)).collect::<Result<Vec<_>, _>>()?;
     let stays = stays.iter().map(|(step, why)| Ok((find(run, step)?, why.clone()))).collect::<Result<_, Illegal>>()?;
@@ -126,7 +135,8 @@ fn ordered(run: &mut Run, restore: &[Ordered], cleanup: &[Ordered], stays: &[(cr
 }
 
 fn turn_of(run: &Run, ordered: &Ordered) -> Result<Turn, Illegal> {
-    let places = |steps: &[crate::plan::StepId]| steps.iter().map(|step| find(run, step)).collect::<Result<Vec<_>, _>>();
+    let places =
+        |steps: &[crate::plan::StepId]| steps.iter().map(|step| find(run, step)).collect::<Result<Vec<_>, _>>();
     Ok(Turn {
         step: find(run, &ordered.step)?,
         stage: ordered.stage,

@@ -81,11 +81,17 @@ fn judge(d: &Draft<'_>, ix: StepIx, direction: Direction, outcome: Outcome, veri
         match check_outcome(d, verified, verification.pass.as_ref(), &verification.call) {
             Checked::Passed(_) => {}
             Checked::Failed(failure) => {
-                let failure = Failure { message: format!("it ended well, but `verify` says otherwise: {failure}").into(), ..failure };
+                let failure = Failure {
+                    message: format!("it ended well, but `verify` says otherwise: {failure}").into(),
+                    ..failure
+                };
                 return End::Failed { failure, left: Left::Possible };
             }
             Checked::Inconclusive(failure) => {
-                let failure = Failure { message: format!("it ended well, but could not be verified: {failure}").into(), ..failure };
+                let failure = Failure {
+                    message: format!("it ended well, but could not be verified: {failure}").into(),
+                    ..failure
+                };
                 return End::Unknown { failure };
             }
         }
@@ -203,13 +209,21 @@ fn late(d: &mut Draft<'_>, ix: StepIx, direction: Direction, attempt: u32, end: 
         Status::Undo { state: UndoState::Undone { .. }, .. } if effect => {
             d.emit(Event::UndoReadied { step: step.id.clone() })
         }
-        Status::Forward(_) | Status::Undo { .. } if effect => ask(d, QuestionKind::LateEffect { step: step.id.clone() }),
+        Status::Forward(_) | Status::Undo { .. } if effect => {
+            ask(d, QuestionKind::LateEffect { step: step.id.clone() })
+        }
         Status::Forward(_) | Status::Undo { .. } => Ok(()),
     }
 }
 
 /// Remote work can be found again.
-pub(super) fn handle(d: &mut Draft<'_>, ix: StepIx, direction: Direction, attempt: u32, handle: Value) -> Result<(), Illegal> {
+pub(super) fn handle(
+    d: &mut Draft<'_>,
+    ix: StepIx,
+    direction: Direction,
+    attempt: u32,
+    handle: Value,
+) -> Result<(), Illegal> {
     if current(d, ix, direction, attempt).is_none() {
         return Ok(());
     }
@@ -218,7 +232,12 @@ pub(super) fn handle(d: &mut Draft<'_>, ix: StepIx, direction: Direction, attemp
 }
 
 /// A probe answered.
-pub(super) fn probed(d: &mut Draft<'_>, ix: StepIx, direction: Direction, outcome: ProbeOutcome) -> Result<(), Illegal> {
+pub(super) fn probed(
+    d: &mut Draft<'_>,
+    ix: StepIx,
+    direction: Direction,
+    outcome: ProbeOutcome,
+) -> Result<(), Illegal> {
     let asked = match &d.run().step(ix).status {
         Status::Forward(Forward::Unknown { probing, .. }) => *probing && direction == Direction::Forward,
         Status::Undo { state: UndoState::Unknown { probing, .. }, .. } => *probing && direction == Direction::Undo,

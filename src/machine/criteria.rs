@@ -22,7 +22,10 @@ pub(super) fn due(d: &mut Draft<'_>, ix: usize, due: Millis) -> Result<(), Illeg
     // Planned times stay on their grid: those that nobody could take are left out, not made up.
     let missed = (d.now().steady.saturating_sub(due)) / every;
     let planned = due.saturating_add(missed.saturating_mul(every));
-    if d.run().criteria[ix].sampling.is_some_and(|since| d.now().steady < since.saturating_add(ms(criterion.timeout_ms) + 5_000)) {
+    if d.run().criteria[ix]
+        .sampling
+        .is_some_and(|since| d.now().steady < since.saturating_add(ms(criterion.timeout_ms) + 5_000))
+    {
         let verdict = Verdict::Inconclusive { because: "the sample before it was still under way".into() };
         let id = criterion.id.clone();
         d.emit(Event::SamplePlanned { criterion: id.clone(), planned, call: None })?;
@@ -76,11 +79,17 @@ pub(super) fn sampled(d: &mut Draft<'_>, ix: usize, planned: Millis, outcome: Ou
     if to == CriterionState::Tripped { tripped(d, ix) } else { Ok(()) }
 }
 
-fn judge(d: &Draft<'_>, criterion: &Criterion, outcome: Outcome) -> (Verdict, Option<std::sync::Arc<serde_json::Value>>) {
+fn judge(
+    d: &Draft<'_>,
+    criterion: &Criterion,
+    outcome: Outcome,
+) -> (Verdict, Option<std::sync::Arc<serde_json::Value>>) {
     let inconclusive = |because: String| Verdict::Inconclusive { because: because.into() };
     let result = match outcome {
         Outcome::Succeeded { outputs } => outputs,
-        Outcome::Failed { failure, .. } | Outcome::Unknown { failure } => return (inconclusive(failure.to_string()), None),
+        Outcome::Failed { failure, .. } | Outcome::Unknown { failure } => {
+            return (inconclusive(failure.to_string()), None);
+        }
         Outcome::Cancelled { .. } => return (inconclusive("it was stopped".to_owned()), None),
     };
     if let Some(valid) = &criterion.valid {

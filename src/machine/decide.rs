@@ -112,7 +112,11 @@ pub(super) fn ask(d: &mut Draft<'_>, kind: QuestionKind) -> Result<(), Illegal> 
 }
 
 /// Closes every question that `which` picks; `answer` says how, or that events overtook it.
-pub(super) fn close(d: &mut Draft<'_>, answer: Option<&str>, which: impl Fn(&QuestionKind) -> bool) -> Result<(), Illegal> {
+pub(super) fn close(
+    d: &mut Draft<'_>,
+    answer: Option<&str>,
+    which: impl Fn(&QuestionKind) -> bool,
+) -> Result<(), Illegal> {
     let ids: Vec<u32> =
         d.run().questions.values().filter(|question| which(&question.kind)).map(|question| question.id).collect();
     for question in ids {

@@ -1,6 +1,7 @@
 //! When an attempt did not succeed: again, a look, a question, or back.
 
 use super::apply::{Illegal, ms};
+use super::attempts::step_failed;
 use super::checks;
 use super::decide::ask;
 use super::draft::Draft;
@@ -10,7 +11,6 @@ use super::fact::{Cause, Direction, Failure, Left};
 use super::question::QuestionKind;
 use super::rollback;
 use super::state::{Forward, RunState, Status};
-use super::attempts::step_failed;
 use crate::plan::policy::OnFailure;
 use crate::plan::step::{Effect, Probe, Retry};
 use crate::plan::{Section, StepIx};
@@ -80,7 +80,8 @@ pub(super) fn look(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
             Ok(call) => call,
             Err(why) => {
                 let failure = Failure::new(format!("the probe's parameters have no value: {why}"));
-                let kind = QuestionKind::UnknownOutcome { step: step.id.clone(), direction: Direction::Forward, failure };
+                let kind =
+                    QuestionKind::UnknownOutcome { step: step.id.clone(), direction: Direction::Forward, failure };
                 return ask(d, kind);
             }
         },
@@ -100,7 +101,10 @@ pub(super) fn not_started(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> 
     let attached = d.run().step(ix).attached.is_some();
     if !attached && d.run().step(ix).tries >= d.run().plan.step(ix).retry.attempts {
         let failure = last_failure(d, ix);
-        d.emit(Event::Resolved { step: step.clone(), resolution: super::fact::Resolution::Failed { left: Left::Nothing } })?;
+        d.emit(Event::Resolved {
+            step: step.clone(),
+            resolution: super::fact::Resolution::Failed { left: Left::Nothing },
+        })?;
         let _ = failure;
         return give_up(d, ix);
     }
@@ -176,7 +180,9 @@ fn give_up(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
 /// A pre-check failed or was inconclusive.
 fn pre_check(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let step = d.run().plan.step(ix).id.clone();
-    if d.run().state != RunState::Checking && !(d.run().state == RunState::Deciding && d.run().left == Some(RunState::Checking)) {
+    if d.run().state != RunState::Checking
+        && !(d.run().state == RunState::Deciding && d.run().left == Some(RunState::Checking))
+    {
         return checks::stale_failed(d, ix);
     }
     let at = d.now().steady.saturating_add(ms(checks::retry_every(d, ix)));

@@ -135,9 +135,7 @@ pub(super) fn start(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
 fn named_in_approval(d: &Draft<'_>, id: &StepId) -> bool {
     let run = d.run();
     run.plan.steps.iter().enumerate().any(|(ix, step)| match &step.kind {
-        StepKind::Approval(approval) => {
-            approval.names.contains(id) && matches!(run.forward(ix), Forward::Succeeded)
-        }
+        StepKind::Approval(approval) => approval.names.contains(id) && matches!(run.forward(ix), Forward::Succeeded),
         StepKind::Action(_) | StepKind::Manual(_) => false,
     })
 }

@@ -99,7 +99,8 @@ fn order_forward(run: &Run) -> Result<(), Broken> {
         }
     }
     if run.first_effect.is_some() && run.state == RunState::CuttingOver {
-        let passed = |ix: StepIx| run.forward(ix).satisfies() || run.rechecking.contains(&ix) || run.step(ix).passed.is_some();
+        let passed =
+            |ix: StepIx| run.forward(ix).satisfies() || run.rechecking.contains(&ix) || run.step(ix).passed.is_some();
         if let Some(ix) = run.plan.section(Section::PreCheck).find(|ix| !passed(*ix)) {
             return broken(8, format!("the cutover began although `{}` never passed", run.plan.step(ix).id));
         }
@@ -127,7 +128,10 @@ fn way_back(run: &Run) -> Result<(), Broken> {
             Status::Undo { state: UndoState::Undoing(_) | UndoState::Undone { note: None }, .. }
         )
     };
-    if run.first_effect.is_some() && rollback.restored.is_none() && rollback.cleanup.iter().any(|turn| touched(turn.step)) {
+    if run.first_effect.is_some()
+        && rollback.restored.is_none()
+        && rollback.cleanup.iter().any(|turn| touched(turn.step))
+    {
         return broken(10, "something was cleaned up before the source was verified");
     }
     for turn in &rollback.restore {

@@ -15,7 +15,13 @@ use crate::plan::step::Effect;
 use crate::plan::{Section, StepIx};
 
 /// A new owner took the run; every former attempt is dead, its processes ended.
-pub(super) fn recovered(d: &mut Draft<'_>, epoch: u64, host: String, pid: u32, away_ms: Option<u64>) -> Result<(), Illegal> {
+pub(super) fn recovered(
+    d: &mut Draft<'_>,
+    epoch: u64,
+    host: String,
+    pid: u32,
+    away_ms: Option<u64>,
+) -> Result<(), Illegal> {
     d.emit(Event::Owned { epoch, host, pid, away_ms })?;
     let Some(away_ms) = away_ms else { return Ok(()) };
     if d.run().state.is_final() {

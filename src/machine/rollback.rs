@@ -66,7 +66,9 @@ pub(super) fn stop_live(d: &mut Draft<'_>) -> Result<(), Illegal> {
         .live
         .iter()
         .filter(|(_, direction)| *direction == Direction::Forward)
-        .filter_map(|(ix, _)| d.run().forward(*ix).attempt().filter(|a| a.interrupted.is_none()).map(|a| (*ix, a.number)))
+        .filter_map(|(ix, _)| {
+            d.run().forward(*ix).attempt().filter(|a| a.interrupted.is_none()).map(|a| (*ix, a.number))
+        })
         .collect();
     for (ix, attempt) in live {
         let step = d.run().plan.step(ix).id.clone();
@@ -105,9 +107,12 @@ pub(super) fn advance(d: &mut Draft<'_>) -> Result<(), Illegal> {
 /// Waits for running attempts, up to the deadline; then fixes the order.
 fn settle(d: &mut Draft<'_>) -> Result<(), Illegal> {
     let settle_by = d.run().rollback.as_ref().map_or(0, |rollback| rollback.settle_by);
-    let probing = d.run().plan.section(Section::Cutover).chain(d.run().plan.section(Section::Prepare)).any(|ix| {
-        matches!(d.run().step(ix).status, Status::Forward(Forward::Unknown { probing: true, .. }))
-    });
+    let probing = d
+        .run()
+        .plan
+        .section(Section::Cutover)
+        .chain(d.run().plan.section(Section::Prepare))
+        .any(|ix| matches!(d.run().step(ix).status, Status::Forward(Forward::Unknown { probing: true, .. })));
     if forward::effect_under_way(d) || probing {
         if d.now().steady < settle_by {
             return Ok(());
@@ -212,15 +217,18 @@ fn standing(run: &Run, ix: StepIx) -> Standing {
     match &run.step(ix).status {
         Status::Undo { state, .. } => match state {
             UndoState::Pending => Standing::Waiting,
-            UndoState::Undoing(_) | UndoState::Backoff { .. } | UndoState::Unknown { probing: true, .. } => Standing::Live,
+            UndoState::Undoing(_) | UndoState::Backoff { .. } | UndoState::Unknown { probing: true, .. } => {
+                Standing::Live
+            }
             UndoState::Undone { .. } | UndoState::Waived => Standing::Well,
             UndoState::Failed { .. } | UndoState::Unknown { probing: false, .. } => Standing::Badly,
         },
         Status::Forward(forward) => match forward {
             Forward::Pending | Forward::Ready => Standing::Waiting,
-            Forward::Running(_) | Forward::Backoff { .. } | Forward::Waiting { .. } | Forward::Unknown { probing: true, .. } => {
-                Standing::Live
-            }
+            Forward::Running(_)
+            | Forward::Backoff { .. }
+            | Forward::Waiting { .. }
+            | Forward::Unknown { probing: true, .. } => Standing::Live,
             Forward::Succeeded | Forward::Skipped { .. } => Standing::Well,
             Forward::Failed { .. } | Forward::Unknown { probing: false, .. } | Forward::NotRun => Standing::Badly,
         },
@@ -243,7 +251,9 @@ fn take_turn(d: &mut Draft<'_>, part: Part) -> Result<Turned, Illegal> {
             Standing::Badly => badly = true,
             Standing::Well => {}
             Standing::Waiting => {
-                let ended = |ix: &StepIx| matches!(standing(run, *ix), Standing::Well | Standing::Badly) || is_blocked(run, turns, *ix);
+                let ended = |ix: &StepIx| {
+                    matches!(standing(run, *ix), Standing::Well | Standing::Badly) || is_blocked(run, turns, *ix)
+                };
                 let free = turn.after.iter().all(ended)
                     && turn.blocked_by.iter().all(|ix| standing(run, *ix) == Standing::Well);
                 if free && next.is_none() {
@@ -388,8 +398,7 @@ pub(super) fn stuck(d: &mut Draft<'_>) -> Result<(), Illegal> {
         Standing::Well | Standing::Badly => false,
     });
     let all_well = turns.iter().all(|turn| standing(run, turn.step) == Standing::Well);
-    let checks_bad =
-        run.plan.section(Section::RollbackCheck).any(|ix| standing(run, ix) == Standing::Badly);
+    let checks_bad = run.plan.section(Section::RollbackCheck).any(|ix| standing(run, ix) == Standing::Badly);
     if free || all_well && !checks_bad {
         return d.emit(Event::Moved { to: RunState::RollingBack, because: Cause::UndoResolved });
     }

@@ -178,9 +178,8 @@ impl Run {
         if hash != plan.hash() {
             return Err(Illegal::Needs { event: "created", needs: "the plan that it names" });
         }
-        let waits: Vec<u32> = (0..plan.steps.len())
-            .map(|ix| u32::try_from(plan.dag().parent_count(ix)).unwrap_or(u32::MAX))
-            .collect();
+        let waits: Vec<u32> =
+            (0..plan.steps.len()).map(|ix| u32::try_from(plan.dag().parent_count(ix)).unwrap_or(u32::MAX)).collect();
         let ready = waits.iter().enumerate().filter(|(_, waits)| **waits == 0).map(|(ix, _)| ix).collect();
         let open = Section::ALL.into_iter().map(|section| (section, plan.section(section).len())).collect();
         Ok(Self {

@@ -99,10 +99,9 @@ impl RunState {
         }
         match self {
             S::Created => matches!(to, S::Checking | S::Refused | S::Cancelled),
-            S::Checking => matches!(
-                to,
-                S::Preparing | S::Prepared | S::CuttingOver | S::Refused | S::Cancelled | S::Deciding
-            ),
+            S::Checking => {
+                matches!(to, S::Preparing | S::Prepared | S::CuttingOver | S::Refused | S::Cancelled | S::Deciding)
+            }
             S::Preparing | S::Prepared => {
                 matches!(to, S::CuttingOver | S::Prepared | S::Refused | S::Cancelled | S::Deciding | S::RollingBack)
             }

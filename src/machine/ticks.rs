@@ -83,7 +83,8 @@ pub(super) fn after_denial(d: &mut Draft<'_>, ix: StepIx, expired: bool) -> Resu
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
     let StepKind::Approval(_) = step.kind else { return Ok(()) };
-    let because = if expired { Cause::Expired { step: step.id.clone() } } else { Cause::Denied { step: step.id.clone() } };
+    let because =
+        if expired { Cause::Expired { step: step.id.clone() } } else { Cause::Denied { step: step.id.clone() } };
     if d.run().first_effect.is_none() {
         return forward::refuse_before_effect(d, because);
     }

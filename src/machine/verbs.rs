@@ -43,7 +43,11 @@ pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
         Verb::Disarm { criterion, for_ms } => disarm(d, &criterion, for_ms),
         Verb::SignOff { role } => sign_off(d, role),
         Verb::ConfirmClock => {
-            if d.run().clock_in_doubt { done(d, Event::ClockConfirmed) } else { Ok(Reply::refused("the clock is not in doubt", "nothing to confirm")) }
+            if d.run().clock_in_doubt {
+                done(d, Event::ClockConfirmed)
+            } else {
+                Ok(Reply::refused("the clock is not in doubt", "nothing to confirm"))
+            }
         }
         Verb::Extend { .. }
         | Verb::Retry { .. }
@@ -116,7 +120,10 @@ fn pause(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
 
 fn cancel(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
     if d.run().first_effect.is_some() {
-        return Ok(Reply::refused("the cutover has begun: cancelling would leave it half done", "`rollback` takes it back"));
+        return Ok(Reply::refused(
+            "the cutover has begun: cancelling would leave it half done",
+            "`rollback` takes it back",
+        ));
     }
     if matches!(d.run().state, RunState::RollingBack | RunState::Stuck) {
         return Ok(Reply::refused("the preparation is being undone already", "`watch` shows how far it is"));
@@ -152,7 +159,9 @@ fn rollback_asked(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
     if let Err((why, hint)) = may_roll_back(d.run()) {
         return Ok(Reply::refused(why, hint));
     }
-    if d.run().first_effect.is_none() && matches!(d.run().left, Some(RunState::Checking | RunState::Preparing | RunState::Prepared)) {
+    if d.run().first_effect.is_none()
+        && matches!(d.run().left, Some(RunState::Checking | RunState::Preparing | RunState::Prepared))
+    {
         return cancel(d);
     }
     rollback::decide(d, Cause::Person, RunState::RolledBack)?;
@@ -249,7 +258,8 @@ fn close_run(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
 }
 
 fn forward_again(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
-    let asked = d.run().questions.values().any(|question| matches!(question.kind, QuestionKind::PastIrreversible { .. }));
+    let asked =
+        d.run().questions.values().any(|question| matches!(question.kind, QuestionKind::PastIrreversible { .. }));
     if !asked {
         let hint = "it is an answer once a rollback stopped at an irreversible step";
         return Ok(Reply::refused("forward again is not asked", hint));
@@ -286,7 +296,10 @@ fn go_on(d: &mut Draft<'_>, question: u32) -> Result<Reply, Illegal> {
         | QuestionKind::Irreversible { .. }
         | QuestionKind::PastIrreversible { .. }
         | QuestionKind::LateStepFailed { .. } => {
-            return Ok(Reply::refused("this question needs an answer of its own", "`bascule status` lists its answers"));
+            return Ok(Reply::refused(
+                "this question needs an answer of its own",
+                "`bascule status` lists its answers",
+            ));
         }
     }
     if turn_back {
@@ -311,7 +324,10 @@ fn disarm(d: &mut Draft<'_>, criterion: &str, for_ms: u64) -> Result<Reply, Ille
 fn sign_off(d: &mut Draft<'_>, role: String) -> Result<Reply, Illegal> {
     if !d.run().plan.sign_offs.iter().any(|wanted| wanted.role == role) {
         let roles: Vec<&str> = d.run().plan.sign_offs.iter().map(|wanted| wanted.role.as_str()).collect();
-        return Ok(Reply::refused(format!("no sign-off is asked of `{role}`"), format!("asked of: {}", roles.join(", "))));
+        return Ok(Reply::refused(
+            format!("no sign-off is asked of `{role}`"),
+            format!("asked of: {}", roles.join(", ")),
+        ));
     }
     done(d, Event::SignedOff { role })
 }

@@ -107,7 +107,10 @@ fn going_forward(d: &Draft<'_>) -> Result<(), Reply> {
 
 fn extend(d: &mut Draft<'_>, ix: StepIx, by_ms: u64) -> Result<Reply, Illegal> {
     let Some(attempt) = d.run().forward(ix).attempt().cloned() else {
-        return Ok(Reply::refused(format!("`{}` is not running", id(d, ix)), "only a running step has a deadline to move"));
+        return Ok(Reply::refused(
+            format!("`{}` is not running", id(d, ix)),
+            "only a running step has a deadline to move",
+        ));
     };
     let from = attempt.deadline.unwrap_or(d.now().steady).max(d.now().steady);
     let step = id(d, ix);
@@ -120,18 +123,27 @@ fn retry(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
     if let Err(refused) = going_forward(d) {
         return Ok(refused);
     }
-    let asked_value = d.run().questions.values().any(|question| {
-        matches!(&question.kind, QuestionKind::ValueUnknown { step, .. } if *step == id(d, ix))
-    });
+    let asked_value = d
+        .run()
+        .questions
+        .values()
+        .any(|question| matches!(&question.kind, QuestionKind::ValueUnknown { step, .. } if *step == id(d, ix)));
     let legal = match &d.run().step(ix).status {
         Status::Forward(forward) => match forward {
             Forward::Failed { .. } | Forward::Backoff { .. } | Forward::NotRun => true,
             Forward::Ready => asked_value,
             Forward::Unknown { .. } => {
                 let hint = "say what is the case first: `resolve STEP --happened | --did-not-happen`, or `resolve STEP --probe`";
-                return Ok(Reply::refused("nobody knows whether it happened: running it again might do it twice", hint));
+                return Ok(Reply::refused(
+                    "nobody knows whether it happened: running it again might do it twice",
+                    hint,
+                ));
             }
-            Forward::Pending | Forward::Running(_) | Forward::Waiting { .. } | Forward::Succeeded | Forward::Skipped { .. } => false,
+            Forward::Pending
+            | Forward::Running(_)
+            | Forward::Waiting { .. }
+            | Forward::Succeeded
+            | Forward::Skipped { .. } => false,
         },
         Status::Undo { .. } => false,
     };
@@ -159,10 +171,16 @@ fn skip(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
         return Ok(Reply::refused("an approval cannot be skipped", "`approve` or `reject` answers it"));
     }
     if step.section.is_check() {
-        return Ok(Reply::refused("a check is waived, not skipped", "`waive STEP --reason …`, in a role that it names"));
+        return Ok(Reply::refused(
+            "a check is waived, not skipped",
+            "`waive STEP --reason …`, in a role that it names",
+        ));
     }
     if d.run().step(ix).status.is_live() || d.run().forward(ix).satisfies() {
-        return Ok(Reply::refused(format!("`{}` is running or done", id(d, ix)), "`bascule status` shows where it stands"));
+        return Ok(Reply::refused(
+            format!("`{}` is running or done", id(d, ix)),
+            "`bascule status` shows where it stands",
+        ));
     }
     let step = id(d, ix);
     d.emit(Event::Skipped { step, over: SkipCause::Person })?;
@@ -204,7 +222,9 @@ fn resolve(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<Repl
         Status::Forward(forward) => match forward {
             Forward::Unknown { probing, .. } => !probing,
             Forward::Failed { .. } | Forward::Waiting { .. } | Forward::Ready | Forward::Backoff { .. } => true,
-            Forward::Pending | Forward::Running(_) | Forward::Succeeded | Forward::Skipped { .. } | Forward::NotRun => false,
+            Forward::Pending | Forward::Running(_) | Forward::Succeeded | Forward::Skipped { .. } | Forward::NotRun => {
+                false
+            }
         },
         Status::Undo { state, .. } => matches!(state, UndoState::Unknown { probing: false, .. }),
     };
@@ -216,7 +236,17 @@ fn resolve(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<Repl
     let happened = matches!(resolution, Resolution::Happened { .. });
     let failed = matches!(resolution, Resolution::Failed { .. });
     d.emit(Event::Resolved { step: step.clone(), resolution })?;
-    answered(d, ix, if happened { "it happened" } else if failed { "it failed" } else { "it did not happen" })?;
+    answered(
+        d,
+        ix,
+        if happened {
+            "it happened"
+        } else if failed {
+            "it failed"
+        } else {
+            "it did not happen"
+        },
+    )?;
     if happened && d.run().plan.exposing() == Some(ix) && d.run().rollback.is_none() {
         window_rules::open_at_exposure(d)?;
     }
@@ -248,26 +278,37 @@ fn counted(actor: &Actor, trust_claimed: bool) -> &str {
 fn approve(d: &mut Draft<'_>, ix: StepIx, role: Option<String>) -> Result<Reply, Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
-    let asked_irreversible = d.run().questions.values().any(|question| {
-        matches!(&question.kind, QuestionKind::Irreversible { step: asked } if *asked == step.id)
-    });
+    let asked_irreversible = d
+        .run()
+        .questions
+        .values()
+        .any(|question| matches!(&question.kind, QuestionKind::Irreversible { step: asked } if *asked == step.id));
     if asked_irreversible {
         d.emit(Event::IrreversibleApproved { step: step.id.clone() })?;
         answered(d, ix, "approve")?;
         return Ok(Reply::Done);
     }
     let StepKind::Approval(approval) = &step.kind else {
-        return Ok(Reply::refused(format!("`{}` is not an approval", step.id), "`bascule status` lists what waits for one"));
+        return Ok(Reply::refused(
+            format!("`{}` is not an approval", step.id),
+            "`bascule status` lists what waits for one",
+        ));
     };
     let waits = matches!(d.run().step(ix).status, Status::Forward(Forward::Waiting { .. }));
     if !waits {
-        return Ok(Reply::refused(format!("`{}` does not wait for an approval now", step.id), "`bascule status` shows where it stands"));
+        return Ok(Reply::refused(
+            format!("`{}` does not wait for an approval now", step.id),
+            "`bascule status` shows where it stands",
+        ));
     }
     if let Some(role) = &role
         && !approval.roles.is_empty()
         && !approval.roles.contains(role)
     {
-        return Ok(Reply::refused(format!("`{role}` may not give `{}`", step.id), format!("roles: {}", approval.roles.join(", "))));
+        return Ok(Reply::refused(
+            format!("`{role}` may not give `{}`", step.id),
+            format!("roles: {}", approval.roles.join(", ")),
+        ));
     }
     let trust = d.run().trust_claimed_names;
     let Some(actor) = d.author() else {
@@ -295,7 +336,10 @@ fn reject(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
     let step = plan.step(ix);
     let waits = matches!(d.run().step(ix).status, Status::Forward(Forward::Waiting { .. }));
     if !waits || !matches!(step.kind, StepKind::Approval(_)) {
-        return Ok(Reply::refused(format!("`{}` does not wait for an approval", step.id), "`bascule status` shows what does"));
+        return Ok(Reply::refused(
+            format!("`{}` does not wait for an approval", step.id),
+            "`bascule status` shows what does",
+        ));
     }
     d.emit(Event::Denied { step: step.id.clone(), expired: false })?;
     ticks::after_denial(d, ix, false)?;
@@ -322,7 +366,8 @@ fn undo(d: &mut Draft<'_>, ix: StepIx, event: Event) -> Result<Reply, Illegal> {
         }
     };
     if !open {
-        let hint = "a step that could not be proved stopped is resolved first: `resolve STEP --happened | --did-not-happen`";
+        let hint =
+            "a step that could not be proved stopped is resolved first: `resolve STEP --happened | --did-not-happen`";
         return Ok(Reply::refused(format!("the undo of `{step}` is not waiting for a word"), hint));
     }
     d.emit(event)?;

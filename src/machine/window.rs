@@ -107,9 +107,9 @@ impl Samples {
     pub fn trips(&self, criterion: &Criterion) -> bool {
         match criterion.rule {
             TripRule::Consecutive(n) => self.fails >= n,
-            TripRule::SustainedForMs(ms) => self
-                .failing
-                .is_some_and(|(first, newest)| newest > first && newest - first >= i64::try_from(ms).unwrap_or(i64::MAX)),
+            TripRule::SustainedForMs(ms) => self.failing.is_some_and(|(first, newest)| {
+                newest > first && newest - first >= i64::try_from(ms).unwrap_or(i64::MAX)
+            }),
             TripRule::Ratio { fail, .. } => self.recent.iter().filter(|failed| **failed).count() >= fail as usize,
         }
     }

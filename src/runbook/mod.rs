@@ -10,7 +10,10 @@ pub mod instant;
 pub mod model;
 pub mod problem;
 pub mod source;
+mod syntax;
+pub mod template;
 pub mod words;
+pub mod yaml;
 
 pub use model::{Catalog, Overlay, Runbook, Site};
 pub use problem::{Problem, Problems, Severity};
