@@ -1,1 +1,3 @@
 //! Bascule: migration runbooks, executed durably, with an automatic way back.
+
+pub mod store;
