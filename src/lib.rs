@@ -1,5 +1,9 @@
 //! Bascule: migration runbooks, executed durably, with an automatic way back.
 
-pub mod machine;
-pub mod plan;
 pub mod runbook;
+
+pub mod plan;
+
+pub mod machine;
+
+pub mod store;
