@@ -11,6 +11,7 @@ pub mod disk;
 mod error;
 mod format;
 mod history;
+pub mod journal;
 mod journal_file;
 mod log;
 mod memory;
@@ -24,6 +25,7 @@ mod writer;
 
 pub use self::damage::{OpenReport, StoppedRun};
 pub use self::error::{BadRecord, StoreError};
+pub use self::journal::{CommitError, Journal, Permit, ReadError, read_run};
 pub use self::journal_file::{JournalFile, JournalOptions};
 pub use self::log::{Appended, Durability, Lease, RunEntry, RunLog, Settled, Watch, settle};
 pub use self::memory::{Fault, FaultPlan, MemoryLog};
