@@ -12,6 +12,7 @@ pub mod process;
 pub mod registry;
 
 mod command;
+mod files;
 mod noop;
 mod params;
 mod period;

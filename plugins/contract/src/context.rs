@@ -141,6 +141,15 @@ impl CheckCx {
         *self.deadline.0.borrow()
     }
 
+    /// Why the attempt must stop, if it must stop now: for work between two await points.
+    #[must_use]
+    pub fn must_stop(&self) -> Option<Stop> {
+        if self.cancel.is_cancelled() {
+            return Some(Stop::Cancelled);
+        }
+        self.deadline().is_some_and(|at| Instant::now() >= at).then_some(Stop::Deadline)
+    }
+
     /// Resolves when the attempt must stop, because it was told to or because its deadline, as
     /// it then stands, has passed.
     pub async fn stopped(&self) -> Stop {

@@ -1,5 +1,6 @@
 //! Every registered executor passes the conformance checks of the contract.
 
+mod files;
 mod processes;
 
 use std::collections::BTreeSet;
@@ -11,7 +12,7 @@ use bascule_plugin::conformance::{Subject, violations};
 
 /// Every subject; an executor may have several.
 fn subjects() -> Vec<Box<dyn Subject>> {
-    processes::subjects()
+    [processes::subjects(), files::subjects()].into_iter().flatten().collect()
 }
 
 /// The executor as the engine gets it.
@@ -31,6 +32,11 @@ async fn conforms(subjects: Vec<Box<dyn Subject>>) {
 #[tokio::test]
 async fn executors_of_processes_conform() {
     conforms(processes::subjects()).await;
+}
+
+#[tokio::test]
+async fn executors_of_files_conform() {
+    conforms(files::subjects()).await;
 }
 
 #[test]

@@ -7,4 +7,6 @@ mod command;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod pages;

@@ -82,7 +82,9 @@ pub(super) fn listing(folder: &Path) -> String {
                 lines.push(format!("{name} -> {}", target.display()));
             } else {
                 let content = std::fs::read(&path).expect("a file can be read");
-                lines.push(format!("{name} {mode:o} {:?}", String::from_utf8_lossy(&content)));
+                let content = String::from_utf8_lossy(&content);
+                let (start, length) = (content.chars().take(40).collect::<String>(), content.len());
+                lines.push(format!("{name} {mode:o} {length} bytes {start:?}"));
             }
         }
     }
