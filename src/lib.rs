@@ -7,3 +7,5 @@ pub mod plan;
 pub mod machine;
 
 pub mod store;
+
+pub mod engine;

@@ -12,7 +12,7 @@ use std::io::Write;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::record::{Hash, Payload, RunName, Transition, is_run_name};
+use super::record::{Hash, Head, Payload, RunName, Transition, is_run_name};
 
 /// The record format that this release writes, and the newest that it reads.
 pub(super) const FORMAT: u32 = 1;
@@ -95,6 +95,24 @@ pub(super) fn export_line(transition: &Transition) -> String {
     let mut bytes = encode_core(transition).bytes;
     bytes.push(b'}');
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The last line of an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ExportedHead {
+    /// The run.
+    pub(super) head: RunName,
+    /// The version of the last transition.
+    pub(super) version: u64,
+    /// Its hash.
+    pub(super) hash: Hash,
+}
+
+/// The last line of an export.
+pub(super) fn export_head(head: &Head) -> String {
+    let line = ExportedHead { head: head.run.clone(), version: head.version, hash: head.hash };
+    serde_json::to_string(&line).expect("a head holds only strings and numbers")
 }
 
 /// The first line of every segment.
@@ -295,15 +313,16 @@ pub(super) fn decode_exported(line: &[u8]) -> Option<Record<'_>> {
 
 fn decode_core(core: &[u8], known: u64) -> Option<Record<'_>> {
     let text = std::str::from_utf8(core).ok()?;
-    let (run, rest) = text.strip_prefix("{\"run\":\"")?.split_once("\",\"version\":")?;
-    let (version, rest) = rest.split_once(",\"epoch\":")?;
-    let (epoch, rest) = rest.split_once(",\"atMs\":")?;
-    let (at_ms, rest) = rest.split_once(',')?;
-    let (is_final, rest) = match rest.strip_prefix("\"final\":true,") {
+    let (run, rest) = split_at_byte(text.strip_prefix("{\"run\":\"")?, b'"')?;
+    let (version, rest) = split_at_byte(rest.strip_prefix("\",\"version\":")?, b',')?;
+    let (epoch, rest) = split_at_byte(rest.strip_prefix(",\"epoch\":")?, b',')?;
+    let (at_ms, rest) = split_at_byte(rest.strip_prefix(",\"atMs\":")?, b',')?;
+    let (is_final, rest) = match rest.strip_prefix(",\"final\":true") {
         Some(rest) => (true, rest),
         None => (false, rest),
     };
-    let (prev, events) = rest.strip_prefix("\"prev\":\"")?.split_once("\",\"events\":")?;
+    let (prev, rest) = split_at_byte(rest.strip_prefix(",\"prev\":\"")?, b'"')?;
+    let events = rest.strip_prefix("\",\"events\":")?;
     let shaped = is_run_name(run) && events.starts_with('[') && events.ends_with(']');
     let record = Record {
         run,
@@ -319,11 +338,19 @@ fn decode_core(core: &[u8], known: u64) -> Option<Record<'_>> {
     shaped.then_some(record)
 }
 
+/// Splits before the first `byte`, an ASCII character. The fields are short, so a plain loop is the fastest search.
+fn split_at_byte(text: &str, byte: u8) -> Option<(&str, &str)> {
+    text.split_at_checked(text.bytes().position(|b| b == byte)?)
+}
+
 fn number(digits: &[u8]) -> Option<u64> {
-    if !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty() || digits.len() > 20 {
         return None;
     }
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    digits.iter().try_fold(0u64, |value, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        value.checked_mul(10)?.checked_add(digit.into())
+    })
 }
 
 fn write_text(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::damage::{Cause, Damage, RepairNote, StoppedRun};
 use super::format::{Record, Repair, Rewrite};
+use super::log::RunEntry;
 use super::pruned::PrunedRun;
 use super::record::{Cursor, Head, RunName};
 
@@ -84,7 +85,12 @@ impl RunState {
         self.places.get(usize::try_from(index).ok()?).copied()
     }
 
-    /// Stops the run from outside.
+    /// The run as callers see it.
+    pub(super) fn entry(&self) -> RunEntry {
+        RunEntry { head: self.head.clone(), first: self.first, stopped: self.stopped.clone() }
+    }
+
+    /// Stops the run, and says why.
     pub(super) fn stop(&mut self, cause: Cause) -> Arc<StoppedRun> {
         let stopped = Arc::new(StoppedRun {
             run: self.head.run.clone(),

@@ -4,8 +4,7 @@
 //! `writer.rs` (one batch, one flush), `commit.rs` (who flushes) and `reader.rs`. It must never act on a line that it
 //! has not proven durable, and never repair by guessing. Start at [`JournalFile::open`].
 
-use std::collections::{BTreeMap, HashMap};
-use std::io;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,9 +22,8 @@ use super::log::{Appended, Durability, Lease, RunEntry, RunLog};
 use super::reader::Reader;
 use super::record::{Cursor, Head, NewTransition, RunName, Transition};
 use super::scan::{Scanned, Tail, TailLine, scan, scan_from};
-use super::segment;
 use super::state_dir::StateDir;
-use super::writer::{Failure, Sizes, UNFINISHED, Writer};
+use super::writer::{Failure, Sizes, Writer};
 
 /// How a journal is opened.
 #[derive(Clone)]
@@ -140,14 +138,11 @@ struct Opened {
 
 /// Goes on after a scan: moves what is not proven durable, and is ready to append.
 fn go_on(options: &JournalOptions, dir: &Path, scanned: Scanned) -> Result<Opened, StoreError> {
-    let Scanned { history, mut segments, tail, mut report } = scanned;
+    let Scanned { history, mut segments, tail, mut report, leftovers } = scanned;
     let mut runs = history.runs;
     let disk = &options.disk;
-    match disk.remove(&dir.join(UNFINISHED)) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-            return Err(StoreError::io("removing an unfinished segment in", dir, cause));
-        }
-        Ok(()) | Err(_) => {}
+    for path in leftovers {
+        disk.remove(&path).map_err(|cause| StoreError::io("removing what is not needed", &path, cause))?;
     }
     let mut writer = Writer::new(Arc::clone(disk), dir.to_owned(), options.sizes, &tail);
     let mut closed = None;
@@ -254,9 +249,7 @@ impl RunLog for JournalFile {
     async fn runs(&self) -> Result<Vec<RunEntry>, StoreError> {
         let state = self.shared.state();
         let known = state.runs.values().filter(|run| run.head.version > 0 || run.stopped.is_some());
-        let entry =
-            |run: &RunState| RunEntry { head: run.head.clone(), first: run.first, stopped: run.stopped.clone() };
-        let mut entries: Vec<RunEntry> = known.map(entry).collect();
+        let mut entries: Vec<RunEntry> = known.map(RunState::entry).collect();
         drop(state);
         entries.sort_by(|a, b| a.head.run.cmp(&b.head.run));
         Ok(entries)

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::damage::{Damage, DamageKind, OpenReport};
 use super::disk::{Disk, read_all, read_range};
@@ -17,6 +17,7 @@ use super::history::{History, Place, Taken};
 use super::pruned::{self, PrunedSegment};
 use super::record::RunName;
 use super::segment::{self, Item, Parsed};
+use super::writer::UNFINISHED;
 
 /// Enough for any header.
 const HEADER_ROOM: usize = 4096;
@@ -30,6 +31,8 @@ pub(super) struct Scanned {
     /// How to go on writing.
     pub(super) tail: Tail,
     pub(super) report: OpenReport,
+    /// Files that a crash left behind and nothing needs: an unfinished segment, segments that were being pruned.
+    pub(super) leftovers: Vec<PathBuf>,
 }
 
 /// How a journal ends, and so how it goes on.
@@ -67,9 +70,17 @@ pub(super) fn scan_from(disk: &dyn Disk, dir: &Path, flushed: Option<Seal>) -> R
     for removed in pruned::load(disk, dir)? {
         parts.insert(removed.pruned, Part::Pruned(removed));
     }
-    for number in names.iter().filter_map(|name| segment::number_of(name)) {
-        // A crash in the middle of pruning leaves both; the list is written first, so the file is about to go.
-        parts.entry(number).or_insert(Part::File);
+    let mut leftovers = Vec::new();
+    for name in names {
+        match segment::number_of(&name) {
+            // A crash in the middle of pruning leaves both; the list is written first, so the file was about to go.
+            Some(number) if parts.contains_key(&number) => leftovers.push(dir.join(name)),
+            Some(number) => {
+                parts.insert(number, Part::File);
+            }
+            None if name == UNFINISHED => leftovers.push(dir.join(name)),
+            None => {}
+        }
     }
     let mut scan = Scan { disk, dir, parts, flushed, history: History::default(), segments: BTreeMap::new() };
     let (tail, cut) = scan.read_all()?;
@@ -87,7 +98,7 @@ pub(super) fn scan_from(disk: &dyn Disk, dir: &Path, flushed: Option<Seal>) -> R
         repairs: history.repairs.clone(),
         read_only: None,
     };
-    Ok(Scanned { history, segments, tail, report })
+    Ok(Scanned { history, segments, tail, report, leftovers })
 }
 
 /// A segment by number.

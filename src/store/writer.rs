@@ -125,13 +125,18 @@ impl Writer {
         }
         match &self.at {
             At::Open(active) if active.end + need <= self.sizes.max.max(active.filled) => self.append(lines, need),
-            At::Open(active) => {
-                let seal = Seal { segment: active.number, length: active.end };
-                self.begin(lines, active.number + 1, Some(seal))
-            }
-            At::Fresh { next, after } => self.begin(lines, *next, *after),
-            At::Resume { .. } => unreachable!("it was opened above"),
+            At::Open(_) | At::Fresh { .. } | At::Resume { .. } => self.commit_whole(lines),
         }
+    }
+
+    /// Writes and flushes lines as the beginning of a new segment: all of them or none.
+    pub(super) fn commit_whole(&mut self, lines: &[Draft]) -> Result<Vec<Place>, Failure> {
+        let after = self.flushed();
+        let next = match &self.at {
+            At::Fresh { next, .. } => *next,
+            At::Resume { number, .. } | At::Open(Active { number, .. }) => number + 1,
+        };
+        self.begin(lines, next, after)
     }
 
     /// Opens a segment that was closed in order. Its closing line counts as not filled: it will be written over.
