@@ -44,7 +44,7 @@ impl EngineOptions {
     /// The defaults for a state directory.
     #[must_use]
     pub fn new(state: PathBuf) -> Self {
-        Self { state, take_over: TakeOver::Refuse, secrets: SecretSources::default(), clock: None }
+        Self { state, take_over: TakeOver::No, secrets: SecretSources::default(), clock: None }
     }
 }
 
@@ -145,7 +145,7 @@ impl Engine {
         let ended = processes::end(&format!("{state_id}/")).await?;
         let (log, report) = JournalFile::open(owned, JournalOptions::default())?;
         let log: Arc<dyn RunLog> = Arc::new(log);
-        let blobs = Blobs::open(crate::store::disk::real(), &options.state)?;
+        let blobs = Blobs::open(Arc::new(crate::store::disk::RealDisk), &options.state)?;
         let cx = Arc::new(Context {
             state: options.state,
             state_id,
