@@ -35,8 +35,17 @@ fn durations_need_units_and_sense() {
 
 #[test]
 fn windows_are_neither_zero_nor_absurd() {
-    for window in ["rollbackWindowMinutes: 0", "rollbackWindowMinutes: 100000", "rollbackWindowMinutes: -5", "rollbackWindowMinutes: 1.5",
-        "rollbackWindowMinutes: ninety", "rollbackWindow: 90", "rollbackWindow: 0m", "rollbackWindow: 400d", "rollbackWindow: 90m\nrollbackWindowMinutes: 90"] {
+    for window in [
+        "rollbackWindowMinutes: 0",
+        "rollbackWindowMinutes: 100000",
+        "rollbackWindowMinutes: -5",
+        "rollbackWindowMinutes: 1.5",
+        "rollbackWindowMinutes: ninety",
+        "rollbackWindow: 90",
+        "rollbackWindow: 0m",
+        "rollbackWindow: 400d",
+        "rollbackWindow: 90m\nrollbackWindowMinutes: 90",
+    ] {
         insta::assert_snapshot!(shown(format!("application: billing\n{window}\ncutoverSteps: [a]\n")));
     }
 }
