@@ -2,6 +2,7 @@
 
 mod broken;
 mod hostile;
+mod schemas;
 
 use bascule::runbook::render::{self, Colour};
 use bascule::runbook::{Documents, Problems, Runbook, SourceMap};
