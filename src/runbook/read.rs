@@ -26,29 +26,30 @@ use super::model::{Catalog, Overlay, Runbook, Site};
 use super::problem::{Problem, Problems};
 use super::source::{FileId, SourceMap, Span};
 use super::yaml::{self, Content, Node};
+use conditions::Sees;
 
 /// Reads a runbook.
 #[must_use]
 pub fn runbook(sources: &SourceMap, file: FileId) -> (Option<Runbook>, Problems) {
-    read(sources, file, Reader::runbook)
+    read(sources, file, |reader, root| reader.runbook(root))
 }
 
 /// Reads a catalog.
 #[must_use]
 pub fn catalog(sources: &SourceMap, file: FileId) -> (Option<Catalog>, Problems) {
-    read(sources, file, Reader::catalog)
+    read(sources, file, |reader, root| reader.catalog(root))
 }
 
 /// Reads an overlay.
 #[must_use]
 pub fn overlay(sources: &SourceMap, file: FileId) -> (Option<Overlay>, Problems) {
-    read(sources, file, Reader::overlay)
+    read(sources, file, |reader, root| reader.overlay(root))
 }
 
 /// Reads a site document.
 #[must_use]
 pub fn site(sources: &SourceMap, file: FileId) -> (Option<Site>, Problems) {
-    read(sources, file, Reader::site)
+    read(sources, file, |reader, root| reader.site(root))
 }
 
 /// Reads a tree that was built from an argument instead of a file.
@@ -99,7 +100,7 @@ struct Reader<'a> {
     file: FileId,
     problems: Problems,
     /// Expressions and strings that are known to be good: steps made by a program repeat them.
-    good: HashSet<Arc<str>>,
+    good: HashSet<(Arc<str>, Sees)>,
 }
 
 impl<'a> Reader<'a> {

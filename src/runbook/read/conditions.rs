@@ -13,7 +13,7 @@ use crate::runbook::template::{self, Piece, TemplateError};
 use crate::runbook::yaml::Content;
 
 /// What an expression may name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Sees {
     /// Everything but `result`: the step has not run yet.
     Before,
@@ -49,7 +49,7 @@ impl Reader<'_> {
             self.report(problem);
             return None;
         }
-        if !self.good.contains(&text) {
+        if !self.good.contains(&(text.clone(), sees)) {
             let compiled = match expr::compile(&text) {
                 Ok(compiled) => compiled,
                 Err(error) => {
@@ -60,9 +60,7 @@ impl Reader<'_> {
             if sees == Sees::Before && !self.result_is_absent(&compiled, &text, span, 0) {
                 return None;
             }
-            if sees == Sees::Before {
-                self.good.insert(text.clone());
-            }
+            self.good.insert((text.clone(), sees));
         }
         Some(Spanned::new(Expr(text), span))
     }
@@ -102,14 +100,14 @@ impl Reader<'_> {
             self.report(problem);
             return;
         }
-        if self.good.contains(text) {
+        if self.good.contains(&(text.clone(), Sees::Before)) {
             return;
         }
         match template::pieces(text) {
             Ok(pieces) => {
                 let good = pieces.into_iter().all(|piece| self.piece_is_good(&piece, text, span, allowed));
                 if good && allowed == Placeholders::WithSecrets {
-                    self.good.insert(text.clone());
+                    self.good.insert((text.clone(), Sees::Before));
                 }
             }
             Err(error) => self.template_error(&error, text, span),
@@ -144,7 +142,9 @@ impl Reader<'_> {
             TemplateError::SecretNotAlone(at) => {
                 Problem::new(codes::MISPLACED_SECRET, "a secret must stand alone in its value")
                     .at(place(at), "part of a longer text or expression")
-                    .help("write the value as `${{ secrets.NAME }}` and nothing else; let the secret hold the whole text")
+                    .help(
+                        "write the value as `${{ secrets.NAME }}` and nothing else; let the secret hold the whole text",
+                    )
                     .note("a text that holds a secret could not be told from one that may be logged")
             }
             TemplateError::Expression(error) => {
