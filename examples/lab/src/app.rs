@@ -19,7 +19,7 @@ use crate::clock::now_ms;
 use crate::disk::{self, Order};
 use crate::faults::{Board, FaultKind};
 use crate::orders::{OrderLog, Rejected};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, no_route};
 use crate::window::{Side, Window};
 
 /// Longest order in bytes.
@@ -53,6 +53,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/smoke", get(smoke))
         .route("/stats", get(stats))
         .route("/metrics", get(metrics))
+        .fallback(no_route)
         .with_state(app)
 }
 

@@ -24,7 +24,7 @@ use crate::ledger::{Deed, EntryKind};
 use crate::once::{Call, Caller, Desk, Done};
 use crate::platform::{new_uuid, write_whole};
 use crate::platform_api::side_of;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, no_route};
 use crate::storage::{export_whole, off_loop};
 use crate::window::Side;
 
@@ -89,9 +89,9 @@ impl Backup {
         found.map_or("", |(_, api)| api)
     }
 
-    /// Backs up every running machine every `every`, until `stop`.
+    /// Backs up every running machine every `every`, for the first time after `every`, until `stop`.
     pub(crate) async fn schedule(self: Arc<Self>, every: Duration, stop: CancellationToken) {
-        let mut tick = tokio::time::interval(every);
+        let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -225,6 +225,7 @@ pub(crate) fn router(backup: Arc<Backup>) -> Router {
         .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/jobs", get(list).post(request))
         .route("/jobs/latest", get(latest))
+        .fallback(no_route)
         .with_state(backup)
 }
 

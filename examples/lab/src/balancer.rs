@@ -21,7 +21,7 @@ use crate::asked::Asked;
 use crate::metrics::Traffic;
 use crate::once::{Call, Caller, Desk, Done};
 use crate::platform::{Platform, write_whole};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, no_route};
 use crate::window::Side;
 
 /// A backend that takes longer is answered for with 504.
@@ -136,6 +136,7 @@ pub(crate) fn api_router(balancer: Arc<Balancer>) -> Router {
         .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/backends", get(backends))
         .route("/weights", put(set_weights).get(weights))
+        .fallback(no_route)
         .with_state(balancer)
 }
 

@@ -24,7 +24,7 @@ use crate::ledger::read_ledger;
 use crate::platform::Platform;
 use crate::platform_api::side_of;
 use crate::program::Program;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, no_route};
 use crate::site::Site;
 use crate::users::{self, Crowd, UsersSummary};
 use crate::verify::verify_orders;
@@ -54,6 +54,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/ledger", get(ledger))
         .route("/verify", get(verify))
         .route("/stop", post(stop))
+        .fallback(no_route)
         .with_state(control)
 }
 

@@ -26,7 +26,7 @@ use crate::clock::now_ms;
 use crate::faults::FaultKind;
 use crate::once::{Call, Caller, Desk, Done};
 use crate::platform::write_whole;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, no_route};
 
 /// Questions that are answered at the same time; more wait in the socket.
 const QUESTIONS: usize = 64;
@@ -177,6 +177,7 @@ pub(crate) fn router(dns: Arc<Dns>) -> Router {
         .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/records", get(list))
         .route("/records/{name}", get(one).put(put))
+        .fallback(no_route)
         .with_state(dns)
 }
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::asked::Params;
 use crate::http::get_json;
 use crate::platform_api::side_of;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, no_route};
 use crate::window::{Side, Window};
 
 /// Upper bounds of the latency histogram, in milliseconds.
@@ -181,6 +181,7 @@ pub(crate) fn router(monitor: Arc<Monitor>) -> Router {
         .route("/metrics", get(page))
         .route("/metrics/window", get(recent))
         .route("/signals", get(signals))
+        .fallback(no_route)
         .with_state(monitor)
 }
 

@@ -19,7 +19,7 @@ use crate::disk::{self, Image};
 use crate::faults::FaultKind;
 use crate::platform::Platform;
 use crate::platform_deeds as deeds;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, no_route};
 use crate::storage::{CHUNK, off_loop};
 use crate::window::Side;
 
@@ -58,6 +58,7 @@ pub(crate) fn router(platform: Arc<Platform>) -> Router {
         .route("/vms/{vm}/convert", post(deeds::convert))
         .route("/vms/{vm}/reverse-sync", post(deeds::reverse_sync))
         .route("/vms/{vm}/move-aside", post(deeds::move_aside))
+        .fallback(no_route)
         .with_state(platform)
 }
 

@@ -3,6 +3,7 @@
 //! A refusal means that nothing was changed, unless its message says otherwise. Start with [`Refusal`].
 
 use axum::Json;
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -87,4 +88,10 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         (self.status, Json(self.body())).into_response()
     }
+}
+
+/// The fallback of every API.
+pub(crate) async fn no_route(request: Request) -> Refusal {
+    let message = format!("no {} {} here", request.method(), request.uri().path());
+    Refusal::missing("no_such_route", message, "the lab's README lists all routes")
 }

@@ -192,7 +192,6 @@ pub async fn serve(
     let site = describe(&services, options, &doors).map_err(folder("describe the lab"))?;
     let stop = services.control.stop.clone();
     let mut tasks = start(&services, doors, options);
-    // The first backup ran before anybody looks: the schedule's first tick is now, this one is waited for.
     first_backup(&site, options).await.map_err(ServeError::Machines)?;
     site.write(dir).map_err(folder("write lab.json"))?;
     ready(&site).map_err(folder("say that the lab is ready"))?;
@@ -269,7 +268,7 @@ async fn set_up(platforms: &[Arc<Platform>; 2], options: &LabOptions) -> Result<
     }
     let path = source.image(vm);
     let header = source.header(vm, new_uuid());
-    let orders: Vec<Order> = (1..=options.orders).filter_map(|n| seed(n)).collect();
+    let orders: Vec<Order> = (1..=options.orders).filter_map(seed).collect();
     let image = path.clone();
     crate::storage::off_loop(move || disk::create(&image, &header, orders.iter().map(|order| order.raw.as_str())))
         .await?;

@@ -68,12 +68,7 @@ impl Door {
     /// Serves `router` until `stop`; open requests then have a moment to end.
     pub(crate) async fn serve(self, router: Router, stop: CancellationToken) {
         let layer = Misbehaviour { place: self.place, faults: Arc::clone(&self.faults), window: self.window.clone() };
-        let router = router
-            .fallback(|request: Request| async move {
-                let message = format!("no {} {} here", request.method(), request.uri().path());
-                Refusal::missing("no_such_route", message, "examples/lab/README.md lists all routes")
-            })
-            .layer(axum::middleware::from_fn_with_state(layer, answer));
+        let router = router.layer(axum::middleware::from_fn_with_state(layer, answer));
         let stopped = stop.clone();
         let service = router.into_make_service_with_connect_info::<Cut>();
         let serving = axum::serve(self, service).with_graceful_shutdown(stop.cancelled_owned()).into_future();
