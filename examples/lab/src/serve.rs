@@ -10,27 +10,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::net::UdpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::backup::{self, Backup};
 use crate::balancer::{self, Balancer};
-use crate::clock::now_ms;
 use crate::control::{self, Control};
-use crate::disk::{self, Order};
 use crate::dns::{self, Dns};
+use crate::doors::Doors;
 use crate::faults::Board;
+use crate::founding::{first_backup, set_up};
+use crate::machine::Peer;
 use crate::metrics::{self, Monitor, Traffic};
 use crate::once::Desk;
-use crate::platform::{Machine, Peer, Platform, new_uuid};
+use crate::platform::Platform;
 use crate::platform_api::{self, base};
-use crate::platform_deeds::take_snapshot;
 use crate::program::Program;
 use crate::site::Site;
 use crate::window::Side;
-use crate::wire::Door;
 
 /// The lock of a lab's folder.
 pub(crate) const LOCK: &str = "lab.lock";
@@ -59,6 +57,22 @@ impl Default for LabOptions {
             orders: 500,
             backup_every_ms: 5000,
         }
+    }
+}
+
+impl LabOptions {
+    /// The same options as arguments of `lab serve`.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        [
+            ("--application", self.application.clone()),
+            ("--vm", self.vm.clone()),
+            ("--dns-ttl", self.dns_ttl.to_string()),
+            ("--orders", self.orders.to_string()),
+            ("--backup-every-ms", self.backup_every_ms.to_string()),
+        ]
+        .into_iter()
+        .flat_map(|(name, value)| [name.to_owned(), value])
+        .collect()
     }
 }
 
@@ -98,61 +112,6 @@ pub enum ServeError {
     /// The first machines could not be made or booted.
     #[error("cannot set up the machines: {0}")]
     Machines(String),
-}
-
-/// The doors of a lab, opened before anything is served.
-struct Doors {
-    source: Door,
-    target: Door,
-    vip: Door,
-    lb: Door,
-    dns_api: Door,
-    backup: Door,
-    metrics: Door,
-    control: Door,
-    dns: Arc<UdpSocket>,
-}
-
-impl Doors {
-    async fn open(faults: &Arc<Board>, before: Option<&Site>) -> Result<Self, ServeError> {
-        let port = |name: &str| before.map_or(0, |site| site.port(name));
-        let open = |place, name| {
-            let port = port(name);
-            Door::open(place, port, Arc::clone(faults)).map_err(|source| ServeError::Door { door: name, port, source })
-        };
-        let dns = UdpSocket::bind(("127.0.0.1", port("dns"))).await.map_err(|source| ServeError::Door {
-            door: "dns",
-            port: port("dns"),
-            source,
-        })?;
-        Ok(Self {
-            source: open("source", "sourceApi")?,
-            target: open("target", "targetApi")?,
-            vip: open("lb-data", "vip")?,
-            lb: open("lb-api", "lb")?,
-            dns_api: open("dns-api", "dnsApi")?,
-            backup: open("backup-api", "backup")?,
-            metrics: open("metrics", "metrics")?,
-            control: open("control", "control")?,
-            dns: Arc::new(dns),
-        })
-    }
-
-    fn addresses(&self) -> std::io::Result<Vec<(&'static str, String)>> {
-        let http = [
-            ("sourceApi", &self.source),
-            ("targetApi", &self.target),
-            ("vip", &self.vip),
-            ("lb", &self.lb),
-            ("dnsApi", &self.dns_api),
-            ("backup", &self.backup),
-            ("metrics", &self.metrics),
-            ("control", &self.control),
-        ];
-        let mut all: Vec<_> = http.iter().map(|(name, door)| (*name, door.address().to_string())).collect();
-        all.push(("dns", self.dns.local_addr()?.to_string()));
-        Ok(all)
-    }
 }
 
 /// Everything behind the doors.
@@ -258,35 +217,6 @@ fn dns_name(options: &LabOptions) -> String {
     format!("{}.lab.test", options.application).to_ascii_lowercase()
 }
 
-/// A new lab: the source serves with data and a snapshot, the target has an empty machine.
-async fn set_up(platforms: &[Arc<Platform>; 2], options: &LabOptions) -> Result<(), crate::refusal::Refusal> {
-    let [source, target] = platforms;
-    let vm = options.vm.as_str();
-    target.add(Machine::new(vm, new_uuid()))?;
-    if source.machine(vm).is_ok() {
-        return Ok(());
-    }
-    let path = source.image(vm);
-    let header = source.header(vm, new_uuid());
-    let orders: Vec<Order> = (1..=options.orders).filter_map(seed).collect();
-    let image = path.clone();
-    crate::storage::off_loop(move || disk::create(&image, &header, orders.iter().map(|order| order.raw.as_str())))
-        .await?;
-    let machine = Machine {
-        disk: Some(path),
-        storage_profile: source.kind.profiles.first().map(|&profile| profile.to_owned()),
-        on: true,
-        ..Machine::new(vm, new_uuid())
-    };
-    source.add(machine)?;
-    take_snapshot(source, vm, "before-migration").await.map(|_| ())
-}
-
-fn seed(n: usize) -> Option<Order> {
-    let raw = json!({ "id": format!("seed-{n}"), "item": "analytics report", "quantity": 1, "at": now_ms(), "platform": "source" });
-    Order::parse(&raw.to_string())
-}
-
 fn describe(services: &Services, options: &LabOptions, doors: &Doors) -> std::io::Result<Site> {
     let addresses: std::collections::BTreeMap<String, String> =
         doors.addresses()?.into_iter().map(|(name, address)| (name.to_owned(), address)).collect();
@@ -344,22 +274,6 @@ fn start(services: &Services, doors: Doors, options: &LabOptions) -> JoinSet<()>
     tasks
 }
 
-/// A data centre whose source was never backed up would fail the first pre-check.
-async fn first_backup(site: &Site, options: &LabOptions) -> Result<(), String> {
-    let client = crate::http::client(Duration::from_secs(30)).map_err(|error| error.to_string())?;
-    let url = site.url("backup").unwrap_or_default();
-    let wanted = json!({ "platform": "source", "vm": options.vm });
-    let known = crate::http::get_json(&client, &format!("{url}/jobs?platform=source")).await.map_err(|e| e.message)?;
-    if known["succeeded"].as_u64().unwrap_or_default() > 0 {
-        return Ok(());
-    }
-    let answer = client.post(format!("{url}/jobs")).json(&wanted).send().await.map_err(|error| error.to_string())?;
-    if answer.status().is_success() {
-        return Ok(());
-    }
-    Err(format!("the first backup was answered with {}", answer.status()))
-}
-
 fn told_to_stop(stop: &CancellationToken) -> impl Future<Output = std::io::Result<()>> {
     let stop = stop.clone();
     async move {
@@ -371,21 +285,5 @@ fn told_to_stop(stop: &CancellationToken) -> impl Future<Output = std::io::Resul
             _interrupt = interrupt.recv() => {}
         }
         Ok(())
-    }
-}
-
-impl LabOptions {
-    /// The same options as arguments of `lab serve`.
-    pub(crate) fn arguments(&self) -> Vec<String> {
-        [
-            ("--application", self.application.clone()),
-            ("--vm", self.vm.clone()),
-            ("--dns-ttl", self.dns_ttl.to_string()),
-            ("--orders", self.orders.to_string()),
-            ("--backup-every-ms", self.backup_every_ms.to_string()),
-        ]
-        .into_iter()
-        .flat_map(|(name, value)| [name.to_owned(), value])
-        .collect()
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, DiskError};
-use crate::platform::Kind;
+use crate::machine::Kind;
 use crate::site::{Site, SiteError};
 use crate::users::read_acked;
 use crate::window::Side;
