@@ -38,13 +38,35 @@ fn call(platform: &Platform, action: &'static str, vm: &str, caller: Caller) -> 
     Call::new(platform.side.as_str(), action, vm, caller)
 }
 
+/// Who is meant: a request that names an identity is refused by any other machine of that name.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct WhoAsk {
+    uuid: Option<String>,
+}
+
+fn is_meant(platform: &Platform, vm: &str, uuid: Option<&str>) -> Result<(), Refusal> {
+    let machine = platform.machine(vm)?;
+    if uuid.is_none_or(|uuid| uuid == machine.uuid) {
+        return Ok(());
+    }
+    let message = format!("{vm} on {} is {}, not {}", platform.side.as_str(), machine.uuid, uuid.unwrap_or_default());
+    Err(conflict("wrong_identity", message, "nothing was done; check which system the address leads to"))
+}
+
 fn conflict(code: &'static str, message: String, hint: &str) -> Refusal {
     Refusal::conflict(code, message, hint)
 }
 
 /// Starts the machine; answers when the application listens.
-pub(crate) async fn power_on(State(here): Here, Path(vm): Path<String>, caller: Caller) -> Answer {
-    deed(&here, call(&here, "power_on", &vm, caller), |platform, vm| async move {
+pub(crate) async fn power_on(
+    State(here): Here,
+    Path(vm): Path<String>,
+    caller: Caller,
+    Asked(who): Asked<WhoAsk>,
+) -> Answer {
+    deed(&here, call(&here, "power_on", &vm, caller).body(&who), |platform, vm| async move {
+        is_meant(&platform, &vm, who.uuid.as_deref())?;
         let running = platform.guest(&vm);
         let was_on = running.is_some();
         let guest = match running {
@@ -58,8 +80,14 @@ pub(crate) async fn power_on(State(here): Here, Path(vm): Path<String>, caller: 
     .await
 }
 
-pub(crate) async fn power_off(State(here): Here, Path(vm): Path<String>, caller: Caller) -> Answer {
-    deed(&here, call(&here, "power_off", &vm, caller), |platform, vm| async move {
+pub(crate) async fn power_off(
+    State(here): Here,
+    Path(vm): Path<String>,
+    caller: Caller,
+    Asked(who): Asked<WhoAsk>,
+) -> Answer {
+    deed(&here, call(&here, "power_off", &vm, caller).body(&who), |platform, vm| async move {
+        is_meant(&platform, &vm, who.uuid.as_deref())?;
         let changed = platform.power_off(&vm).await?;
         Ok(Done { changed, detail: json!({ "power": "off" }) })
     })
@@ -172,8 +200,14 @@ pub(crate) async fn detach(State(here): Here, Path(vm): Path<String>, caller: Ca
 }
 
 /// Stops the application's writes in an orderly way.
-pub(crate) async fn quiesce(State(here): Here, Path(vm): Path<String>, caller: Caller) -> Answer {
-    deed(&here, call(&here, "quiesce", &vm, caller), |platform, vm| async move {
+pub(crate) async fn quiesce(
+    State(here): Here,
+    Path(vm): Path<String>,
+    caller: Caller,
+    Asked(who): Asked<WhoAsk>,
+) -> Answer {
+    deed(&here, call(&here, "quiesce", &vm, caller).body(&who), |platform, vm| async move {
+        is_meant(&platform, &vm, who.uuid.as_deref())?;
         let changed = platform.switch(&vm, |mode| mode.quiesced = true).await?;
         Ok(Done { changed, detail: json!({ "uuid": platform.machine(&vm)?.uuid, "status": "quiesced" }) })
     })
@@ -186,6 +220,7 @@ pub(crate) struct UnquiesceAsk {
     /// Whether a machine that is off is started; refused if it is off and this is not said.
     #[serde(default)]
     power_on: bool,
+    uuid: Option<String>,
 }
 
 /// Lets the application write again.
@@ -197,6 +232,7 @@ pub(crate) async fn unquiesce(
 ) -> Answer {
     let call = call(&here, "unquiesce", &vm, caller).body(&ask);
     deed(&here, call, |platform, vm| async move {
+        is_meant(&platform, &vm, ask.uuid.as_deref())?;
         if platform.guest(&vm).is_none() && !ask.power_on {
             return Err(conflict("vm_off", format!("{vm} is off: its application cannot start"), "say powerOn: true"));
         }
@@ -214,16 +250,28 @@ pub(crate) async fn unquiesce(
 }
 
 /// Forbids writes from outside, whether the machine is on or off.
-pub(crate) async fn fence(State(here): Here, Path(vm): Path<String>, caller: Caller) -> Answer {
-    deed(&here, call(&here, "fence", &vm, caller), |platform, vm| async move {
+pub(crate) async fn fence(
+    State(here): Here,
+    Path(vm): Path<String>,
+    caller: Caller,
+    Asked(who): Asked<WhoAsk>,
+) -> Answer {
+    deed(&here, call(&here, "fence", &vm, caller).body(&who), |platform, vm| async move {
+        is_meant(&platform, &vm, who.uuid.as_deref())?;
         let changed = platform.switch(&vm, |mode| mode.fenced = true).await?;
         Ok(Done { changed, detail: json!({ "uuid": platform.machine(&vm)?.uuid, "fenced": true }) })
     })
     .await
 }
 
-pub(crate) async fn unfence(State(here): Here, Path(vm): Path<String>, caller: Caller) -> Answer {
-    deed(&here, call(&here, "unfence", &vm, caller), |platform, vm| async move {
+pub(crate) async fn unfence(
+    State(here): Here,
+    Path(vm): Path<String>,
+    caller: Caller,
+    Asked(who): Asked<WhoAsk>,
+) -> Answer {
+    deed(&here, call(&here, "unfence", &vm, caller).body(&who), |platform, vm| async move {
+        is_meant(&platform, &vm, who.uuid.as_deref())?;
         let changed = platform.switch(&vm, |mode| mode.fenced = false).await?;
         Ok(Done { changed, detail: json!({ "uuid": platform.machine(&vm)?.uuid, "fenced": false }) })
     })

@@ -92,6 +92,9 @@ async fn refused(rig: &Rig, service: &str, verb: &str, body: Value, code: &str) 
 async fn copies_are_refused_where_data_could_be_lost() {
     let rig = Rig::start().await;
     refused(&rig, "targetApi", "sync", rig.final_sync(), "source_still_writing").await;
+    let stranger = json!({ "uuid": rig.input("targetUuid") });
+    refused(&rig, "sourceApi", "quiesce", stranger.clone(), "wrong_identity").await;
+    refused(&rig, "sourceApi", "power-off", stranger, "wrong_identity").await;
     let mut elsewhere = rig.final_sync();
     elsewhere["sourceUuid"] = rig.input("targetUuid");
     rig.must("sourceApi", "quiesce", Value::Null).await;

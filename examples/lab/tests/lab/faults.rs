@@ -20,21 +20,21 @@ async fn heal(rig: &Rig) {
 async fn latency_on_the_target_machine_is_what_users_measure_there_and_not_on_the_source() {
     let rig = Rig::start().await;
     rig.cut_over().await;
-    inject(&rig, Fault::new(format!("vm:target/{VM}"), FaultKind::Latency).value(80.0)).await;
+    inject(&rig, Fault::new(format!("vm:target/{VM}"), FaultKind::Latency).value(300.0)).await;
     rig.weights(50, 50, None).await;
     for n in 0..10 {
         rig.order(&format!("o{n}")).await;
     }
     let (_, page) = rig.get("metrics", "/metrics/window?seconds=60").await;
-    assert!(page["backends"]["target"]["p50Ms"].as_f64() >= Some(80.0), "{page}");
-    assert!(page["backends"]["source"]["p95Ms"].as_f64() < Some(80.0), "{page}");
+    assert!(page["backends"]["target"]["p50Ms"].as_f64() >= Some(300.0), "{page}");
+    assert!(page["backends"]["source"]["p95Ms"].as_f64() < Some(300.0), "{page}");
     let (_, text) = rig.get("targetApi", &format!("/vms/{VM}/app/stats")).await;
-    assert!(text["p95Ms"].as_f64() >= Some(80.0), "the machine measures it as well: {text}");
+    assert!(text["p95Ms"].as_f64() >= Some(300.0), "the machine measures it as well: {text}");
     heal(&rig).await;
     rig.weights(0, 100, None).await;
     let started = Instant::now();
     rig.order("healed").await;
-    assert!(started.elapsed() < Duration::from_millis(80));
+    assert!(started.elapsed() < Duration::from_millis(300));
 }
 
 #[tokio::test(flavor = "multi_thread")]
