@@ -167,6 +167,12 @@ pub fn check_zone(name: &str) -> Result<(), TimeError> {
     find_zone(name).map(|_zone| ())
 }
 
+/// The names of all zones, for suggestions.
+#[must_use]
+pub fn zone_names() -> Vec<String> {
+    jiff::tz::db().available().map(|name| name.to_string()).collect()
+}
+
 fn find_zone(name: &str) -> Result<TimeZone, TimeError> {
     TimeZone::get(name).map_err(|_error| TimeError::UnknownZone(name.to_owned()))
 }

@@ -4,7 +4,7 @@
 //! keeps its span, so that a problem found much later, in the plan, still has a caret. This module never
 //! reads a file: it is given names and text. Start with [`SourceMap::add`], then [`SourceMap::position`].
 
-use std::ops::{Deref, Range};
+use std::ops::{Deref, Range, RangeInclusive};
 use std::sync::Arc;
 
 use unicode_width::UnicodeWidthChar as _;
@@ -117,6 +117,13 @@ impl SourceFile {
         };
         let end = self.line_starts.get(line).map_or(self.text.len(), |next| *next as usize);
         self.text.get(*start as usize..end).unwrap_or("").trim_end_matches(['\n', '\r'])
+    }
+
+    /// The byte offsets of some lines (from 1), their line ends included.
+    #[must_use]
+    pub fn lines(&self, lines: RangeInclusive<usize>) -> Range<usize> {
+        let offset = |index: usize| self.line_starts.get(index).map_or(self.text.len(), |start| *start as usize);
+        offset(lines.start().saturating_sub(1))..offset(*lines.end())
     }
 
     /// How many lines there are.

@@ -286,6 +286,20 @@ impl Word for ParamType {
     ];
 }
 
+/// Whether somebody may relay a decision given by telephone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Relay {
+    /// The one who relays is recorded beside the one who decided.
+    Allowed,
+    /// Everybody answers for themselves.
+    Refused,
+}
+
+impl Word for Relay {
+    const WORDS: &'static [(&'static str, Self)] = &[("allowed", Self::Allowed), ("refused", Self::Refused)];
+}
+
 /// The word that a value stands for, as its author writes it.
 #[must_use]
 pub fn spelling<W: Word + PartialEq>(word: W) -> &'static str {

@@ -1,0 +1,192 @@
+//! Problems as text for people and as JSON for programs.
+//!
+//! The text is drawn by the renderer of rustc: `file:line:column`, the line, a caret, a label, help. Nothing
+//! here prints. Start with [`report`] and [`to_json`].
+
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet};
+use serde_json::{Value, json};
+
+use super::problem::{Label, Problem, Problems, Severity};
+use super::source::{FileId, SourceFile, SourceMap, Span};
+
+/// Whether the text may use terminal colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colour {
+    /// Escape codes.
+    Terminal,
+    /// None.
+    Plain,
+}
+
+/// A line that is longer is cut out around its label.
+const LONG_LINE: usize = 500;
+/// Labels of one file that are further apart are drawn separately.
+const FAR: usize = 40;
+
+/// All problems, and a line that sums them up. Empty if there are none.
+#[must_use]
+pub fn report(problems: &Problems, sources: &SourceMap, colour: Colour) -> String {
+    let mut text = String::new();
+    for problem in problems {
+        text.push_str(&render(problem, sources, colour));
+        text.push_str("\n\n");
+    }
+    text.push_str(&summary(problems));
+    text
+}
+
+/// One problem.
+#[must_use]
+pub fn render(problem: &Problem, sources: &SourceMap, colour: Colour) -> String {
+    let renderer = match colour {
+        Colour::Terminal => Renderer::styled(),
+        Colour::Plain => Renderer::plain(),
+    };
+    let level = match problem.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let title = level.primary_title(clean(&problem.message)).id(problem.code.id);
+    let notes = problem.notes.iter().map(|note| Element::from(Level::NOTE.message(clean(note))));
+    let help = problem.help.iter().map(|help| Element::from(Level::HELP.message(clean(help))));
+    let group: Group<'_> = title.elements(places(problem, sources)).elements(help).elements(notes);
+    renderer.render(&[group])
+}
+
+/// Control characters from a document must not reach a terminal.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+fn summary(problems: &Problems) -> String {
+    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+    let warnings = problems.iter().count() - errors;
+    let mut parts = Vec::new();
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    if errors > 0 {
+        parts.push(format!("{errors} error{}", plural(errors)));
+    }
+    if warnings > 0 {
+        parts.push(format!("{warnings} warning{}", plural(warnings)));
+    }
+    if problems.beyond() > 0 {
+        parts.push(format!("{} more not shown", problems.beyond()));
+    }
+    let Some(first) = problems.iter().min_by_key(|problem| problem.severity) else { return String::new() };
+    format!("{}; `bascule explain {}` says more\n", parts.join(", "), first.code)
+}
+
+/// The snippets of a problem: its own place first, then those that take part.
+fn places<'a>(problem: &'a Problem, sources: &'a SourceMap) -> Vec<Element<'a>> {
+    let Some(primary) = &problem.primary else { return Vec::new() };
+    let mut groups: Vec<(FileId, Vec<(&Label, AnnotationKind)>)> = Vec::new();
+    let all = std::iter::once((primary, AnnotationKind::Primary))
+        .chain(problem.secondary.iter().map(|label| (label, AnnotationKind::Context)));
+    for (label, kind) in all {
+        let line = sources.position(label.span).line;
+        let near = |other: &Label| {
+            let there = sources.position(other.span).line;
+            other.span.file == label.span.file && there.abs_diff(line) <= FAR
+        };
+        match groups.iter_mut().find(|(_, labels)| labels.iter().any(|(other, _)| near(other))) {
+            Some((_, labels)) => labels.push((label, kind)),
+            None => groups.push((label.span.file, vec![(label, kind)])),
+        }
+    }
+    groups.into_iter().flat_map(|(file, labels)| snippet(sources.file(file), &labels)).collect()
+}
+
+fn snippet<'a>(file: &'a SourceFile, labels: &[(&'a Label, AnnotationKind)]) -> Vec<Element<'a>> {
+    let lines = labels.iter().map(|(label, _)| file.position(label.span.range().start).line);
+    let (first, last) = lines.fold((usize::MAX, 0), |(first, last), line| (first.min(line), last.max(line)));
+    if file.text().is_empty() {
+        return vec![Origin::path(file.name()).into()];
+    }
+    let long = (first..=last).any(|line| file.line(line).len() > LONG_LINE);
+    if long {
+        return labels.iter().flat_map(|(label, kind)| window(file, label, *kind)).collect();
+    }
+    let range = file.lines(first..=last);
+    let source = file.text().get(range.clone()).unwrap_or("");
+    let mut snippet = Snippet::source(source).path(file.name()).line_start(first);
+    for (label, kind) in labels {
+        let place = first_line(file, label.span);
+        let inside = place.start - range.start..place.end - range.start;
+        snippet = snippet.annotation(annotation(*kind, inside, &label.text));
+    }
+    vec![snippet.into()]
+}
+
+fn annotation<'a>(kind: AnnotationKind, place: Range<usize>, text: &'a str) -> annotate_snippets::Annotation<'a> {
+    let annotation = kind.span(place);
+    if text.is_empty() { annotation } else { annotation.label(text) }
+}
+
+/// The part of a place that stands on its first line.
+fn first_line(file: &SourceFile, span: Span) -> Range<usize> {
+    let range = span.range();
+    let text = file.text().get(range.clone()).unwrap_or("");
+    let length = text.find(['\n', '\r']).unwrap_or(text.len());
+    range.start..range.start + length
+}
+
+/// A cut-out of a very long line, with the real line and column above it.
+fn window<'a>(file: &'a SourceFile, label: &'a Label, kind: AnnotationKind) -> Vec<Element<'a>> {
+    const AROUND: usize = 60;
+    let position = file.position(label.span.range().start);
+    let line = file.lines(position.line..=position.line);
+    let mut place = first_line(file, label.span);
+    place.end = place.end.min(file.text().floor_char_boundary(place.start + 2 * AROUND));
+    let text = file.text();
+    let start = text.ceil_char_boundary(place.start.saturating_sub(AROUND)).max(line.start);
+    let end = text.floor_char_boundary(place.end.saturating_add(AROUND).min(text.len())).min(line.end);
+    let (before, after) = (if start > line.start { "…" } else { "" }, if end < line.end { "…" } else { "" });
+    let cut = text.get(start..end).unwrap_or("").trim_end_matches(['\n', '\r']);
+    let shown = format!("{before}{cut}{after}");
+    let shift = |offset: usize| before.len() + offset - start;
+    let inside = shift(place.start)..shift(place.end.max(place.start));
+    let origin = Origin::path(file.name()).line(position.line).char_column(position.column);
+    let snippet = Snippet::source(shown).line_start(position.line).annotation(annotation(kind, inside, &label.text));
+    vec![origin.into(), snippet.into()]
+}
+
+/// All problems as data: the same facts, for editors and pipelines.
+#[must_use]
+pub fn to_json(problems: &Problems, sources: &SourceMap) -> Value {
+    let list: Vec<Value> = problems.iter().map(|problem| problem_json(problem, sources)).collect();
+    json!({ "problems": list, "notShown": problems.beyond() })
+}
+
+fn problem_json(problem: &Problem, sources: &SourceMap) -> Value {
+    let mut value = json!({
+        "code": problem.code.id,
+        "severity": match problem.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        "message": problem.message,
+        "labels": problem.secondary.iter().map(|label| place_json(label, sources)).collect::<Vec<_>>(),
+        "help": problem.help,
+        "notes": problem.notes,
+    });
+    if let (Some(primary), Value::Object(fields)) = (&problem.primary, &mut value)
+        && let Value::Object(place) = place_json(primary, sources)
+    {
+        fields.extend(place);
+    }
+    value
+}
+
+fn place_json(label: &Label, sources: &SourceMap) -> Value {
+    let (start, end) = (sources.position(label.span), sources.end_position(label.span));
+    json!({
+        "file": sources.name(label.span.file),
+        "line": start.line,
+        "column": start.column,
+        "endLine": end.line,
+        "endColumn": end.column,
+        "label": label.text,
+    })
+}
