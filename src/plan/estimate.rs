@@ -43,10 +43,7 @@ impl Length {
     /// One after the other.
     #[must_use]
     pub fn then(self, next: Self) -> Self {
-        Self {
-            at_least_ms: self.at_least_ms.saturating_add(next.at_least_ms),
-            is_open: self.is_open || next.is_open,
-        }
+        Self { at_least_ms: self.at_least_ms.saturating_add(next.at_least_ms), is_open: self.is_open || next.is_open }
     }
 
     /// Side by side.
@@ -207,7 +204,8 @@ fn downtime(plan: &Plan, history: &History, steps: &[Timing]) -> Option<Length> 
 
 fn unknown(plan: &Plan, history: &History, back: &RollbackOrder) -> Vec<Unknown> {
     let forward = [Section::Prepare, Section::Cutover, Section::RollbackCheck].into_iter();
-    let forward = forward.flat_map(|section| plan.section(section)).filter(|ix| step_length(plan, history, *ix).is_open);
+    let forward =
+        forward.flat_map(|section| plan.section(section)).filter(|ix| step_length(plan, history, *ix).is_open);
     let undos = back.restore.iter().chain(&back.cleanup).map(|node| node.step);
     let undos = undos.filter(|ix| undo_length(plan, history, *ix).is_open);
     let mut all: Vec<Unknown> = forward.map(|step| Unknown { step, is_undo: false }).collect();
