@@ -6,13 +6,11 @@ use super::bind::{self, Binding, Params};
 use super::calls::{self, expr};
 use super::context::Context;
 use super::expand::{Body, Draft};
-use super::undo;
 use super::uses::check_inputs;
+use super::{ExecutorInfo, undo};
 use crate::plan::defaults;
 use crate::plan::policy::{Approval, Escalation, LockClaim, Manual};
-use crate::plan::step::{
-    CheckPolicy, Effect, OnTimeout, Origin, Probe, Proof, Retry, Section, Step, StepId, StepKind, Undo,
-};
+use crate::plan::step::{CheckPolicy, Effect, OnTimeout, Origin, Probe, Proof, Retry, Section, Step, StepId, StepKind};
 use crate::runbook::codes;
 use crate::runbook::model::{self, ApprovalDef, Data, ManualDef, Millis, ProbeDef, RetryDef, StepDef};
 use crate::runbook::problem::Problem;
@@ -20,11 +18,11 @@ use crate::runbook::source::{Spanned, Text};
 use crate::runbook::words::spelling;
 
 /// Builds all steps, in the order of the drafts: one step for each draft.
-pub(super) fn steps(cx: &mut Context<'_>, drafts: &[Draft<'_>]) -> Vec<Step> {
+pub(super) fn steps<'a>(cx: &mut Context<'a>, drafts: &[Draft<'a>]) -> Vec<Step> {
     drafts.iter().map(|draft| step(cx, draft)).collect()
 }
 
-fn step(cx: &mut Context<'_>, draft: &Draft<'_>) -> Step {
+fn step<'a>(cx: &mut Context<'a>, draft: &Draft<'a>) -> Step {
     match &draft.body {
         Body::Approval(def) => {
             let kind = StepKind::Approval(approval(def));
@@ -39,7 +37,16 @@ fn step(cx: &mut Context<'_>, draft: &Draft<'_>) -> Step {
     }
 }
 
-fn action(cx: &mut Context<'_>, draft: &Draft<'_>, def: &StepDef, manual: Option<&ManualDef>) -> Step {
+/// A draft with everything that its keys rest on.
+pub(super) struct Definition<'d, 'a> {
+    pub(super) draft: &'d Draft<'a>,
+    pub(super) def: &'d StepDef,
+    pub(super) params: Params,
+    /// Its executor; absent for what a person performs.
+    pub(super) info: Option<&'a ExecutorInfo>,
+}
+
+fn action<'a>(cx: &mut Context<'a>, draft: &Draft<'a>, def: &StepDef, manual: Option<&ManualDef>) -> Step {
     // Inputs that a catalog uses are asked for, not blamed on the runbook.
     check_inputs(cx, &draft.uses, &draft.name.value, draft.base.is_none());
     cx.secrets.extend(draft.uses.secrets.iter().cloned());
@@ -57,11 +64,21 @@ fn action(cx: &mut Context<'_>, draft: &Draft<'_>, def: &StepDef, manual: Option
         Some(manual) => (Some(StepKind::Manual(by_hand(cx, manual, &params))), None),
         None => performed(cx, draft, def, &params),
     };
+    let is_usable = kind.is_some();
     // A step without a usable executor was reported; the rest of it is checked all the same.
-    let kind = kind.unwrap_or_else(|| {
-        StepKind::Manual(Manual { instructions: String::new(), answer: BTreeMap::new(), roles: Vec::new() })
-    });
-    let mut step = Step::bare(draft.id.clone(), draft.section, kind);
+    let nobody =
+        || StepKind::Manual(Manual { instructions: String::new(), answer: BTreeMap::new(), roles: Vec::new() });
+    let mut step = Step::bare(draft.id.clone(), draft.section, kind.unwrap_or_else(nobody));
+    let made = Definition { draft, def, params, info };
+    fill(cx, &made, &mut step);
+    if is_usable {
+        step.undo = undo::undo(cx, &made, step.effect);
+    }
+    step
+}
+
+fn fill(cx: &mut Context<'_>, made: &Definition<'_, '_>, step: &mut Step) {
+    let Definition { draft, def, params, info } = made;
     step.effect = effect(cx, draft, def, info.map(|info| info.effect));
     step.origin = origin(cx, draft, def);
     step.when = expr(def.when.as_ref());
@@ -73,21 +90,16 @@ fn action(cx: &mut Context<'_>, draft: &Draft<'_>, def: &StepDef, manual: Option
     let asks = if step.moves_data { OnTimeout::Ask } else { OnTimeout::Fail };
     step.on_timeout = def.on_timeout.map_or(asks, |on| on.value);
     step.retry = retry(def.retry.as_ref(), defaults::retry(step.effect));
-    step.probe = probe(cx, draft, def, &params, step.effect, info.is_some_and(|info| info.probes));
-    step.verify = def.verify.as_ref().and_then(|verify| calls::verify(cx, verify, def.uses.as_ref(), &params));
+    step.probe = probe(cx, made, step.effect);
+    step.verify = def.verify.as_ref().and_then(|verify| calls::verify(cx, verify, def.uses.as_ref(), params));
     step.keep_fresh_ms = millis(def.keep_fresh);
     step.estimate_ms = millis(def.estimate);
-    step.locks = locks(cx, def.locks.as_ref().map_or(&[][..], |locks| &locks.value), &params);
+    step.locks = locks(cx, def.locks.as_ref().map_or(&[][..], |locks| &locks.value), params);
     step.check = check(def, draft.section);
     step.rehearsal = def.rehearsal.as_ref().and_then(|rehearsal| rehearsal.with.as_ref()).map(Data::to_json);
-    step.undo = match info.is_some() || manual.is_some() {
-        true => undo::undo(cx, draft, def, &params, &step, info),
-        false => Undo::Nothing { reason: None },
-    };
-    step
 }
 
-type Performed<'a> = (Option<StepKind>, Option<&'a super::ExecutorInfo>);
+type Performed<'a> = (Option<StepKind>, Option<&'a ExecutorInfo>);
 
 fn performed<'a>(cx: &mut Context<'a>, draft: &Draft<'_>, def: &StepDef, params: &Params) -> Performed<'a> {
     let Some(uses) = &def.uses else {
@@ -134,14 +146,9 @@ fn origin(cx: &Context<'_>, draft: &Draft<'_>, def: &StepDef) -> Origin {
     }
 }
 
-fn probe(
-    cx: &mut Context<'_>,
-    draft: &Draft<'_>,
-    def: &StepDef,
-    params: &Params,
-    effect: Effect,
-    is_native: bool,
-) -> Option<Probe> {
+fn probe(cx: &mut Context<'_>, made: &Definition<'_, '_>, effect: Effect) -> Option<Probe> {
+    let Definition { draft, def, params, info } = made;
+    let is_native = info.is_some_and(|info| info.probes);
     match def.probe.as_ref().map(|probe| (&probe.value, probe.span)) {
         None if effect != Effect::Probe => None,
         None if is_native => Some(Probe::Native),

@@ -17,20 +17,25 @@ use crate::runbook::source::{Span, Text};
 /// Checks the parameters of one call; `with` may be absent.
 pub(super) fn check(cx: &mut Context<'_>, uses: &Text, with: Option<&Data>, schema: &Value) {
     let empty = Data { value: DataValue::Map(Vec::new()), span: uses.span };
-    let mut found = Vec::new();
-    let checker = Checker { root: schema, executor: &uses.value };
-    checker.value(schema, with.unwrap_or(&empty), "with", &mut found);
-    cx.problems.extend(found);
+    let mut checker = Checker { root: schema, executor: &uses.value, found: Vec::new() };
+    checker.value(schema, with.unwrap_or(&empty), "with");
+    cx.problems.extend(checker.found);
 }
 
 struct Checker<'a> {
     root: &'a Value,
     executor: &'a str,
+    found: Vec<Problem>,
 }
 
 impl<'a> Checker<'a> {
-    fn problem(&self, message: String, span: Span, label: &str) -> Problem {
+    fn problem(&self, message: &str, span: Span, label: &str) -> Problem {
         Problem::new(codes::EXECUTOR_PARAMETERS, format!("`{}`: {message}", self.executor)).at(span, label)
+    }
+
+    fn blame(&mut self, message: &str, span: Span, label: &str) {
+        let problem = self.problem(message, span, label);
+        self.found.push(problem);
     }
 
     /// Follows `#/…` references; a schema that refers to itself for ever says nothing.
@@ -45,31 +50,31 @@ impl<'a> Checker<'a> {
         &Value::Null
     }
 
-    fn value(&self, schema: &'a Value, data: &Data, at: &str, found: &mut Vec<Problem>) {
+    fn value(&mut self, schema: &'a Value, data: &Data, at: &str) {
         let schema = self.follow(schema);
         if !is_constant(data) {
             return;
         }
-        if !self.has_type(schema, data, at, found) {
+        if !self.has_type(schema, data, at) {
             return;
         }
-        self.is_one_of(schema, data, at, found);
-        self.is_within(schema, data, at, found);
+        self.is_one_of(schema, data, at);
+        self.is_within(schema, data, at);
         match &data.value {
-            DataValue::Map(entries) => self.map(schema, data, entries, at, found),
+            DataValue::Map(entries) => self.map(schema, data, entries, at),
             DataValue::List(items) => {
                 if let Some(schema) = schema.get("items") {
                     for (index, item) in items.iter().enumerate() {
-                        self.value(schema, item, &format!("{at}[{index}]"), found);
+                        self.value(schema, item, &format!("{at}[{index}]"));
                     }
                 }
             }
             DataValue::Null | DataValue::Bool(_) | DataValue::Number(_) | DataValue::Text(_) => {}
         }
-        self.combinations(schema, data, at, found);
+        self.combinations(schema, data, at);
     }
 
-    fn has_type(&self, schema: &Value, data: &Data, at: &str, found: &mut Vec<Problem>) -> bool {
+    fn has_type(&mut self, schema: &Value, data: &Data, at: &str) -> bool {
         let kinds: Vec<&str> = match schema.get("type") {
             Some(Value::String(kind)) => vec![kind],
             Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect(),
@@ -80,15 +85,12 @@ impl<'a> Checker<'a> {
         }
         let wanted: Vec<&str> = kinds.into_iter().map(in_words).collect();
         let wanted = wanted.join(" or ");
-        found.push(self.problem(
-            format!("`{at}` must be {wanted}, and is {}", data.kind()),
-            data.span,
-            &format!("expected {wanted}"),
-        ));
+        let message = format!("`{at}` must be {wanted}, and is {}", data.kind());
+        self.blame(&message, data.span, &format!("expected {wanted}"));
         false
     }
 
-    fn is_one_of(&self, schema: &Value, data: &Data, at: &str, found: &mut Vec<Problem>) {
+    fn is_one_of(&mut self, schema: &Value, data: &Data, at: &str) {
         let only = schema.get("const").into_iter();
         let allowed: Vec<&Value> =
             schema.get("enum").and_then(Value::as_array).into_iter().flatten().chain(only).collect();
@@ -98,16 +100,13 @@ impl<'a> Checker<'a> {
         }
         let words: Vec<String> =
             allowed.iter().map(|word| word.as_str().map_or(word.to_string(), str::to_owned)).collect();
-        let problem = self.problem(
-            format!("`{at}` is not one of {}", words.join(", ")),
-            data.span,
-            "not one of the values that it accepts",
-        );
-        let written = value.as_str().unwrap_or("").to_owned();
-        found.push(problem.suggest(&written, words.iter().map(String::as_str)));
+        let message = format!("`{at}` is not one of {}", words.join(", "));
+        let problem = self.problem(&message, data.span, "not one of the values that it accepts");
+        let written = value.as_str().unwrap_or("");
+        self.found.push(problem.suggest(written, words.iter().map(String::as_str)));
     }
 
-    fn is_within(&self, schema: &Value, data: &Data, at: &str, found: &mut Vec<Problem>) {
+    fn is_within(&mut self, schema: &Value, data: &Data, at: &str) {
         let limit = |key: &str| schema.get(key).and_then(Value::as_f64);
         let measured = match &data.value {
             DataValue::Number(number) => number.as_f64().map(|number| (number, "minimum", "maximum", "")),
@@ -130,29 +129,29 @@ impl<'a> Checker<'a> {
         ] {
             if let Some(bound) = bound.filter(|_| broken) {
                 let wanted = format!("{word} {bound} {unit}");
-                found.push(self.problem(format!("`{at}` must be {}", wanted.trim_end()), data.span, wanted.trim_end()));
+                self.blame(&format!("`{at}` must be {}", wanted.trim_end()), data.span, wanted.trim_end());
             }
         }
     }
 
-    fn map(&self, schema: &'a Value, data: &Data, entries: &[(Text, Data)], at: &str, found: &mut Vec<Problem>) {
+    fn map(&mut self, schema: &'a Value, data: &Data, entries: &[(Text, Data)], at: &str) {
         let known = schema.get("properties").and_then(Value::as_object);
         for (key, value) in entries {
             if let Some(schema) = known.and_then(|known| known.get(&*key.value)) {
-                self.value(schema, value, &key.value, found);
+                self.value(schema, value, &key.value);
                 continue;
             }
             match schema.get("additionalProperties") {
                 Some(Value::Bool(false)) => {
                     let names: Vec<&str> =
                         known.into_iter().flat_map(|known| known.keys()).map(String::as_str).collect();
-                    found.push(
-                        self.problem(format!("`{}` is not a parameter", key.value), key.span, "not known")
-                            .suggest(&key.value, names.iter().copied())
-                            .note(format!("`{at}` takes {}", names.join(", "))),
-                    );
+                    let problem = self
+                        .problem(&format!("`{}` is not a parameter", key.value), key.span, "not known")
+                        .suggest(&key.value, names.iter().copied())
+                        .note(format!("`{at}` takes {}", names.join(", ")));
+                    self.found.push(problem);
                 }
-                Some(schema @ Value::Object(_)) => self.value(schema, value, &key.value, found),
+                Some(schema @ Value::Object(_)) => self.value(schema, value, &key.value),
                 Some(Value::Null | Value::Bool(true) | Value::Number(_) | Value::String(_) | Value::Array(_))
                 | None => {}
             }
@@ -160,33 +159,34 @@ impl<'a> Checker<'a> {
         for name in missing(schema, entries) {
             let message =
                 if at == "with" { format!("`{name}` is missing") } else { format!("`{at}.{name}` is missing") };
-            found.push(self.problem(message, data.span, &format!("needs `{name}`")));
+            self.blame(&message, data.span, &format!("needs `{name}`"));
         }
     }
 
     /// Of several shapes one must fit. Which one was meant is not known, so one problem is enough.
-    fn combinations(&self, schema: &'a Value, data: &Data, at: &str, found: &mut Vec<Problem>) {
+    fn combinations(&mut self, schema: &'a Value, data: &Data, at: &str) {
         for every in schema.get("allOf").and_then(Value::as_array).into_iter().flatten() {
-            self.value(every, data, at, found);
+            self.value(every, data, at);
         }
         for key in ["oneOf", "anyOf"] {
             let Some(shapes) = schema.get(key).and_then(Value::as_array) else { continue };
-            let tries = shapes.iter().map(|shape| {
-                let mut problems = Vec::new();
-                self.value(shape, data, at, &mut problems);
-                problems
-            });
-            let tries: Vec<Vec<Problem>> = tries.collect();
-            if tries.iter().all(|problems| !problems.is_empty()) {
-                let keys: Option<Vec<String>> = shapes.iter().map(|shape| required_keys(self.follow(shape))).collect();
-                match keys.filter(|keys| !keys.is_empty()) {
-                    Some(keys) => found.push(self.problem(
-                        format!("`{at}` needs {}", keys.join(" or ")),
-                        data.span,
-                        "none of the shapes that it accepts",
-                    )),
-                    None => found.extend(tries.into_iter().min_by_key(Vec::len).unwrap_or_default()),
+            let before = std::mem::take(&mut self.found);
+            let mut tries: Vec<Vec<Problem>> = Vec::with_capacity(shapes.len());
+            for shape in shapes {
+                self.value(shape, data, at);
+                tries.push(std::mem::take(&mut self.found));
+            }
+            self.found = before;
+            if tries.iter().any(Vec::is_empty) {
+                continue;
+            }
+            let keys: Option<Vec<String>> = shapes.iter().map(|shape| required_keys(self.follow(shape))).collect();
+            match keys.filter(|keys| !keys.is_empty()) {
+                Some(keys) => {
+                    let message = format!("`{at}` needs {}", keys.join(" or "));
+                    self.blame(&message, data.span, "none of the shapes that it accepts");
                 }
+                None => self.found.extend(tries.into_iter().min_by_key(Vec::len).unwrap_or_default()),
             }
         }
     }

@@ -1,87 +1,74 @@
 //! The way back of one step.
 
 use super::ExecutorInfo;
-use super::bind::{self, Params};
-use super::build::{flag, millis, retry};
+use super::bind;
+use super::build::{Definition, flag, millis, retry, words};
 use super::calls;
 use super::context::Context;
 use super::expand::{Body, Draft};
 use crate::plan::defaults;
-use crate::plan::step::{Effect, Section, Step, StepId, Undo, UndoAction};
+use crate::plan::step::{Effect, Section, StepId, Undo, UndoAction};
 use crate::runbook::codes;
-use crate::runbook::model::{self, StepDef, UndoDef};
+use crate::runbook::model::{self, UndoDef};
 use crate::runbook::problem::Problem;
 use crate::runbook::words::spelling;
 
-/// What a rollback does about a step.
-pub(super) fn undo(
-    cx: &mut Context<'_>,
-    draft: &Draft<'_>,
-    def: &StepDef,
-    params: &Params,
-    step: &Step,
-    info: Option<&ExecutorInfo>,
-) -> Undo {
+/// What a rollback does about a step with this effect.
+pub(super) fn undo(cx: &mut Context<'_>, made: &Definition<'_, '_>, effect: Effect) -> Undo {
+    let def = made.def;
     if flag(def.irreversible) {
         return Undo::Irreversible;
     }
-    if !draft.section.is_undone() {
+    if !made.draft.section.is_undone() {
         return Undo::Nothing { reason: None };
     }
     match def.undo.as_ref().map(|undo| &undo.value) {
-        Some(UndoDef::Action(action)) => match action_of(cx, draft, def, action, params, info) {
+        Some(UndoDef::Action(action)) => match action_of(cx, made, action) {
             Some(action) => Undo::Action(action),
             None => Undo::Nothing { reason: None },
         },
-        Some(UndoDef::None) if step.effect == Effect::None || def.reason.is_some() => {
-            Undo::Nothing { reason: super::build::words(def.reason.as_ref()) }
+        Some(UndoDef::None) if effect == Effect::None || def.reason.is_some() => {
+            Undo::Nothing { reason: words(def.reason.as_ref()) }
         }
-        None if step.effect == Effect::None => Undo::Nothing { reason: None },
+        None if effect == Effect::None => Undo::Nothing { reason: None },
         Some(UndoDef::None) | None => {
-            missing(cx, draft, def, step, info);
+            missing(cx, made, effect);
             Undo::Nothing { reason: None }
         }
     }
 }
 
-fn missing(cx: &mut Context<'_>, draft: &Draft<'_>, def: &StepDef, step: &Step, info: Option<&ExecutorInfo>) {
-    let name = &draft.name.value;
-    let says_none = def.undo.is_some();
-    let message = if says_none {
+fn missing(cx: &mut Context<'_>, made: &Definition<'_, '_>, effect: Effect) {
+    let name = &made.draft.name.value;
+    let message = if made.def.undo.is_some() {
         format!("`{name}` has an effect, and `undo: none` gives no reason")
     } else {
         format!("`{name}` has an effect and no undo")
     };
     let mut problem = Problem::new(codes::MISSING_UNDO, message);
-    problem = match def.effect {
-        Some(_) => problem.note(format!("its effect is `{}`", spelling(step.effect))),
-        None => problem.note(format!("nothing declares its effect, so it counts as `{}`", spelling(step.effect))),
+    problem = match made.def.effect {
+        Some(_) => problem.note(format!("its effect is `{}`", spelling(effect))),
+        None => problem.note(format!("nothing declares its effect, so it counts as `{}`", spelling(effect))),
     };
-    if info.is_some_and(|info| info.undoes) {
+    if made.info.is_some_and(|info| info.undoes) {
         problem = problem.help("its executor can take it back by itself: write `undo: {}`");
     }
     let problem = problem.help(
         "say how it is taken back (`undo: { uses: … }`), why nothing needs to be (`undo: none` with `reason:`), \
          that it only looks (`effect: none`), or that it cannot be (`irreversible: true`)",
     );
-    let problem = draft.blame(problem, "cannot be taken back");
+    let problem = made.draft.blame(problem, "cannot be taken back");
     cx.problem(problem);
 }
 
-fn action_of(
-    cx: &mut Context<'_>,
-    draft: &Draft<'_>,
-    def: &StepDef,
-    action: &model::UndoAction,
-    params: &Params,
-    info: Option<&ExecutorInfo>,
-) -> Option<UndoAction> {
+fn action_of(cx: &mut Context<'_>, made: &Definition<'_, '_>, action: &model::UndoAction) -> Option<UndoAction> {
+    let Definition { draft, def, params, info } = made;
     // With parameters of its own, the step's executor is called again; without, it undoes natively.
     let uses = action.uses.as_ref().or(action.with.as_ref().and(def.uses.as_ref()));
     let call = match uses {
         Some(uses) => Some(calls::call(cx, uses, action.with.as_ref(), params)?.0),
         None => {
-            check_native(cx, draft, action, info);
+            check_native(cx, draft, action, *info);
             None
         }
     };
