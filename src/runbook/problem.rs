@@ -50,7 +50,7 @@ impl Problem {
         Self {
             code,
             severity: Severity::Error,
-            message: message.into(),
+            message: short(message.into()),
             primary: None,
             secondary: Vec::new(),
             help: Vec::new(),
@@ -67,28 +67,28 @@ impl Problem {
     /// With its place.
     #[must_use]
     pub fn at(mut self, span: Span, label: impl Into<String>) -> Self {
-        self.primary = Some(Label { span, text: label.into() });
+        self.primary = Some(Label { span, text: short(label.into()) });
         self
     }
 
     /// With another place.
     #[must_use]
     pub fn also(mut self, span: Span, label: impl Into<String>) -> Self {
-        self.secondary.push(Label { span, text: label.into() });
+        self.secondary.push(Label { span, text: short(label.into()) });
         self
     }
 
     /// With a next step.
     #[must_use]
     pub fn help(mut self, text: impl Into<String>) -> Self {
-        self.help.push(text.into());
+        self.help.push(short(text.into()));
         self
     }
 
     /// With a reason.
     #[must_use]
     pub fn note(mut self, text: impl Into<String>) -> Self {
-        self.notes.push(text.into());
+        self.notes.push(short(text.into()));
         self
     }
 
@@ -100,6 +100,17 @@ impl Problem {
             None => self,
         }
     }
+}
+
+/// Values are quoted in messages, and a value may be as long as its author likes.
+fn short(text: String) -> String {
+    const MOST: usize = 400;
+    if text.len() <= MOST {
+        return text;
+    }
+    let head = text.get(..text.floor_char_boundary(MOST / 2)).unwrap_or("");
+    let tail = text.get(text.ceil_char_boundary(text.len() - MOST / 4)..).unwrap_or("");
+    format!("{head}…{tail}")
 }
 
 /// The candidate that a misspelt word most likely stands for.

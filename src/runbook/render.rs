@@ -138,7 +138,7 @@ fn window<'a>(file: &'a SourceFile, label: &'a Label, kind: AnnotationKind) -> V
     let position = file.position(label.span.range().start);
     let line = file.lines(position.line..=position.line);
     let mut place = first_line(file, label.span);
-    place.end = place.end.min(file.text().floor_char_boundary(place.start + 2 * AROUND));
+    place.end = place.end.min(file.text().floor_char_boundary(place.start + AROUND));
     let text = file.text();
     let start = text.ceil_char_boundary(place.start.saturating_sub(AROUND)).max(line.start);
     let end = text.floor_char_boundary(place.end.saturating_add(AROUND).min(text.len())).min(line.end);

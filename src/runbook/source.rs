@@ -158,7 +158,7 @@ impl SourceMap {
     pub fn add(&mut self, name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> FileId {
         let text = text.into();
         let line_starts = std::iter::once(0)
-            .chain(memchr_newlines(&text).map(|newline| u32::try_from(newline + 1).unwrap_or(u32::MAX)))
+            .chain(newlines(&text).map(|newline| u32::try_from(newline + 1).unwrap_or(u32::MAX)))
             .collect();
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
         self.files.push(SourceFile { name: name.into(), text, line_starts });
@@ -198,23 +198,22 @@ impl SourceMap {
         self.file(span.file).position(span.end as usize)
     }
 
-    /// The place of a part of a string value. Where the file writes the value as it is (plain, or quoted
-    /// without escapes) this is exact; in a block or an escaped string it is the first place where the
-    /// same characters stand, and the whole string if they stand nowhere.
+    /// The place of a part of a string value. Where the file writes the value with the same characters, line
+    /// breaks and indentation aside, this is exact; in a string with escapes it is the first place where
+    /// the part stands, and the whole string if it stands nowhere as it is.
     #[must_use]
     pub fn inside(&self, whole: Span, value: &str, part: Range<usize>) -> Span {
         let raw = self.slice(whole);
+        let base = whole.range().start;
         if let Some(at) = raw.find(value) {
-            let start = whole.range().start + at;
-            return Span::new(whole.file, start + part.start..start + part.end);
+            return Span::new(whole.file, base + at + part.start..base + at + part.end);
         }
-        let part_text = value.get(part).unwrap_or("");
-        match raw.find(part_text) {
-            Some(at) if !part_text.is_empty() => {
-                let start = whole.range().start + at;
-                Span::new(whole.file, start..start + part_text.len())
-            }
-            Some(_) | None => whole,
+        if let Some(found) = aligned(raw, value, &part) {
+            return Span::new(whole.file, base + found.start..base + found.end);
+        }
+        match value.get(part).filter(|text| !text.is_empty()).and_then(|text| Some((raw.find(text)?, text.len()))) {
+            Some((at, length)) => Span::new(whole.file, base + at..base + at + length),
+            None => whole,
         }
     }
 
@@ -224,6 +223,27 @@ impl SourceMap {
     }
 }
 
-fn memchr_newlines(text: &str) -> impl Iterator<Item = usize> + '_ {
+/// Where a part of a value stands in a raw text that has the same characters but other white space, as a
+/// folded or a block string has.
+fn aligned(raw: &str, value: &str, part: &Range<usize>) -> Option<Range<usize>> {
+    let solid = |text: &str| text.char_indices().filter(|(_, c)| !c.is_whitespace()).collect::<Vec<_>>();
+    let (raw_chars, value_chars) = (solid(raw), solid(value));
+    let first = value_chars.iter().position(|(at, _)| *at >= part.start);
+    let skipped = raw_chars.len().checked_sub(value_chars.len())?;
+    // A quote may stand around the value; nothing else may be different.
+    let lead = usize::from(skipped > 0 && raw.starts_with(['"', '\'']));
+    let same = value_chars.iter().zip(raw_chars.get(lead..)?).all(|((_, a), (_, b))| a == b);
+    if !same {
+        return None;
+    }
+    let place = |index: usize| raw_chars.get(index + lead).map_or(raw.len(), |(at, _)| *at);
+    let Some(first) = first else { return Some(raw.trim_end().len()..raw.trim_end().len()) };
+    let last = value_chars.iter().rposition(|(at, _)| *at < part.end)?;
+    let end = raw_chars.get(last + lead).map_or(raw.len(), |(at, c)| at + c.len_utf8());
+    let start = place(first);
+    Some(start..end.max(start))
+}
+
+fn newlines(text: &str) -> impl Iterator<Item = usize> + '_ {
     text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(index, _)| index)
 }

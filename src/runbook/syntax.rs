@@ -11,7 +11,7 @@ use super::yaml::{MAX_DEPTH, bytes};
 
 /// The problem that a syntax error is.
 pub(super) fn problem(file: FileId, text: &str, error: &ScanError) -> Problem {
-    let start = bytes(text, *error.marker());
+    let start = place_of(error.kind(), text, bytes(text, *error.marker()));
     let next = text.get(start..).and_then(|rest| rest.chars().next());
     let end = start + next.filter(|c| *c != '\n' && *c != '\r').map_or(0, char::len_utf8);
     let place = Span::new(file, start..end);
@@ -28,6 +28,21 @@ pub(super) fn problem(file: FileId, text: &str, error: &ScanError) -> Problem {
     if detail.is_empty() { problem } else { problem.note(format!("the parser says: {detail}")) }
 }
 
+/// The library marks some mistakes where it noticed them; this is where they were made.
+fn place_of(kind: &ErrorKind, text: &str, mark: usize) -> usize {
+    match kind {
+        ErrorKind::TabNotAllowed
+        | ErrorKind::TabInBlockIndentation
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabAtBlockScalarStart
+        | ErrorKind::TabInPlainScalar => text.get(mark..).and_then(|rest| rest.find('\t')).map_or(mark, |at| mark + at),
+        ErrorKind::InvalidQuotedScalarIndent => {
+            text.get(..mark).and_then(|before| before.rfind(['"', '\''])).unwrap_or(mark)
+        }
+        _ => mark,
+    }
+}
+
 const TAB: Option<&str> = Some("indent with spaces");
 const QUOTE: Option<&str> = Some("put the whole value into quotes, and close them");
 
@@ -40,7 +55,9 @@ fn words(kind: &ErrorKind) -> (String, &'static str, Option<&'static str>) {
         | ErrorKind::TabInIndentation
         | ErrorKind::TabAtBlockScalarStart
         | ErrorKind::TabInPlainScalar => fixed("a tab stands where YAML wants spaces", "a tab", TAB),
-        ErrorKind::UnclosedQuotedScalar => fixed("a quote is never closed", "the text begins here", QUOTE),
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => {
+            fixed("a quote is never closed", "the text begins here", QUOTE)
+        }
         ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => {
             fixed("text follows a closing quote", "not expected here", QUOTE)
         }
@@ -67,7 +84,7 @@ fn words(kind: &ErrorKind) -> (String, &'static str, Option<&'static str>) {
         ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => fixed(
             "a `:` stands where no key can be",
             "not expected here",
-            Some("if the colon belongs to a text, put the text into quotes; else check the indentation"),
+            Some("quote a text that has a colon in it; else check the indentation, and that brackets above are closed"),
         ),
         ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => fixed(
             "a line is neither a key nor a value",

@@ -103,13 +103,11 @@ impl Reader<'_> {
     fn ratio(&mut self, field: Field) -> Option<Spanned<RatioDef>> {
         let mut fields = self.fields(field.node, keys::RATIO)?;
         let span = fields.span;
-        let (fail, of) = (fields.take("fail"), fields.take("of"));
-        if fail.is_none() || of.is_none() {
-            let key = if fail.is_none() { "fail" } else { "of" };
+        if let Some(key) = ["fail", "of"].into_iter().find(|key| !fields.has(key)) {
             self.missing(keys::RATIO, span, key, "write `{ fail: 3, of: 10 }`");
         }
-        let fail = fail.and_then(|field| self.count(&field, 1..=10_000));
-        let of = of.and_then(|field| self.count(&field, 1..=10_000));
+        let fail = fields.take("fail").and_then(|field| self.count(&field, 1..=10_000));
+        let of = fields.take("of").and_then(|field| self.count(&field, 1..=10_000));
         let (fail, of) = (fail?, of?);
         if fail.value > of.value {
             let problem = Problem::new(codes::NUMBER_OUT_OF_RANGE, "`fail` is larger than `of`")

@@ -158,13 +158,11 @@ impl Reader<'_> {
         for item in items {
             let Some(mut fields) = self.fields(item.node, keys::ESCALATION) else { continue };
             let span = fields.span;
-            let (after, to) = (fields.take("after"), fields.take("to"));
-            if after.is_none() || to.is_none() {
-                let key = if after.is_none() { "after" } else { "to" };
+            if let Some(key) = ["after", "to"].into_iter().find(|key| !fields.has(key)) {
                 self.missing(keys::ESCALATION, span, key, "write `{ after: 10m, to: duty-manager }`");
             }
-            let after = after.and_then(|field| self.duration(&field, Bounds::ANY));
-            let to = to.and_then(|field| self.name(&field));
+            let after = fields.take("after").and_then(|field| self.duration(&field, Bounds::ANY));
+            let to = fields.take("to").and_then(|field| self.name(&field));
             if let (Some(after), Some(to)) = (after, to) {
                 rungs.push(EscalationDef { after, to });
             }

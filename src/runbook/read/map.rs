@@ -20,12 +20,14 @@ pub(super) struct Fields {
     pub(super) shape: Shape,
     pub(super) span: Span,
     entries: Vec<(Text, Node)>,
+    /// Known keys that a misspelt one was taken for: saying that they are missing would be noise.
+    meant: Vec<&'static str>,
 }
 
 impl Fields {
-    /// Whether a key is written.
+    /// Whether a key is written, or was meant by one that is misspelt.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.entries.iter().any(|(key, _)| &*key.value == name)
+        self.entries.iter().any(|(key, _)| &*key.value == name) || self.meant.contains(&name)
     }
 
     /// Takes the value under a key.
@@ -57,14 +59,15 @@ impl Reader<'_> {
             return None;
         };
         let mut entries = self.entries(node);
+        let mut meant = Vec::new();
         entries.retain(|(key, _)| {
             let known = shape.keys.contains(&&*key.value);
             if !known {
-                self.unknown_key(key, shape);
+                meant.extend(self.unknown_key(key, shape));
             }
             known
         });
-        Some(Fields { shape, span, entries })
+        Some(Fields { shape, span, entries, meant })
     }
 
     /// The entries of a map with any keys: without duplicates, keys as text. Empty if it is no map.
@@ -114,10 +117,12 @@ impl Reader<'_> {
         self.report(problem);
     }
 
-    fn unknown_key(&mut self, key: &Text, shape: Shape) {
+    /// Reports a key that is not known, and gives the one that was probably meant.
+    fn unknown_key(&mut self, key: &Text, shape: Shape) -> Option<&'static str> {
         let name = &*key.value;
         let mut problem = Problem::new(codes::UNKNOWN_KEY, format!("unknown key `{name}`"))
             .at(key.span, format!("not a key of {}", shape.what));
+        let mut meant = None;
         if shape == keys::OVERLAY && keys::RUNBOOK.keys.contains(&name)
             || shape == keys::OVERLAY_STEP && keys::STEP.keys.contains(&name)
             || shape == keys::OVERLAY_CRITERION && keys::CRITERION.keys.contains(&name)
@@ -126,6 +131,7 @@ impl Reader<'_> {
                 .at(key.span, "changes the structure of the runbook")
                 .help("change the runbook, or set single fields under `steps: { NAME: … }`");
         } else if let Some(near) = nearest(name, shape.keys.iter().copied()) {
+            meant = Some(near);
             problem = problem.help(format!("did you mean `{near}`?"));
         } else if let Some(home) = keys::home_of(name, shape) {
             problem = problem.help(format!("`{name}` is a key of {}", home.what));
@@ -135,6 +141,7 @@ impl Reader<'_> {
             problem = problem.help(format!("`bascule schema {}` lists all keys", shape.schema.to_lowercase()));
         }
         self.report(problem);
+        meant
     }
 }
 

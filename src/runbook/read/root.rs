@@ -20,8 +20,7 @@ impl Reader<'_> {
     pub(super) fn runbook(&mut self, root: Node) -> Option<Runbook> {
         let mut fields = self.document(root, keys::RUNBOOK)?;
         let span = fields.span;
-        let application = fields.take("application");
-        if application.is_none() {
+        if !fields.has("application") {
             self.missing(keys::RUNBOOK, span, "application", "name the application that moves");
         }
         let windowless = !["rollbackWindow", "rollbackWindowMinutes"].iter().any(|key| fields.has(key));
@@ -32,7 +31,7 @@ impl Reader<'_> {
         if !fields.has("cutoverSteps") {
             self.missing(keys::RUNBOOK, span, "cutoverSteps", "list the steps that move the application");
         }
-        let application = application.and_then(|field| self.name(&field));
+        let application = fields.take("application").and_then(|field| self.name(&field));
         Some(Runbook {
             file: self.file,
             span,
@@ -130,11 +129,10 @@ impl Reader<'_> {
         for item in items {
             let Some(mut fields) = self.fields(item.node, keys::REQUIREMENT) else { continue };
             let span = fields.span;
-            let app = fields.take("app");
-            if app.is_none() {
+            if !fields.has("app") {
                 self.missing(keys::REQUIREMENT, span, "app", "name the application that must stand first");
             }
-            let app = app.and_then(|field| self.name(&field));
+            let app = fields.take("app").and_then(|field| self.name(&field));
             let state = fields.take("state").and_then(|field| self.word(&field));
             let on_its_rollback = fields.take("onItsRollback").and_then(|field| self.word(&field));
             if let Some(app) = app {
@@ -150,9 +148,7 @@ impl Reader<'_> {
         for item in items {
             let Some(mut fields) = self.fields(item.node, keys::SIGN_OFF) else { continue };
             let span = fields.span;
-            let (role, what) = (fields.take("role"), fields.take("what"));
-            if role.is_none() || what.is_none() {
-                let key = if role.is_none() { "role" } else { "what" };
+            if let Some(key) = ["role", "what"].into_iter().find(|key| !fields.has(key)) {
                 self.missing(
                     keys::SIGN_OFF,
                     span,
@@ -160,8 +156,8 @@ impl Reader<'_> {
                     "write `{ role: operations, what: \"we own it from now on\" }`",
                 );
             }
-            let role = role.and_then(|field| self.name(&field));
-            let what = what.and_then(|field| self.text(&field));
+            let role = fields.take("role").and_then(|field| self.name(&field));
+            let what = fields.take("what").and_then(|field| self.text(&field));
             let proves = fields.take("proves").and_then(|field| self.word(&field));
             if let (Some(role), Some(what)) = (role, what) {
                 sign_offs.push(SignOffDef { role, what, proves });
@@ -205,11 +201,10 @@ impl Reader<'_> {
         for item in items {
             let Some(mut fields) = self.fields(item.node, keys::PERSON) else { continue };
             let span = fields.span;
-            let name = fields.take("name");
-            if name.is_none() {
+            if !fields.has("name") {
                 self.missing(keys::PERSON, span, "name", "write the login name");
             }
-            let name = name.and_then(|field| self.name(&field));
+            let name = fields.take("name").and_then(|field| self.name(&field));
             let roles = fields.take("roles").and_then(|field| self.names(field)).map(|roles| roles.value);
             let reach = fields.take("reach").map(|field| self.data(field.node, Placeholders::None));
             if let Some(name) = name {

@@ -96,14 +96,12 @@ impl Reader<'_> {
         let mut fields = self.fields(field.node, keys::DATA_ON_ROLLBACK)?;
         let accept = fields.take("acceptLoss")?;
         let mut fields = self.fields(accept.node, keys::ACCEPT_LOSS)?;
-        let (up_to, reason) = (fields.take("upTo"), fields.take("reason"));
-        if up_to.is_none() || reason.is_none() {
-            let key = if up_to.is_none() { "upTo" } else { "reason" };
+        if let Some(key) = ["upTo", "reason"].into_iter().find(|key| !fields.has(key)) {
             let help = "write `acceptLoss: { upTo: 10m, reason: \"who accepted it, and why\" }`";
             self.missing(keys::ACCEPT_LOSS, fields.span, key, help);
         }
-        let up_to = up_to.and_then(|field| self.duration(&field, Bounds::POSITIVE));
-        let reason = reason.and_then(|field| self.text(&field));
+        let up_to = fields.take("upTo").and_then(|field| self.duration(&field, Bounds::POSITIVE));
+        let reason = fields.take("reason").and_then(|field| self.text(&field));
         Some(Spanned::new(DataOnRollback::AcceptLoss { up_to: up_to?, reason: reason? }, span))
     }
 

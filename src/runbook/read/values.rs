@@ -248,11 +248,24 @@ fn bad_duration(field: &Field, text: &Arc<str>, error: &DurationError) -> Proble
         }
         DurationError::UnknownUnit { .. } => problem.help("units are `ms`, `s`, `m`, `h`, `d` and `w`"),
         DurationError::Order(_) => problem.help("write the largest unit first, each unit once: `1h30m`"),
-        DurationError::NotADuration(_) => match duration::parse(&plain.replace([' ', '_'], "").to_lowercase()) {
-            Ok(_) => problem.help(format!("write `{}`", plain.replace([' ', '_'], "").to_lowercase())),
-            Err(_) => problem.help("write a number and a unit: `90s`, `30m`, `3h`, `1h30m`, `500ms`, `14d`"),
+        DurationError::NotADuration(_) => match tidied(plain) {
+            Some(tidy) => problem.help(format!("write `{tidy}`")),
+            None => problem.help("write a number and a unit: `90s`, `30m`, `3h`, `1h30m`, `500ms`, `14d`"),
         },
         DurationError::TooLong(_) => problem,
+    }
+}
+
+/// What was probably meant by `14 days` or `2H`.
+fn tidied(text: &str) -> Option<String> {
+    let close = text.replace([' ', '_'], "").to_lowercase();
+    match duration::parse(&close) {
+        Ok(_) => Some(close),
+        Err(DurationError::UnknownUnit { unit, near: Some(near) }) => {
+            let tidy = close.replacen(&unit, near, 1);
+            duration::parse(&tidy).is_ok().then_some(tidy)
+        }
+        Err(_) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Documents as people write them: what is read, and what a person sees when something is wrong.
 
 mod broken;
+mod hostile;
 
 use bascule::runbook::render::{self, Colour};
 use bascule::runbook::{Documents, Problems, Runbook, SourceMap};
@@ -35,4 +36,13 @@ fn the_founding_runbook_has_no_problems() {
     let runbook = runbook.expect("a runbook");
     assert_eq!(&*runbook.application.value, "customer-analytics-api");
     assert_eq!(runbook.sections.len(), 3);
+}
+
+/// Every key that a runbook can have.
+pub(crate) const EVERYTHING: &str = include_str!("everything.yaml");
+
+#[test]
+fn a_runbook_with_every_key_has_no_problems() {
+    let text = shown(EVERYTHING);
+    assert!(text.is_empty(), "{text}");
 }
