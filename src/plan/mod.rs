@@ -4,15 +4,18 @@
 //! `compile`, read by the machine, drawn by `draw`, and never touches files, clocks or sockets.
 //! Start with [`step::Step`], then [`dag::Dag`], then [`rollback`].
 
+pub mod compile;
 pub mod criteria;
 pub mod dag;
 pub mod defaults;
 pub mod estimate;
+pub mod lint;
 pub mod policy;
 pub mod rollback;
 pub mod sealed;
 pub mod step;
 
+pub use compile::{CatalogRank, CatalogSource, Compiled, ExecutorInfo, Executors, Input, compile};
 pub use criteria::{Criterion, CriterionAction, TripRule};
 pub use dag::{Cycle, Dag};
 pub use estimate::{Estimates, History, Length};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::runbook::words::Proof;
 pub use crate::runbook::words::{OnFailure, OnWindowClose, WindowFrom};
 
 /// What a failure or a trip after exposure may do about writes that users made on the target.
@@ -163,6 +164,13 @@ pub struct SignOff {
     pub role: String,
     /// What they say.
     pub what: String,
+    /// The condition of a safe end that it proves.
+    #[serde(default = "ownership")]
+    pub proves: Proof,
+}
+
+fn ownership() -> Proof {
+    Proof::Ownership
 }
 
 /// Names, telephone numbers, bridges: as the author wrote them.

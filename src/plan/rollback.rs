@@ -50,6 +50,13 @@ pub struct UndoNode {
     pub blocked_by: Vec<StepIx>,
 }
 
+/// Why an edge was dropped: the stages win.
+pub const STAGES_WIN: &str = "users come back in the order fence, data, source, traffic";
+/// Why an edge was dropped: restore never waits for clean-up.
+pub const NO_WAITING: &str = "bringing users back does not wait for clean-up";
+/// Why an edge was dropped: `undo.needs` closed a circle. The compiler refuses such plans.
+pub const CIRCLE: &str = "the undos would wait for each other";
+
 /// A reverse edge that was not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DroppedEdge {
@@ -57,7 +64,7 @@ pub struct DroppedEdge {
     pub undo: StepIx,
     /// For this one.
     pub after: StepIx,
-    /// Why it does not.
+    /// Why it does not: [`STAGES_WIN`], [`NO_WAITING`] or [`CIRCLE`].
     pub because: &'static str,
 }
 

@@ -12,11 +12,7 @@ use std::rc::Rc;
 use super::super::sealed::{Plan, StepIx};
 use super::super::step::Section;
 use super::nodes::{Nodes, Part};
-use super::{DroppedEdge, Stage, UndoNode};
-
-const STAGES_WIN: &str = "users come back in the order fence, data, source, traffic";
-const NO_WAITING: &str = "bringing users back does not wait for clean-up";
-const CIRCLE: &str = "the undos would wait for each other";
+use super::{CIRCLE, DroppedEdge, NO_WAITING, STAGES_WIN, Stage, UndoNode};
 
 /// Above this many actions behind one bridge only the last is named in `after`.
 const CROWD: usize = 16;
