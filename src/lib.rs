@@ -9,3 +9,5 @@ pub mod machine;
 pub mod store;
 
 pub mod engine;
+
+pub mod cli;

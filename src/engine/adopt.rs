@@ -163,7 +163,15 @@ impl Engine {
             sayings: broadcast::Sender::new(64),
         });
         let host = host_name();
-        let mut engine = Self { cx, plans: Mutex::default(), creating: tokio::sync::Mutex::new(()), report, adopted: vec![], ended, host };
+        let mut engine = Self {
+            cx,
+            plans: Mutex::default(),
+            creating: tokio::sync::Mutex::new(()),
+            report,
+            adopted: vec![],
+            ended,
+            host,
+        };
         engine.adopt_all(last_alive).await?;
         engine.cx.tasks.spawn(pulse(engine.cx.clone()));
         Ok(engine)
@@ -247,7 +255,8 @@ impl Engine {
                 down_since: run.down_since,
             });
             let epoch = self.cx.log.claim(&head.run).await?.epoch;
-            let recovered = Input::Recovered { epoch, host: self.host.clone(), pid: std::process::id(), away_ms: Some(away_ms) };
+            let recovered =
+                Input::Recovered { epoch, host: self.host.clone(), pid: std::process::id(), away_ms: Some(away_ms) };
             drivers.push((self.driver(run, head, epoch), vec![recovered]));
         }
         for (driver, first) in drivers {
@@ -438,7 +447,10 @@ async fn pulse(cx: Arc<Context>) {
         drop(tokio::fs::write(&path, now.wall.to_string()).await);
         let off = now.wall.saturating_sub(now.steady);
         if (off - offset).abs() > JUMP_MS {
-            cx.say(format!("the wall clock jumped by {} s; `confirm-clock` says that it is right now", (off - offset) / 1000));
+            cx.say(format!(
+                "the wall clock jumped by {} s; `confirm-clock` says that it is right now",
+                (off - offset) / 1000
+            ));
             cx.tell_all(&Input::ClockJumped { by_ms: off - offset }).await;
             offset = off;
         }
@@ -456,7 +468,11 @@ fn state_id(state: &std::path::Path) -> Result<String, EngineError> {
         Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
         Ok(_) | Err(_) => {
             let id = uuid::Uuid::now_v7().simple().to_string();
-            std::fs::write(&path, format!("{id}\n")).map_err(|source| EngineError::File { path, what: "written", source })?;
+            std::fs::write(&path, format!("{id}\n")).map_err(|source| EngineError::File {
+                path,
+                what: "written",
+                source,
+            })?;
             Ok(id)
         }
     }

@@ -82,7 +82,11 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
     let call = {
         let with = with.clone();
         async move {
-            if native { executor.undo(&exec, &with, outputs.as_deref()).await } else { executor.execute(&exec, &with).await }
+            if native {
+                executor.undo(&exec, &with, outputs.as_deref()).await
+            } else {
+                executor.execute(&exec, &with).await
+            }
         }
     };
     let outcome = guarded(call, &means.cancel, &attempt_id).await;
@@ -91,11 +95,21 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
     let verify = match (&outcome, means.verifier, &action.verify) {
         (Outcome::Succeeded { .. }, Some(Ok(verifier)), Some(call)) => {
             let name = format!("{}-{label}", "verify");
-            let look = Look { label: name, step: action.id.as_str().to_owned(), call: call.clone(), timeout: None, cancel: means.cancel.clone() };
+            let look = Look {
+                label: name,
+                step: action.id.as_str().to_owned(),
+                call: call.clone(),
+                timeout: None,
+                cancel: means.cancel.clone(),
+            };
             Some(self::look(cx, run, verifier, &look).await)
         }
         (Outcome::Succeeded { .. }, Some(Err(failure)), _) => Some(Outcome::Unknown { failure }),
-        (Outcome::Succeeded { .. } | Outcome::Failed { .. } | Outcome::Cancelled { .. } | Outcome::Unknown { .. }, _, _) => None,
+        (
+            Outcome::Succeeded { .. } | Outcome::Failed { .. } | Outcome::Cancelled { .. } | Outcome::Unknown { .. },
+            _,
+            _,
+        ) => None,
     };
     Ended { outcome, verify, log }
 }
@@ -105,7 +119,10 @@ async fn fill(cx: &Context, with: &mut Arc<Value>, call: &Resolved) -> Result<Re
     if call.secrets.is_empty() {
         return Ok(Redactor::default());
     }
-    cx.secrets.fill(Arc::make_mut(with), &call.secrets).await.map_err(|error| convert::failure_of("a secret is missing", &error))
+    cx.secrets
+        .fill(Arc::make_mut(with), &call.secrets)
+        .await
+        .map_err(|error| convert::failure_of("a secret is missing", &error))
 }
 
 /// Runs a call in a task of its own, so that a panic or a hang ends there.
@@ -133,7 +150,8 @@ where
         Ok(outcome) => convert::outcome(outcome),
         Err(error) => {
             // Nothing may run on behind an executor that is gone.
-            let survivors = processes::end(attempt_id).await.err().map(|survivors| format!("; {survivors}")).unwrap_or_default();
+            let survivors =
+                processes::end(attempt_id).await.err().map(|survivors| format!("; {survivors}")).unwrap_or_default();
             let panic = error.try_into_panic().ok();
             let words = panic.as_ref().and_then(|panic| {
                 panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied())
@@ -151,7 +169,12 @@ struct Place {
 }
 
 /// Takes an attempt's reports until it ends: log bytes, progress, handles.
-async fn read_reports(cx: Arc<Context>, mut inbox: mpsc::Receiver<Report>, mut log: AttemptLog, place: Place) -> Option<LogDigest> {
+async fn read_reports(
+    cx: Arc<Context>,
+    mut inbox: mpsc::Receiver<Report>,
+    mut log: AttemptLog,
+    place: Place,
+) -> Option<LogDigest> {
     while let Some(report) = inbox.recv().await {
         match report {
             Report::Log { stream, bytes } => log.append(stream, &bytes).await,

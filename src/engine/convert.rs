@@ -41,7 +41,9 @@ fn left(left: plugin::Left) -> Left {
 pub(super) fn outcome(outcome: plugin::Outcome) -> Outcome {
     match outcome {
         plugin::Outcome::Succeeded { outputs } => Outcome::Succeeded { outputs: Arc::new(outputs) },
-        plugin::Outcome::Failed { failure: words, left: what } => Outcome::Failed { failure: failure(words), left: left(what) },
+        plugin::Outcome::Failed { failure: words, left: what } => {
+            Outcome::Failed { failure: failure(words), left: left(what) }
+        }
         plugin::Outcome::Cancelled { left: what } => Outcome::Cancelled { left: left(what) },
         plugin::Outcome::Unknown { failure: words } => Outcome::Unknown { failure: failure(words) },
     }

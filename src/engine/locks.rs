@@ -100,9 +100,13 @@ impl Locks {
         }
         let mut who: Vec<String> = blocking.iter().map(ToString::to_string).collect();
         if who.is_empty() {
-            who = before.filter(|other| overlaps(&other.claims, &waiter.claims)).map(|other| format!("{} (waits before)", other.holder)).collect();
+            who = before
+                .filter(|other| overlaps(&other.claims, &waiter.claims))
+                .map(|other| format!("{} (waits before)", other.holder))
+                .collect();
         }
-        let at = if waiter.undo { table.queue.iter().take_while(|other| other.undo).count() } else { table.queue.len() };
+        let at =
+            if waiter.undo { table.queue.iter().take_while(|other| other.undo).count() } else { table.queue.len() };
         table.queue.insert(at, waiter);
         Answer::Waits(who)
     }
@@ -221,6 +225,9 @@ mod tests {
         let take = |n| vec![LockClaim { name: "link:dc".to_owned(), take: Some(n) }];
         assert_eq!(locks.acquire(holder("a/1"), take(6), Direction::Forward), Answer::Granted);
         assert_eq!(locks.acquire(holder("b/1"), take(4), Direction::Forward), Answer::Granted);
-        assert_eq!(locks.acquire(holder("c/1"), take(1), Direction::Forward), Answer::Waits(vec!["a/1".to_owned(), "b/1".to_owned()]));
+        assert_eq!(
+            locks.acquire(holder("c/1"), take(1), Direction::Forward),
+            Answer::Waits(vec!["a/1".to_owned(), "b/1".to_owned()])
+        );
     }
 }

@@ -70,7 +70,9 @@ impl Hands {
         let executor = self.executor(&action.call.uses);
         let verifier = action.verify.as_ref().map(|verify| self.executor(&verify.uses));
         self.cx.tasks.spawn(async move {
-            let result = attempt::make(&cx, &run, &action, attempt::Means { executor, verifier, cancel, inbox: inbox.clone() }).await;
+            let result =
+                attempt::make(&cx, &run, &action, attempt::Means { executor, verifier, cancel, inbox: inbox.clone() })
+                    .await;
             stops.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
             let input = Input::Ended {
                 step: action.step,
@@ -90,7 +92,9 @@ impl Hands {
         self.cx.tasks.spawn(async move {
             let outcome = match executor {
                 Ok(executor) if action.native => ProbeOutcome::Native(attempt::probe(&cx, executor, &action).await),
-                Ok(executor) => ProbeOutcome::Call(attempt::look(&cx, &run, executor, &attempt::Look::probe(&action)).await),
+                Ok(executor) => {
+                    ProbeOutcome::Call(attempt::look(&cx, &run, executor, &attempt::Look::probe(&action)).await)
+                }
                 Err(failure) => ProbeOutcome::Call(Outcome::Unknown { failure }),
             };
             tell(&inbox, Input::Probed { step: action.step, direction: action.direction, outcome }).await;

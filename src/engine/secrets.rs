@@ -35,7 +35,9 @@ const PROGRAM_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// Nobody knows it.
-    #[error("secret `{0}` is not known: set BASCULE_SECRET_{0}, or put it into BASCULE_SECRETS_DIR/{0}, or let BASCULE_SECRETS_COMMAND print it")]
+    #[error(
+        "secret `{0}` is not known: set BASCULE_SECRET_{0}, or put it into BASCULE_SECRETS_DIR/{0}, or let BASCULE_SECRETS_COMMAND print it"
+    )]
     Missing(String),
     /// A name that could leave the folder.
     #[error("`{0}` is no name of a secret: use letters, digits, `_`, `-` and `.`")]
@@ -138,7 +140,8 @@ fn trim(mut value: String) -> String {
 }
 
 async fn ask(program: &std::path::Path, name: &str) -> Result<String, SecretError> {
-    let failed = |how: String| SecretError::Program { name: name.to_owned(), program: program.display().to_string(), how };
+    let failed =
+        |how: String| SecretError::Program { name: name.to_owned(), program: program.display().to_string(), how };
     let mut command = tokio::process::Command::new(program);
     command.arg(name).stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(PROGRAM_TIMEOUT, command.output())
@@ -217,7 +220,11 @@ impl Redactor {
     /// Text without secrets.
     #[must_use]
     pub fn text(&self, text: &str) -> String {
-        if self.is_empty() { text.to_owned() } else { String::from_utf8_lossy(&self.bytes(text.as_bytes())).into_owned() }
+        if self.is_empty() {
+            text.to_owned()
+        } else {
+            String::from_utf8_lossy(&self.bytes(text.as_bytes())).into_owned()
+        }
     }
 
     /// A value without secrets, keys included.
@@ -269,7 +276,8 @@ mod tests {
     async fn a_secret_comes_from_a_variable_a_file_or_a_program() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("FILE"), "from file\n").expect("a file");
-        let mut sources = SecretSources::from_environment([("BASCULE_SECRET_VAR".to_owned(), "v".to_owned())].into_iter());
+        let mut sources =
+            SecretSources::from_environment([("BASCULE_SECRET_VAR".to_owned(), "v".to_owned())].into_iter());
         sources.folder = Some(folder.path().to_owned());
         sources.program = Some(PathBuf::from("/bin/echo"));
         assert_eq!(sources.get("VAR").await.expect("a variable"), "v");

@@ -174,13 +174,11 @@ where
     loop {
         let page = log.read(name, next, PAGE).await?;
         for transition in &page {
-            let unreadable =
-                |why: String| ReadError::Record { run: name.clone(), version: transition.version, why };
+            let unreadable = |why: String| ReadError::Record { run: name.clone(), version: transition.version, why };
             let records: Vec<Record> =
                 serde_json::from_str(transition.payload.as_str()).map_err(|error| unreadable(error.to_string()))?;
             for record in records {
-                let illegal =
-                    |source| ReadError::Illegal { run: name.clone(), version: transition.version, source };
+                let illegal = |source| ReadError::Illegal { run: name.clone(), version: transition.version, source };
                 match (&mut run, plan_of.take()) {
                     (Some(run), _) => {
                         run.apply(&record).map_err(illegal)?;
