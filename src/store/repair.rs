@@ -93,12 +93,7 @@ fn bad(decision: &Decision, why: &str) -> StoreError {
     StoreError::BadDecision { run: decision.run.clone(), why: why.into() }
 }
 
-fn decide(
-    decision: &Decision,
-    state: &RunState,
-    reader: &Reader,
-    drafts: &mut Vec<Draft>,
-) -> Result<(), StoreError> {
+fn decide(decision: &Decision, state: &RunState, reader: &Reader, drafts: &mut Vec<Draft>) -> Result<(), StoreError> {
     let Decision { run, believe, keep, reason } = decision;
     if *believe > state.head.version {
         let why = format!("version {believe} cannot be believed, the last intact one is {}", state.head.version);
@@ -157,12 +152,7 @@ pub struct Pruned {
 ///
 /// # Errors
 /// What the disk answered. A crash in between leaves files that the next start removes.
-pub fn prune(
-    owned: &StateDir,
-    options: &JournalOptions,
-    retention_ms: i64,
-    now_ms: i64,
-) -> Result<Pruned, StoreError> {
+pub fn prune(owned: &StateDir, options: &JournalOptions, retention_ms: i64, now_ms: i64) -> Result<Pruned, StoreError> {
     let (disk, dir) = (&options.disk, dir_in(owned.path()));
     let scanned = scan(&**disk, &dir)?;
     let mut list = pruned::load(&**disk, &dir)?;

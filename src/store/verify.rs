@@ -178,7 +178,8 @@ pub fn verify_export(export: &mut dyn BufRead, known: &[KnownHead]) -> std::io::
             let begins = head.version == 0;
             let follows = record.version == head.version + 1 && record.prev == head.hash;
             if !follows && !(begins && record.version > 1) {
-                let why = format!("version {} of run {run} does not follow from version {}", record.version, head.version);
+                let why =
+                    format!("version {} of run {run} does not follow from version {}", record.version, head.version);
                 report.bad_line(number, why);
             }
             if record.epoch < head.epoch {

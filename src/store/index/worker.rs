@@ -109,7 +109,7 @@ impl Worker {
 
     /// Lets those who wait know where the index stands.
     fn tell(&self, state: &Result<Open, IndexError>) {
-        self.folded.send_replace(state.as_ref().map(|open| open.cursor).map_err(Clone::clone));
+        drop(self.folded.send_replace(state.as_ref().map(|open| open.cursor).map_err(Clone::clone)));
     }
 
     fn start_anew(&mut self, cause: &str) -> Result<Open, IndexError> {
@@ -152,7 +152,10 @@ impl Worker {
         match layout {
             Some(found) if *found == self.layout.to_be_bytes() => {
                 let bytes = cursor.and_then(|bytes| <[u8; 8]>::try_from(&*bytes).ok());
-                Ok(Open { db, cursor: bytes.map_or(Cursor::START, |bytes| Cursor::from_u64(u64::from_be_bytes(bytes))) })
+                Ok(Open {
+                    db,
+                    cursor: bytes.map_or(Cursor::START, |bytes| Cursor::from_u64(u64::from_be_bytes(bytes))),
+                })
             }
             found => {
                 // Another layout, or none: everything in it is of no use.
