@@ -1,3 +1,5 @@
-//! Integration tests.
+//! Integration tests, in one binary so that they link once.
 
-mod plan;
+mod stores;
+mod stores_disk;
+mod stores_power;
