@@ -1,3 +1,4 @@
 //! Bascule: migration runbooks, executed durably, with an automatic way back.
 
+pub mod plan;
 pub mod runbook;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::step::{Call, Expr, Origin};
+pub use crate::runbook::words::CriterionAction;
 
 /// When failing samples trip a criterion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,16 +20,6 @@ pub enum TripRule {
         /// Samples looked at.
         of: u32,
     },
-}
-
-/// What a trip does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum CriterionAction {
-    /// Rolls back by itself where the plan answers for the data.
-    Rollback,
-    /// Asks a person.
-    Ask,
 }
 
 /// A rollback criterion.

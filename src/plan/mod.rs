@@ -4,12 +4,22 @@
 //! `compile`, read by the machine, drawn by `draw`, and never touches files, clocks or sockets.
 //! Start with [`step::Step`], then [`dag::Dag`], then [`rollback`].
 
+pub mod compile;
 pub mod criteria;
+pub mod dag;
+pub mod defaults;
+pub mod estimate;
+pub mod lint;
 pub mod policy;
+pub mod rollback;
 pub mod sealed;
 pub mod step;
 
+pub use compile::{CatalogRank, CatalogSource, Compiled, ExecutorInfo, Executors, Input, compile};
 pub use criteria::{Criterion, CriterionAction, TripRule};
-pub use policy::{Approval, Policies};
+pub use dag::{Cycle, Dag};
+pub use estimate::{Estimates, History, Length};
+pub use policy::{Approval, DataAnswer, Policies};
+pub use rollback::{Applied, RollbackOrder, Stage, UndoNode};
 pub use sealed::{Plan, PlanBody, PlanError, PlanHash, StepIx};
 pub use step::{Call, Section, Step, StepId, StepKind, Undo};

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::runbook::words::Proof;
+pub use crate::runbook::words::{OnFailure, OnWindowClose, WindowFrom};
+
 /// What a failure or a trip after exposure may do about writes that users made on the target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -22,36 +25,6 @@ pub enum DataAnswer {
     },
     /// Nobody said: a trip asks.
     Unanswered,
-}
-
-/// From when the window counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum WindowFrom {
-    /// From the success of the exposing step.
-    Exposure,
-    /// From the success of the last cutover step.
-    CutoverEnd,
-}
-
-/// What happens when the window closes with its gate met.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum OnWindowClose {
-    /// The run is accepted; the source is kept.
-    Accept,
-    /// The run is accepted and committed.
-    Commit,
-}
-
-/// What a failed cutover step does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum OnFailure {
-    /// Rolls back.
-    Rollback,
-    /// Asks.
-    Ask,
 }
 
 /// The approved change and its window, as UTC milliseconds, and the zone in which people read them.
@@ -191,6 +164,13 @@ pub struct SignOff {
     pub role: String,
     /// What they say.
     pub what: String,
+    /// The condition of a safe end that it proves.
+    #[serde(default = "ownership")]
+    pub proves: Proof,
+}
+
+fn ownership() -> Proof {
+    Proof::Ownership
 }
 
 /// Names, telephone numbers, bridges: as the author wrote them.

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::policy::{Approval, LockClaim, Manual};
+pub use crate::runbook::expr::Expr;
+pub use crate::runbook::words::{Effect, OnTimeout, Proof, Section};
 
 /// A step's name, unique in its plan. Fence, readiness and rollback checks carry their section as a
 /// prefix (`fence:stop_target_writes`), because a catalog may use one definition in several places.
@@ -29,6 +31,12 @@ impl From<&str> for StepId {
     }
 }
 
+impl From<Arc<str>> for StepId {
+    fn from(name: Arc<str>) -> Self {
+        Self(name)
+    }
+}
+
 impl From<String> for StepId {
     fn from(name: String) -> Self {
         Self(name.into())
@@ -41,110 +49,6 @@ impl fmt::Display for StepId {
     }
 }
 
-/// The list of the runbook in which a step stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Section {
-    /// `preChecks`: before anything is touched; in parallel.
-    PreCheck,
-    /// `prepareSteps`: before the change window.
-    Prepare,
-    /// `cutoverSteps`.
-    Cutover,
-    /// `postChecks`: in parallel after the last cutover step.
-    PostCheck,
-    /// `rollbackFence`: stops writes on the target, first thing of a restore after exposure.
-    Fence,
-    /// `rollbackReady`: proves every five minutes that the way back is open.
-    Ready,
-    /// `rollbackChecks`: proves that the source serves, between restore and clean-up.
-    RollbackCheck,
-    /// `commitSteps`: the point of no return.
-    Commit,
-}
-
-impl Section {
-    /// All sections in the order in which a run meets them.
-    pub const ALL: [Self; 8] = [
-        Self::PreCheck,
-        Self::Prepare,
-        Self::Cutover,
-        Self::PostCheck,
-        Self::Fence,
-        Self::Ready,
-        Self::RollbackCheck,
-        Self::Commit,
-    ];
-
-    /// The key of the runbook.
-    #[must_use]
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::PreCheck => "preChecks",
-            Self::Prepare => "prepareSteps",
-            Self::Cutover => "cutoverSteps",
-            Self::PostCheck => "postChecks",
-            Self::Fence => "rollbackFence",
-            Self::Ready => "rollbackReady",
-            Self::RollbackCheck => "rollbackChecks",
-            Self::Commit => "commitSteps",
-        }
-    }
-
-    /// Whether its steps only look.
-    #[must_use]
-    pub fn is_check(self) -> bool {
-        match self {
-            Self::PreCheck | Self::PostCheck | Self::Ready | Self::RollbackCheck => true,
-            Self::Prepare | Self::Cutover | Self::Fence | Self::Commit => false,
-        }
-    }
-
-    /// Whether its steps are undone by a rollback.
-    #[must_use]
-    pub fn is_undone(self) -> bool {
-        matches!(self, Self::Prepare | Self::Cutover)
-    }
-
-    /// What stands before the name of a step of this section in its id.
-    #[must_use]
-    pub fn id_prefix(self) -> &'static str {
-        match self {
-            Self::Fence => "fence:",
-            Self::Ready => "ready:",
-            Self::RollbackCheck => "restored:",
-            Self::PreCheck | Self::Prepare | Self::Cutover | Self::PostCheck | Self::Commit => "",
-        }
-    }
-}
-
-/// What a step does to the world; decides what happens to an interrupted attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Effect {
-    /// Reads only: runs again.
-    None,
-    /// Running twice is as running once: runs again with the same key.
-    Idempotent,
-    /// A probe decides.
-    Probe,
-    /// Nothing is known: a person decides. The default of every bare command.
-    Once,
-}
-
-/// A CEL expression, kept as its author wrote it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Expr(pub Arc<str>);
-
-impl Expr {
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 /// An executor and its parameters; strings of `with` may hold `${{ … }}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -154,8 +58,12 @@ pub struct Call {
     /// Its parameters, a JSON object, before evaluation.
     pub with: Arc<Value>,
     /// Bound parameters of the catalog definition: `${{ params.… }}`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "no_params")]
     pub params: Arc<BTreeMap<String, Value>>,
+}
+
+fn no_params(params: &Arc<BTreeMap<String, Value>>) -> bool {
+    params.is_empty()
 }
 
 /// What kind of node a step is.
@@ -255,30 +163,6 @@ pub struct Retry {
     pub max_backoff_ms: u64,
 }
 
-/// What happens when an attempt runs out of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum OnTimeout {
-    /// The attempt is interrupted.
-    Fail,
-    /// A person is asked; nothing is cancelled.
-    Ask,
-}
-
-/// One of the four conditions of a safe end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Proof {
-    /// Health is stable.
-    Health,
-    /// Data is consistent.
-    Data,
-    /// A backup ran on the target.
-    Backup,
-    /// Ownership was taken over.
-    Ownership,
-}
-
 /// Why a step comes after another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -291,6 +175,17 @@ pub enum NeedKind {
     Barrier,
     /// It uses the other's outputs: it also blocks undos.
     Outputs,
+}
+
+impl NeedKind {
+    /// Whether a failed undo of the later step holds back the undo of the earlier one.
+    #[must_use]
+    pub fn blocks(self) -> bool {
+        match self {
+            Self::Written | Self::Outputs => true,
+            Self::Implied | Self::Barrier => false,
+        }
+    }
 }
 
 /// An edge of the DAG, kept by the step that comes later.

@@ -141,4 +141,12 @@ codes! {
     B0073 CATALOG_OVERRIDES_FOR Compiler "a catalog is used for platforms that it is not written for";
     B0074 UNVERIFIED_END Compiler "a condition of a safe end is proved by nothing";
     B0075 UNKNOWN_ESTIMATE Compiler "the length of the way back is unknown";
+    B0076 EXPOSES_ELSEWHERE Compiler "only a cutover step can expose the target";
+    B0077 EXPOSURE_UNDONE_LATE Compiler "clean-up would bring users back";
+    B0078 UNPINNED_FILES Compiler "a command names files that the plan does not pin";
+    B0079 UNDO_ONCE Compiler "an undo is not repeated after an interruption";
+    B0080 CRITERION_TOO_SLOW Compiler "a criterion is slower than the window";
+    B0081 DOWNTIME_OVER_BUDGET Compiler "the estimated downtime exceeds the budget";
+    B0082 CHANGE_WINDOW_TOO_SHORT Compiler "there and back takes longer than the change window";
+    B0083 EXPOSURE_NOT_UNDONE Compiler "nothing brings users back";
 }

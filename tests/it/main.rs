@@ -1,3 +1,3 @@
-//! Integration tests: one binary, one module per subject.
+//! Integration tests.
 
-mod documents;
+mod plan;

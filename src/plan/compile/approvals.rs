@@ -1,0 +1,68 @@
+//! Irreversible steps need somebody who lets them pass, by name.
+
+use super::context::Context;
+use super::expand::{Body, Draft};
+use crate::plan::sealed::Plan;
+use crate::plan::step::{StepId, StepKind};
+use crate::runbook::codes;
+use crate::runbook::problem::Problem;
+
+/// Checks what approvals name, and that every irreversible step is named by one before it.
+pub(super) fn check(cx: &mut Context<'_>, drafts: &[Draft<'_>], plan: &Plan) {
+    check_names(cx, drafts, plan);
+    for draft in drafts.iter().filter(|draft| draft.section.is_undone()) {
+        let Some(ix) = plan.find(&draft.id).filter(|ix| plan.step(*ix).is_irreversible()) else { continue };
+        let before = plan.dag().ancestors(ix);
+        let lets_pass = |other: &usize| match &plan.step(*other).kind {
+            StepKind::Approval(approval) => approval.names.contains(&draft.id),
+            StepKind::Action(_) | StepKind::Manual(_) => false,
+        };
+        if before.iter().any(lets_pass) {
+            continue;
+        }
+        let name = &draft.name.value;
+        let named = drafts.iter().find(|other| match &other.body {
+            Body::Approval(def) => def.names.iter().flat_map(|names| &names.value).any(|named| named.value == *name),
+            Body::Action(_) | Body::Manual(..) => false,
+        });
+        let mut problem = Problem::new(
+            codes::IRREVERSIBLE_WITHOUT_APPROVAL,
+            format!("`{name}` cannot be taken back, and nobody lets it pass"),
+        )
+        .note("past an irreversible step nothing rolls back by itself");
+        problem = match named {
+            Some(approval) => problem
+                .also(approval.span(), "names it, and does not come before it")
+                .help("move the approval above it"),
+            None => {
+                problem.help(format!("put an approval above it: `- {{ approval: …, roles: […], names: [{name}] }}`"))
+            }
+        };
+        let problem = draft.blame(problem, "irreversible");
+        cx.problem(problem);
+    }
+}
+
+fn check_names(cx: &mut Context<'_>, drafts: &[Draft<'_>], plan: &Plan) {
+    for draft in drafts {
+        let Body::Approval(def) = &draft.body else { continue };
+        for name in def.names.iter().flat_map(|names| &names.value) {
+            let there = plan.find(&StepId::from(name.value.clone()));
+            if there.is_some_and(|ix| plan.step(ix).is_irreversible()) {
+                continue;
+            }
+            let message = match there {
+                Some(_) => format!("`{}` is not irreversible", name.value),
+                None => format!("no step is called `{}`", name.value),
+            };
+            let names = drafts.iter().map(|draft| &*draft.name.value);
+            let mut problem = Problem::new(codes::UNKNOWN_NEED, message)
+                .at(name.span, "nothing to let pass")
+                .note("`names` lists the irreversible steps that an approval lets pass");
+            if there.is_none() {
+                problem = problem.suggest(&name.value, names);
+            }
+            cx.problem(problem);
+        }
+    }
+}
