@@ -7,29 +7,34 @@ use super::{CATALOG, FIXTURE};
 
 /// A runbook of inline steps: the head, and what follows it.
 fn inline(rest: &str) -> Bench {
-    let head = "application: shop\nrollbackWindow: 30m\ndataOnRollback: stateless\nsignOffs: [{ role: ops, what: ours }]\n";
+    let head =
+        "application: shop\nrollbackWindow: 30m\ndataOnRollback: stateless\nsignOffs: [{ role: ops, what: ours }]\n";
     Bench::new(&format!("{head}{rest}"))
 }
 
-const EXPOSE: &str = "  - { id: expose, uses: noop, exposes: true, effect: idempotent, undo: { uses: noop, estimate: 1m } }\n";
+const EXPOSE: &str =
+    "  - { id: expose, uses: noop, exposes: true, effect: idempotent, undo: { uses: noop, estimate: 1m } }\n";
 
 /// The report without the warning that every short runbook earns.
 fn report(bench: Bench) -> String {
     let report = bench.compile().report();
-    let kept: Vec<&str> = report.split("\n\n").filter(|part| !part.contains("[B0074]") && !part.contains("explain")).collect();
+    let kept: Vec<&str> =
+        report.split("\n\n").filter(|part| !part.contains("[B0074]") && !part.contains("explain")).collect();
     kept.join("\n\n")
 }
 
 #[test]
 fn unknown_names_are_suggested_and_the_catalogs_named() {
-    let runbook = FIXTURE.replace("final_data_sync", "final_data_snyc").replace("target_backup_failure", "target_bakup_failure");
+    let runbook =
+        FIXTURE.replace("final_data_sync", "final_data_snyc").replace("target_backup_failure", "target_bakup_failure");
     let other = "kind: Catalog\nfor: { targetPlatform: hyper-v }\nsteps:\n  final_data_snyc: { uses: noop }\n";
     insta::assert_snapshot!(report(Bench::new(&runbook).shipped("pextra", CATALOG).shipped("hyperv", other)));
 }
 
 #[test]
 fn without_any_catalog_the_way_out_is_told() {
-    let runbook = "application: shop\nrollbackWindow: 30m\nsourcePlatform: a\ntargetPlatform: b\ncutoverSteps: [move_it]\n";
+    let runbook =
+        "application: shop\nrollbackWindow: 30m\nsourcePlatform: a\ntargetPlatform: b\ncutoverSteps: [move_it]\n";
     insta::assert_snapshot!(report(Bench::new(runbook).shipped("pextra", CATALOG)));
 }
 
@@ -87,28 +92,43 @@ fn names_are_used_once() {
 
 #[test]
 fn exactly_one_step_exposes() {
-    insta::assert_snapshot!("two", report(inline(
-        "cutoverSteps:\n\
+    insta::assert_snapshot!(
+        "two",
+        report(inline(
+            "cutoverSteps:\n\
          \x20 - { id: a, uses: noop, exposes: true, effect: none }\n\
          \x20 - { id: b, uses: noop, exposes: true, effect: none }\n"
-    )));
-    insta::assert_snapshot!("several ends", report(inline(
-        "cutoverSteps:\n\
+        ))
+    );
+    insta::assert_snapshot!(
+        "several ends",
+        report(inline(
+            "cutoverSteps:\n\
          \x20 - { id: a, uses: noop, effect: none }\n\
          \x20 - { id: b, uses: noop, effect: none, needs: [] }\n"
-    )));
-    insta::assert_snapshot!("assumed", report(inline(
-        "cutoverSteps:\n\
+        ))
+    );
+    insta::assert_snapshot!(
+        "assumed",
+        report(inline(
+            "cutoverSteps:\n\
          \x20 - { id: a, uses: noop, effect: none }\n\
          \x20 - { id: b, uses: noop, effect: idempotent, undo: { uses: noop, estimate: 1m } }\n"
-    )));
-    insta::assert_snapshot!("skippable", report(inline(
-        "inputs: { go: true }\ncutoverSteps:\n\
+        ))
+    );
+    insta::assert_snapshot!(
+        "skippable",
+        report(inline(
+            "inputs: { go: true }\ncutoverSteps:\n\
          \x20 - { id: a, uses: noop, effect: none, exposes: true, when: inputs.go }\n"
-    )));
-    insta::assert_snapshot!("elsewhere", report(inline(&format!(
-        "prepareSteps:\n  - {{ id: early, uses: noop, effect: none, exposes: true, takesSourceDown: true }}\ncutoverSteps:\n{EXPOSE}"
-    ))));
+        ))
+    );
+    insta::assert_snapshot!(
+        "elsewhere",
+        report(inline(&format!(
+            "prepareSteps:\n  - {{ id: early, uses: noop, effect: none, exposes: true, takesSourceDown: true }}\ncutoverSteps:\n{EXPOSE}"
+        )))
+    );
 }
 
 #[test]
@@ -119,9 +139,12 @@ fn users_are_never_sent_to_a_dead_source() {
          \x20 - { id: halt, uses: noop, takesSourceDown: true, undo: { uses: noop, cleanup: true } }\n\
          \x20 - { id: expose, uses: noop, exposes: true, undo: { uses: noop, estimate: 1m } }\n"
     )));
-    insta::assert_snapshot!("late", report(inline(
-        "cutoverSteps:\n  - { id: expose, uses: noop, exposes: true, undo: { uses: noop, cleanup: true } }\n"
-    )));
+    insta::assert_snapshot!(
+        "late",
+        report(inline(
+            "cutoverSteps:\n  - { id: expose, uses: noop, exposes: true, undo: { uses: noop, cleanup: true } }\n"
+        ))
+    );
 }
 
 #[test]
