@@ -1,5 +1,4 @@
-//! Integration tests, in one binary so that they link once.
+//! Integration tests: one binary, one module per subject.
 
-mod stores;
-mod stores_disk;
-mod stores_power;
+mod documents;
+mod plan;
