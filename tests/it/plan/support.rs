@@ -97,11 +97,8 @@ impl Bench {
     pub(crate) fn compile(mut self) -> Made {
         let file = self.documents.add("runbook.yaml", self.runbook.as_bytes());
         let runbook = self.documents.runbook(file).expect("the test's runbook can be read");
-        let catalogs: Vec<CatalogSource<'_>> = self
-            .catalogs
-            .iter()
-            .map(|(name, rank, catalog)| CatalogSource { name, rank: *rank, catalog })
-            .collect();
+        let catalogs: Vec<CatalogSource<'_>> =
+            self.catalogs.iter().map(|(name, rank, catalog)| CatalogSource { name, rank: *rank, catalog }).collect();
         let mut compiled = compile(&Input {
             files: self.documents.sources(),
             runbook: &runbook,
@@ -163,7 +160,11 @@ fn outline(plan: &Plan) -> String {
             .iter()
             .map(|node| match node.blocked_by.as_slice() {
                 [] => name(&node.step),
-                blocked => format!("{} (blocked by {})", name(&node.step), blocked.iter().map(name).collect::<Vec<_>>().join(", ")),
+                blocked => format!(
+                    "{} (blocked by {})",
+                    name(&node.step),
+                    blocked.iter().map(name).collect::<Vec<_>>().join(", ")
+                ),
             })
             .collect();
         writeln!(text, "{title}: {}", nodes.join(" → ")).expect("text can grow");
