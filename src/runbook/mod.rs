@@ -14,7 +14,9 @@ pub mod keys;
 pub mod model;
 pub mod problem;
 pub mod read;
+pub mod reference;
 pub mod render;
+pub mod schema;
 mod set;
 pub mod source;
 mod syntax;
@@ -63,6 +65,18 @@ impl Documents {
         self.broken.insert(file);
         self.problems.push(problem);
         file
+    }
+
+    /// Takes note of a catalog that cannot be found: its name, where a runbook names it (absent: on the
+    /// command line), and the names of those that are shipped.
+    pub fn catalog_not_found(&mut self, name: &str, written: Option<Span>, shipped: &[&str]) {
+        let mut problem = Problem::new(codes::CATALOG_NOT_FOUND, format!("the catalog `{name}` cannot be found"))
+            .suggest(name, shipped.iter().copied())
+            .help("paths in `catalogs:` are relative to the runbook; `bascule catalog list` shows the shipped ones");
+        if let Some(span) = written {
+            problem = problem.at(span, "no such file");
+        }
+        self.problems.push(problem);
     }
 
     /// The runbook in a file, as far as it can be read; its problems are kept.

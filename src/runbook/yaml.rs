@@ -350,6 +350,23 @@ mod tests {
             }
         }
         walk(&node.expect("valid"), &sources, &mut seen);
-        insta::assert_snapshot!(seen[1..].join("\n"), @"");
+        assert_eq!(
+            seen[1..],
+            [
+                r#"text: "a""#,
+                r#"a list: "[x, 'y z', \"q\\n\"]""#,
+                r#"text: "x""#,
+                r#"text: "'y z'""#,
+                r#"text: "\"q\\n\"""#,
+                r#"text: "be""#,
+                r#"text: "block\n  text\n""#,
+                r#"text: "c""#,
+                r#"a list: "- 1.10\n  -""#,
+                r#"a number: "1.10""#,
+                r#"nothing: """#,
+                r#"text: "d""#,
+                r#"a map: "{}""#,
+            ]
+        );
     }
 }

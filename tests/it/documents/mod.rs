@@ -2,6 +2,8 @@
 
 mod broken;
 mod hostile;
+mod pages;
+mod schemas;
 
 use bascule::runbook::render::{self, Colour};
 use bascule::runbook::{Documents, Problems, Runbook, SourceMap};
