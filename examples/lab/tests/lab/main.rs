@@ -1,0 +1,7 @@
+//! The lab as those meet it who run against it: started as a process, asked over the network, killed.
+
+mod cutover;
+mod faults;
+mod lives;
+mod rig;
+mod services;

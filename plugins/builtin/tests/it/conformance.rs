@@ -1,0 +1,54 @@
+//! Every registered executor passes the conformance checks of the contract.
+
+mod files;
+mod processes;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bascule_builtin::registry::builtin;
+use bascule_plugin::Executor;
+use bascule_plugin::conformance::{Subject, violations};
+
+/// Every subject; an executor may have several.
+fn subjects() -> Vec<Box<dyn Subject>> {
+    [processes::subjects(), files::subjects()].into_iter().flatten().collect()
+}
+
+/// The executor as the engine gets it.
+pub(crate) fn registered(name: &str) -> Arc<dyn Executor> {
+    Arc::clone(builtin().get(name).expect("the executor is registered"))
+}
+
+async fn conforms(subjects: Vec<Box<dyn Subject>>) {
+    for subject in subjects {
+        let start = std::time::Instant::now();
+        let found: Vec<String> = violations(&*subject).await.iter().map(ToString::to_string).collect();
+        println!("{}: {:.1} s", subject.name(), start.elapsed().as_secs_f64());
+        assert!(found.is_empty(), "{}", found.join("\n\n"));
+    }
+}
+
+#[tokio::test]
+async fn executors_of_processes_conform() {
+    conforms(processes::subjects()).await;
+}
+
+#[tokio::test]
+async fn executors_of_files_conform() {
+    conforms(files::subjects()).await;
+}
+
+#[test]
+fn every_registered_executor_is_a_subject() {
+    let tried: BTreeSet<&str> = subjects().iter().map(|subject| subject.executor().describe().name).collect();
+    let registered: BTreeSet<&str> = builtin().into_keys().collect();
+    assert_eq!(registered, tried, "each executor in the registry needs a subject in tests/it/conformance");
+}
+
+#[test]
+fn executors_are_registered_under_their_own_names() {
+    for (name, executor) in builtin() {
+        assert_eq!(name, executor.describe().name);
+    }
+}

@@ -1,0 +1,12 @@
+//! The built-in executors against real processes, sockets, files and name servers.
+
+#[cfg(test)]
+mod attempt;
+#[cfg(test)]
+mod command;
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod files;
+#[cfg(test)]
+mod pages;
