@@ -36,12 +36,8 @@ fn unknown_names_are_suggested_and_the_catalogs_named() {
 fn without_any_catalog_the_way_out_is_told() {
     let runbook =
         "application: shop\nrollbackWindow: 30m\nsourcePlatform: a\ntargetPlatform: b\ncutoverSteps: [move_it]\n";
-<<<<<<< HEAD
     let seen = report(Bench::new(runbook).shipped("pextra", CATALOG));
     insta::assert_snapshot!(seen);
-=======
-    insta::assert_snapshot!(report(Bench::new(runbook).shipped("pextra", CATALOG)));
->>>>>>> main
 }
 
 #[test]
@@ -103,7 +99,6 @@ fn names_are_used_once() {
 
 #[test]
 fn exactly_one_step_exposes() {
-<<<<<<< HEAD
     let seen = report(inline(
         "cutoverSteps:\n\
          \x20 - { id: a, uses: noop, exposes: true, effect: none }\n\
@@ -131,45 +126,6 @@ fn exactly_one_step_exposes() {
         "prepareSteps:\n  - {{ id: early, uses: noop, effect: none, exposes: true, takesSourceDown: true }}\ncutoverSteps:\n{EXPOSE}"
     )));
     insta::assert_snapshot!("elsewhere", seen);
-=======
-    insta::assert_snapshot!(
-        "two",
-        report(inline(
-            "cutoverSteps:\n\
-         \x20 - { id: a, uses: noop, exposes: true, effect: none }\n\
-         \x20 - { id: b, uses: noop, exposes: true, effect: none }\n"
-        ))
-    );
-    insta::assert_snapshot!(
-        "several ends",
-        report(inline(
-            "cutoverSteps:\n\
-         \x20 - { id: a, uses: noop, effect: none }\n\
-         \x20 - { id: b, uses: noop, effect: none, needs: [] }\n"
-        ))
-    );
-    insta::assert_snapshot!(
-        "assumed",
-        report(inline(
-            "cutoverSteps:\n\
-         \x20 - { id: a, uses: noop, effect: none }\n\
-         \x20 - { id: b, uses: noop, effect: idempotent, undo: { uses: noop, estimate: 1m } }\n"
-        ))
-    );
-    insta::assert_snapshot!(
-        "skippable",
-        report(inline(
-            "inputs: { go: true }\ncutoverSteps:\n\
-         \x20 - { id: a, uses: noop, effect: none, exposes: true, when: inputs.go }\n"
-        ))
-    );
-    insta::assert_snapshot!(
-        "elsewhere",
-        report(inline(&format!(
-            "prepareSteps:\n  - {{ id: early, uses: noop, effect: none, exposes: true, takesSourceDown: true }}\ncutoverSteps:\n{EXPOSE}"
-        )))
-    );
->>>>>>> main
 }
 
 #[test]
@@ -178,7 +134,6 @@ fn users_are_never_sent_to_a_dead_source() {
         "cutoverSteps:\n\
          \x20 - { id: stop, uses: noop, takesSourceDown: true, undo: none, reason: it starts by itself }\n\
          \x20 - { id: halt, uses: noop, takesSourceDown: true, undo: { uses: noop, cleanup: true } }\n\
-<<<<<<< HEAD
          \x20 - { id: expose, uses: noop, exposes: true, undo: { uses: noop, estimate: 1m } }\n",
     ));
     insta::assert_snapshot!(seen);
@@ -186,16 +141,6 @@ fn users_are_never_sent_to_a_dead_source() {
         "cutoverSteps:\n  - { id: expose, uses: noop, exposes: true, undo: { uses: noop, cleanup: true } }\n",
     ));
     insta::assert_snapshot!("late", seen);
-=======
-         \x20 - { id: expose, uses: noop, exposes: true, undo: { uses: noop, estimate: 1m } }\n"
-    )));
-    insta::assert_snapshot!(
-        "late",
-        report(inline(
-            "cutoverSteps:\n  - { id: expose, uses: noop, exposes: true, undo: { uses: noop, cleanup: true } }\n"
-        ))
-    );
->>>>>>> main
 }
 
 #[test]
