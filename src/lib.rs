@@ -8,6 +8,8 @@ pub mod machine;
 
 pub mod store;
 
+pub mod telemetry;
+
 pub mod engine;
 
 pub mod cli;
