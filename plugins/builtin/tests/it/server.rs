@@ -77,6 +77,17 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
+    /// Returns once the server has seen what was sent to it before: each round it answers a
+    /// question that was sent later.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..3 {
+            let mut stream = TcpStream::connect(self.address).await.expect("it listens");
+            stream.write_all(b"GET /empty HTTP/1.0\r\n\r\n").await.expect("it listens");
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.expect("it answers");
+        }
+    }
+
     pub(crate) fn look<T>(&self, at: impl FnOnce(&Ledger) -> T) -> T {
         at(&self.ledger.lock().expect("no handler panics"))
     }

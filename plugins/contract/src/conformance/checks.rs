@@ -35,7 +35,7 @@ pub(super) async fn all(subject: &dyn Subject) -> Vec<(&'static str, String)> {
     if description.probes && effect == Effect::Probe {
         note("probes", probes(subject).await);
     }
-    if description.undoes {
+    if subject.undoes() {
         note("undoes, also twice", undoes(subject).await);
         note("undoes what never ran without a trace", undoes_nothing(subject).await);
         note("undoes what was interrupted", undoes_an_interruption(subject).await);
@@ -97,7 +97,7 @@ async fn validates_without_a_trace(subject: &dyn Subject) -> Verdict {
     let trial = Trial::fresh(subject).await;
     let before = trial.world.fingerprint().await;
     let mut roles = vec![Role::Step];
-    if trial.executor.describe().undoes {
+    if subject.undoes() {
         roles.push(Role::Undo);
     }
     for role in roles {

@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -187,12 +187,10 @@ impl Trial {
         // second look in a row that finds nobody counts.
         let mut quiet = 0;
         let mut running = Vec::new();
-        for _ in 0..500 {
+        let start = Instant::now();
+        while quiet < 2 && start.elapsed() < self.prompt {
             running = processes_with(&mark);
             quiet = if running.is_empty() { quiet + 1 } else { 0 };
-            if quiet == 2 {
-                break;
-            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         running
