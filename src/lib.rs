@@ -1,4 +1,13 @@
 //! Bascule: migration runbooks, executed durably, with an automatic way back.
 
-pub mod plan;
 pub mod runbook;
+
+pub mod plan;
+
+pub mod machine;
+
+pub mod store;
+
+pub mod engine;
+
+pub mod cli;

@@ -1,2 +1,7 @@
-//! Bascule.
-fn main() {}
+//! The program: parse, run the verb, return its exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bascule::cli::main()
+}

@@ -1,11 +1,12 @@
 //! What an executor may ask of the engine: [`CheckCx`] to look, [`ExecCx`] to act.
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{ATTEMPT_VARIABLE, IdempotencyKey};
@@ -80,10 +81,30 @@ pub struct Setup {
     pub scratch: std::path::PathBuf,
 }
 
+/// Why an attempt must stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The engine, or a person through it, said so.
+    Cancelled,
+    /// Its time is over.
+    Deadline,
+}
+
+/// The engine's end of an attempt's deadline: `extend` moves it while the attempt runs.
+#[derive(Debug, Clone)]
+pub struct DeadlineMover(Arc<watch::Sender<Option<Instant>>>);
+
+impl DeadlineMover {
+    /// The deadline that counts from now on; `None` lets the attempt run.
+    pub fn set(&self, deadline: Option<Instant>) {
+        self.0.send_replace(deadline);
+    }
+}
+
 /// To look, never to act.
 #[derive(Debug, Clone)]
 pub struct CheckCx {
-    deadline: Option<Instant>,
+    deadline: DeadlineMover,
     cancel: CancellationToken,
     reports: mpsc::Sender<Report>,
 }
@@ -93,7 +114,14 @@ impl CheckCx {
     #[must_use]
     pub fn new(deadline: Option<Instant>, cancel: CancellationToken) -> (Self, mpsc::Receiver<Report>) {
         let (reports, inbox) = mpsc::channel(256);
+        let deadline = DeadlineMover(Arc::new(watch::Sender::new(deadline)));
         (Self { deadline, cancel, reports }, inbox)
+    }
+
+    /// The end with which the engine moves the deadline.
+    #[must_use]
+    pub fn deadline_mover(&self) -> DeadlineMover {
+        self.deadline.clone()
     }
 
     /// Resolves when the attempt must stop.
@@ -107,10 +135,41 @@ impl CheckCx {
         self.cancel.is_cancelled()
     }
 
-    /// When the engine will interrupt the attempt.
+    /// When the engine will interrupt the attempt. It may be moved while the attempt runs.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        *self.deadline.0.borrow()
+    }
+
+    /// Why the attempt must stop, if it must stop now: for work between two await points.
+    #[must_use]
+    pub fn must_stop(&self) -> Option<Stop> {
+        if self.cancel.is_cancelled() {
+            return Some(Stop::Cancelled);
+        }
+        self.deadline().is_some_and(|at| Instant::now() >= at).then_some(Stop::Deadline)
+    }
+
+    /// Resolves when the attempt must stop, because it was told to or because its deadline, as
+    /// it then stands, has passed.
+    pub async fn stopped(&self) -> Stop {
+        let mut moved = self.deadline.0.subscribe();
+        loop {
+            let deadline = *moved.borrow_and_update();
+            let passed = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Stop::Cancelled,
+                () = passed => return Stop::Deadline,
+                // The sender lives as long as this context, so this is always a new deadline.
+                _ = moved.changed() => {}
+            }
+        }
     }
 
     /// Appends bytes to the attempt's log; waits while the log is behind.
@@ -210,5 +269,40 @@ impl Deref for ExecCx {
 
     fn deref(&self) -> &CheckCx {
         &self.check
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_attempt_stops_at_its_deadline() {
+        let deadline = Instant::now() + Duration::from_millis(20);
+        let (cx, _inbox) = CheckCx::new(Some(deadline), CancellationToken::new());
+        assert_eq!(cx.stopped().await, Stop::Deadline);
+        assert!(Instant::now() >= deadline, "it stopped before its deadline");
+    }
+
+    #[tokio::test]
+    async fn a_moved_deadline_counts_while_the_attempt_runs() {
+        let start = Instant::now();
+        let (cx, _inbox) = CheckCx::new(Some(start + Duration::from_secs(3600)), CancellationToken::new());
+        let mover = cx.deadline_mover();
+        let sooner = start + Duration::from_millis(20);
+        let (stop, ()) = tokio::join!(cx.stopped(), async { mover.set(Some(sooner)) });
+        assert_eq!(stop, Stop::Deadline);
+        assert!(start.elapsed() < Duration::from_secs(60), "it waited for the old deadline");
+        assert_eq!(cx.deadline(), Some(sooner));
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_attempt_stops_although_its_deadline_is_far() {
+        let cancel = CancellationToken::new();
+        let (cx, _inbox) = CheckCx::new(None, cancel.clone());
+        cancel.cancel();
+        assert_eq!(cx.stopped().await, Stop::Cancelled);
     }
 }

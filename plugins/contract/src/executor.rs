@@ -14,7 +14,8 @@ pub struct Description {
     pub summary: &'static str,
     /// JSON Schema (draft 7) of `with`.
     pub params: Value,
-    /// Name and meaning of each output.
+    /// Name and meaning of each output. The name `*` stands for outputs whose names the step
+    /// chooses.
     pub outputs: &'static [(&'static str, &'static str)],
     /// The effect of a step that declares none.
     pub effect: Effect,
@@ -49,6 +50,12 @@ pub enum Validation {
 pub trait Executor: Send + Sync + 'static {
     /// Name, parameters, abilities. Constant.
     fn describe(&self) -> Description;
+
+    /// The effect of a step with these parameters that declares none. Constant, and cheap to ask:
+    /// a read among calls (`http.call` with GET) need not be treated as a change.
+    fn effect(&self, _with: &Value) -> Effect {
+        self.describe().effect
+    }
 
     /// Looks at the real system, changes nothing: could this work now?
     async fn validate(&self, cx: &CheckCx, with: &Value, role: Role) -> Validation;

@@ -24,7 +24,7 @@ mod outcome;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
-pub use context::{CheckCx, ExecCx, HandleRefused, Progress, Report, Setup, Stream};
+pub use context::{CheckCx, DeadlineMover, ExecCx, HandleRefused, Progress, Report, Setup, Stop, Stream};
 pub use executor::{Description, Executor, Role, Validation};
 pub use key::{Direction, IdempotencyKey};
 pub use outcome::{Effect, Failure, Left, Outcome, ProbeAnswer};

@@ -1,0 +1,483 @@
+//! An engine: takes a state directory, ends what dead attempts left, adopts every open run.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::clock::{Clock, SystemClock};
+use super::context::{BlobFiles, Context, Progresses, Told};
+use super::driver::{Driver, INBOX};
+use super::handle::{Message, RunHandle};
+use super::locks::{Holder, Locks as LockTable};
+use super::perform::Hands;
+use super::processes::{self, Survivors};
+use super::secrets::SecretSources;
+use crate::machine::event::{Event, Record};
+use crate::machine::fact::{Actor, LockScope, Millis};
+use crate::machine::run::Locks;
+use crate::machine::state::StepLocks;
+use crate::machine::{Draft, Illegal, Input, Run, RunState, decide};
+use crate::plan::{Plan, PlanHash};
+use crate::store::{
+    Blobs, CommitError, Head, Journal, JournalFile, JournalOptions, OpenReport, ReadError, RunLog, RunName, StateDir,
+    StoreError, TakeOver, read_run,
+};
+
+/// What an engine needs to know.
+pub struct EngineOptions {
+    /// The state directory.
+    pub state: PathBuf,
+    /// Whether a directory of another machine may be taken.
+    pub take_over: TakeOver,
+    /// Where secrets come from.
+    pub secrets: SecretSources,
+    /// The time; the system's clock outside of tests.
+    pub clock: Option<Arc<dyn Clock>>,
+}
+
+impl EngineOptions {
+    /// The defaults for a state directory.
+    #[must_use]
+    pub fn new(state: PathBuf) -> Self {
+        Self { state, take_over: TakeOver::No, secrets: SecretSources::default(), clock: None }
+    }
+}
+
+/// Why an engine does not start, or a run does not.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A run cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Its first transition could not be written.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// Processes of dead attempts.
+    #[error(transparent)]
+    Survivors(#[from] Survivors),
+    /// The machine refused its own event.
+    #[error("a bug in bascule: please report it")]
+    Bug(#[from] Illegal),
+    /// A plan that lacks inputs.
+    #[error("the plan lacks inputs: {}; give them with `--set inputs.NAME=VALUE` or in an overlay (`-f`)", .0.join(", "))]
+    MissingInputs(Vec<String>),
+    /// The stored plan is damaged.
+    #[error("the plan {0} of a run cannot be read from the state directory")]
+    Plan(PlanHash, #[source] crate::plan::PlanError),
+    /// The stored plan is gone.
+    #[error("the plan {0} of a run is missing from the state directory")]
+    NoPlan(PlanHash),
+    /// A file of the state directory.
+    #[error("{path} cannot be {what}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// `read`, `written`.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A run to be created.
+pub struct NewRun {
+    /// What it executes.
+    pub plan: Arc<Plan>,
+    /// Who wants it.
+    pub by: Actor,
+    /// Why.
+    pub reason: Option<Arc<str>>,
+    /// Names given with `--as` count for four-eyes rules.
+    pub trust_claimed_names: bool,
+}
+
+/// A run that was open when the engine started.
+#[derive(Debug, Clone)]
+pub struct Adopted {
+    /// Which.
+    pub run: RunName,
+    /// How long no engine was there.
+    pub away_ms: u64,
+    /// What it was.
+    pub state: RunState,
+    /// Service: at the target or back at the source since then, or down since then.
+    pub up_since: Option<Millis>,
+    /// See above.
+    pub down_since: Option<Millis>,
+}
+
+/// Executes the runs of one state directory.
+pub struct Engine {
+    cx: Arc<Context>,
+    plans: Mutex<HashMap<PlanHash, Arc<Plan>>>,
+    creating: tokio::sync::Mutex<()>,
+    report: OpenReport,
+    adopted: Vec<Adopted>,
+    ended: Vec<String>,
+    host: String,
+}
+
+/// Distance of the engine's signs of life, and of its looks at the wall clock.
+const PULSE: Duration = Duration::from_secs(1);
+
+/// A wall clock that is off by more is in doubt.
+const JUMP_MS: i64 = 5_000;
+
+impl Engine {
+    /// Takes the directory, ends dead attempts, adopts all open runs.
+    ///
+    /// # Errors
+    /// Somebody else owns it, it is damaged, or processes would not end.
+    pub async fn start(options: EngineOptions) -> Result<Self, EngineError> {
+        let clock = options.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let owned = StateDir::own(&options.state, options.take_over)?;
+        let last_alive = read_pulse(&options.state);
+        let state_id = state_id(&options.state)?;
+        let ended = processes::end(&format!("{state_id}/")).await?;
+        let (log, report) = JournalFile::open(owned, JournalOptions::default())?;
+        let log: Arc<dyn RunLog> = Arc::new(log);
+        let blobs = Blobs::open(Arc::new(crate::store::disk::RealDisk), &options.state)?;
+        let cx = Arc::new(Context {
+            state: options.state,
+            state_id,
+            registry: super::registry::executors(),
+            secrets: options.secrets,
+            locks: LockTable::default(),
+            progress: Progresses::default(),
+            blobs: BlobFiles::new(blobs),
+            log,
+            clock,
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+            runs: Mutex::default(),
+            stories: broadcast::Sender::new(4096),
+            sayings: broadcast::Sender::new(64),
+        });
+        let host = host_name();
+        let mut engine = Self {
+            cx,
+            plans: Mutex::default(),
+            creating: tokio::sync::Mutex::new(()),
+            report,
+            adopted: vec![],
+            ended,
+            host,
+        };
+        engine.adopt_all(last_alive).await?;
+        engine.cx.tasks.spawn(pulse(engine.cx.clone()));
+        Ok(engine)
+    }
+
+    /// What was found when the journal was opened.
+    #[must_use]
+    pub fn report(&self) -> &OpenReport {
+        &self.report
+    }
+
+    /// The runs that were open when the engine started.
+    #[must_use]
+    pub fn adopted(&self) -> &[Adopted] {
+        &self.adopted
+    }
+
+    /// The dead attempts whose processes were ended at the start.
+    #[must_use]
+    pub fn ended_attempts(&self) -> &[String] {
+        &self.ended
+    }
+
+    /// The run log.
+    #[must_use]
+    pub fn log(&self) -> &Arc<dyn RunLog> {
+        &self.cx.log
+    }
+
+    /// The state directory.
+    #[must_use]
+    pub fn state_dir(&self) -> &std::path::Path {
+        &self.cx.state
+    }
+
+    /// How far running attempts are.
+    #[must_use]
+    pub fn progress(&self) -> &Progresses {
+        &self.cx.progress
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.cx.clock
+    }
+
+    /// Every event from now on, once it is durable. A slow reader misses some and reads the log.
+    #[must_use]
+    pub fn stories(&self) -> broadcast::Receiver<Told> {
+        self.cx.stories.subscribe()
+    }
+
+    /// What people at this engine should read.
+    #[must_use]
+    pub fn sayings(&self) -> broadcast::Receiver<String> {
+        self.cx.sayings.subscribe()
+    }
+
+    async fn adopt_all(&mut self, last_alive: Option<Millis>) -> Result<(), EngineError> {
+        let mut open = Vec::new();
+        for entry in self.cx.log.runs().await? {
+            if !entry.head.is_final && entry.stopped.is_none() {
+                open.push(self.read(&entry.head.run).await?);
+            }
+        }
+        // Whoever holds locks holds them before anybody asks for any.
+        for (run, head) in &open {
+            self.restore_locks(run, &head.run);
+        }
+        let now = self.cx.clock.now();
+        let mut drivers = Vec::new();
+        for (run, head) in open {
+            let seen = last_alive.unwrap_or(head.at_ms).max(head.at_ms);
+            let away_ms = u64::try_from(now.wall.saturating_sub(seen)).unwrap_or(0);
+            self.adopted.push(Adopted {
+                run: head.run.clone(),
+                away_ms,
+                state: run.state,
+                up_since: run.up_since,
+                down_since: run.down_since,
+            });
+            let epoch = self.cx.log.claim(&head.run).await?.epoch;
+            let recovered =
+                Input::Recovered { epoch, host: self.host.clone(), pid: std::process::id(), away_ms: Some(away_ms) };
+            drivers.push((self.driver(run, head, epoch), vec![recovered]));
+        }
+        for (driver, first) in drivers {
+            self.spawn(driver, first);
+        }
+        Ok(())
+    }
+
+    fn restore_locks(&self, run: &Run, name: &RunName) {
+        if run.locks == Locks::Held {
+            self.cx.locks.restore(Holder::new(name, &LockScope::Run), run.plan.locks.clone());
+        }
+        for (ix, step) in run.steps.iter().enumerate() {
+            if step.locks == StepLocks::Held {
+                let scope = LockScope::Step(run.plan.step(ix).id.clone());
+                self.cx.locks.restore(Holder::new(name, &scope), run.plan.step(ix).locks.clone());
+            }
+        }
+    }
+
+    async fn read(&self, name: &RunName) -> Result<(Run, Head), EngineError> {
+        let mut failed = None;
+        let read = read_run(&*self.cx.log, name, |hash| {
+            self.plan(hash).map_err(|error| {
+                let why = StoreError::Record(crate::store::BadRecord::Payload(error.to_string()));
+                failed = Some(error);
+                why
+            })
+        })
+        .await;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(read?),
+        }
+    }
+
+    /// A stored plan.
+    ///
+    /// # Errors
+    /// Missing, damaged, or not the one that its name says.
+    pub fn plan(&self, hash: &PlanHash) -> Result<Arc<Plan>, EngineError> {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = plans.get(hash) {
+            return Ok(plan.clone());
+        }
+        let bytes = self.cx.blobs.get(hash.as_str())?.ok_or_else(|| EngineError::NoPlan(hash.clone()))?;
+        let plan = Plan::read(&bytes, hash).map_err(|error| EngineError::Plan(hash.clone(), error))?;
+        let plan = Arc::new(plan);
+        plans.insert(hash.clone(), plan.clone());
+        Ok(plan)
+    }
+
+    /// Creates a run: its plan and its first transition are durable when its name is told.
+    ///
+    /// # Errors
+    /// The plan lacks inputs, or the store refuses.
+    pub async fn create(&self, new: NewRun) -> Result<RunHandle, EngineError> {
+        if !new.plan.missing.is_empty() {
+            return Err(EngineError::MissingInputs(new.plan.missing.iter().map(|input| input.name.clone()).collect()));
+        }
+        let hash = new.plan.hash().clone();
+        let known = self.plans.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&hash);
+        if !known {
+            self.cx.blobs.put(new.plan.canonical()).await?;
+            self.plans.lock().unwrap_or_else(PoisonError::into_inner).insert(hash.clone(), new.plan.clone());
+        }
+        // One at a time: the number is the next one of the application.
+        let creating = self.creating.lock().await;
+        let number = self.next_number(&new.plan.application).await?;
+        let name = RunName::new(&new.plan.application, number).map_err(StoreError::from)?;
+        let now = self.cx.clock.now();
+        let created = Record {
+            at: now.steady,
+            by: Some(new.by),
+            reason: new.reason,
+            event: Event::Created {
+                application: new.plan.application.clone(),
+                number,
+                plan: hash,
+                trust_claimed_names: new.trust_claimed_names,
+                go_at: None,
+            },
+        };
+        let mut run = Run::begin(new.plan.clone(), &created)?;
+        let epoch = self.cx.log.claim(&name).await?.epoch;
+        let missing = missing(&new.plan, &self.cx);
+        let mut draft = Draft::new(&mut run, now, fastrand::u64(1..));
+        let owned = Input::Recovered { epoch, host: self.host.clone(), pid: std::process::id(), away_ms: None };
+        decide(&mut draft, owned)?;
+        decide(&mut draft, Input::Begin { missing })?;
+        let (records, commands) = draft.finish();
+        let records: Vec<Record> = std::iter::once(created).chain(records).collect();
+        let mut journal = Journal::at(self.cx.log.clone(), Head::none(name.clone()), epoch);
+        let permits = journal.commit(now.wall, run.state.is_final(), &records, commands).await?;
+        drop(creating);
+        let head = journal.head().clone();
+        let driver = self.driver(run, head, epoch);
+        for permit in permits {
+            driver.hands.perform(permit);
+        }
+        for record in &records {
+            self.cx.story(&name, record);
+        }
+        Ok(self.spawn(driver, vec![]))
+    }
+
+    async fn next_number(&self, application: &str) -> Result<u64, EngineError> {
+        let runs = self.cx.log.runs().await?;
+        let newest = runs.iter().map(|entry| &entry.head.run).filter(|run| run.application() == application);
+        Ok(newest.map(RunName::number).max().unwrap_or(0) + 1)
+    }
+
+    fn driver(&self, run: Run, head: Head, epoch: u64) -> Driver {
+        let (inbox, messages) = mpsc::channel(INBOX);
+        let hands = Hands::new(self.cx.clone(), head.run.clone(), inbox);
+        let journal = Journal::at(self.cx.log.clone(), head, epoch);
+        Driver { cx: self.cx.clone(), run, journal, hands, inbox: messages }
+    }
+
+    fn spawn(&self, driver: Driver, first: Vec<Input>) -> RunHandle {
+        let handle = RunHandle { name: driver.hands.run.clone(), inbox: driver.hands.inbox.clone() };
+        self.cx.runs().insert(handle.name.clone(), handle.clone());
+        let cx = self.cx.clone();
+        let name = handle.name.clone();
+        self.cx.tasks.spawn(async move {
+            driver.drive(first).await;
+            let mut runs = cx.runs();
+            runs.remove(&name);
+        });
+        handle
+    }
+
+    /// A handle on a run; a finished one is read again, so that notes can still be added.
+    ///
+    /// # Errors
+    /// There is no such run, or it cannot be read.
+    pub async fn handle(&self, name: &RunName) -> Result<RunHandle, EngineError> {
+        if let Some(handle) = self.cx.runs().get(name) {
+            return Ok(handle.clone());
+        }
+        let (run, head) = self.read(name).await?;
+        let epoch = head.epoch;
+        Ok(self.spawn(self.driver(run, head, epoch), vec![]))
+    }
+
+    /// The runs that have a task now.
+    #[must_use]
+    pub fn live_runs(&self) -> Vec<RunHandle> {
+        self.cx.runs().values().cloned().collect()
+    }
+
+    /// Leaves all runs as they are, waits for their tasks, closes the log.
+    ///
+    /// # Errors
+    /// What the log said.
+    pub async fn stop(self) -> Result<(), EngineError> {
+        self.cx.shutdown.cancel();
+        let inboxes: Vec<_> = self.cx.runs().values().map(|handle| handle.inbox.clone()).collect();
+        for inbox in inboxes {
+            drop(inbox.send(Message::Leave).await);
+        }
+        self.cx.tasks.close();
+        // Attempts that would not stop are ended like those of a dead engine.
+        drop(processes::end(&format!("{}/", self.cx.state_id)).await);
+        self.cx.log.close().await?;
+        Ok(())
+    }
+}
+
+/// What the plan needs and this engine does not have.
+fn missing(plan: &Plan, cx: &Context) -> Vec<String> {
+    let have = |name: &str| cx.registry.contains_key(name);
+    plan.executors.keys().filter(|name| !have(name)).map(|name| format!("the executor `{name}`")).collect()
+}
+
+/// Signs of life, and a look at the wall clock, each second.
+async fn pulse(cx: Arc<Context>) {
+    let mut tick = tokio::time::interval(PULSE);
+    let mut offset = 0;
+    let path = cx.state.join("alive");
+    loop {
+        tokio::select! {
+            () = cx.shutdown.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        let now = cx.clock.now();
+        // Lost with a crash of the machine, at worst a second is missing: no flush is needed.
+        drop(tokio::fs::write(&path, now.wall.to_string()).await);
+        let off = now.wall.saturating_sub(now.steady);
+        if (off - offset).abs() > JUMP_MS {
+            cx.say(format!(
+                "the wall clock jumped by {} s; `confirm-clock` says that it is right now",
+                (off - offset) / 1000
+            ));
+            cx.tell_all(&Input::ClockJumped { by_ms: off - offset }).await;
+            offset = off;
+        }
+    }
+}
+
+fn read_pulse(state: &std::path::Path) -> Option<Millis> {
+    std::fs::read_to_string(state.join("alive")).ok()?.trim().parse().ok()
+}
+
+/// The id of a state directory: what the children of its attempts carry.
+fn state_id(state: &std::path::Path) -> Result<String, EngineError> {
+    let path = state.join("id");
+    match std::fs::read_to_string(&path) {
+        Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
+        Ok(_) | Err(_) => {
+            let id = uuid::Uuid::now_v7().simple().to_string();
+            std::fs::write(&path, format!("{id}\n")).map_err(|source| EngineError::File {
+                path,
+                what: "written",
+                source,
+            })?;
+            Ok(id)
+        }
+    }
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,148 @@
+//! What all runs of an engine share.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bascule_plugin::{Executor, Progress};
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::clock::Clock;
+use super::handle::{Message, RunHandle};
+use super::locks::{Holder, Locks};
+use super::secrets::SecretSources;
+use crate::machine::fact::LockScope;
+use crate::machine::{Input, Record};
+use crate::store::{Hash, RunLog, RunName, StoreError};
+
+/// How far running attempts are: lossy, never in the log.
+#[derive(Debug, Default)]
+pub struct Progresses {
+    by_step: Mutex<HashMap<(RunName, String), Progress>>,
+}
+
+impl Progresses {
+    pub(super) fn set(&self, run: &RunName, step: &str, progress: Progress) {
+        let mut by_step = self.by_step.lock().unwrap_or_else(PoisonError::into_inner);
+        by_step.insert((run.clone(), step.to_owned()), progress);
+    }
+
+    pub(super) fn clear(&self, run: &RunName, step: &str) {
+        let mut by_step = self.by_step.lock().unwrap_or_else(PoisonError::into_inner);
+        if !by_step.is_empty() {
+            by_step.remove(&(run.clone(), step.to_owned()));
+        }
+    }
+
+    /// The progress of all running steps of a run.
+    #[must_use]
+    pub fn of(&self, run: &RunName) -> BTreeMap<String, Progress> {
+        let by_step = self.by_step.lock().unwrap_or_else(PoisonError::into_inner);
+        by_step.iter().filter(|((of, _), _)| of == run).map(|((_, step), p)| (step.clone(), p.clone())).collect()
+    }
+}
+
+/// Files named by their content.
+#[derive(Clone)]
+pub struct BlobFiles {
+    blobs: Arc<crate::store::Blobs>,
+}
+
+impl BlobFiles {
+    pub(super) fn new(blobs: crate::store::Blobs) -> Self {
+        Self { blobs: Arc::new(blobs) }
+    }
+
+    /// Stores bytes; durable when it returns.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub async fn put(&self, bytes: Vec<u8>) -> Result<String, StoreError> {
+        let blobs = self.blobs.clone();
+        match tokio::task::spawn_blocking(move || blobs.put(&bytes)).await {
+            Ok(put) => put.map(|hash| hash.to_string()),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    /// Reads bytes back.
+    ///
+    /// # Errors
+    /// Damaged, or what the disk said.
+    pub fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match Hash::from_hex(name.as_bytes()) {
+            Some(hash) => self.blobs.get(&hash),
+            None => Ok(None),
+        }
+    }
+}
+
+/// One event, told once it is durable.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// Of which run.
+    pub run: RunName,
+    /// What.
+    pub record: Record,
+}
+
+/// What all runs of an engine share.
+pub struct Context {
+    pub(super) state: PathBuf,
+    pub(super) state_id: String,
+    pub(super) registry: BTreeMap<&'static str, Arc<dyn Executor>>,
+    pub(super) secrets: SecretSources,
+    pub(super) locks: Locks,
+    pub(super) progress: Progresses,
+    pub(super) blobs: BlobFiles,
+    pub(super) log: Arc<dyn RunLog>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) tasks: TaskTracker,
+    pub(super) shutdown: CancellationToken,
+    pub(super) runs: Mutex<BTreeMap<RunName, RunHandle>>,
+    pub(super) stories: broadcast::Sender<Told>,
+    pub(super) sayings: broadcast::Sender<String>,
+}
+
+impl Context {
+    pub(super) fn runs(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunName, RunHandle>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something that people at this engine should read; never needed for correctness.
+    pub(super) fn say(&self, line: String) {
+        // Nobody listens: then nobody misses it; the log of the process has it too.
+        drop(self.sayings.send(line));
+    }
+
+    /// An event became durable.
+    pub(super) fn story(&self, run: &RunName, record: &Record) {
+        if self.stories.receiver_count() > 0 {
+            drop(self.stories.send(Told { run: run.clone(), record: record.clone() }));
+        }
+    }
+
+    /// Tells runs that their locks were given.
+    pub(super) fn tell_granted(&self, granted: Vec<Holder>) {
+        for holder in granted {
+            let scope = match &holder.step {
+                None => LockScope::Run,
+                Some(step) => LockScope::Step(step.as_str().into()),
+            };
+            let inbox = self.runs().get(&holder.run).map(|handle| handle.inbox.clone());
+            if let Some(inbox) = inbox {
+                self.tasks.spawn(async move { super::perform::tell(&inbox, Input::LocksGranted { scope }).await });
+            }
+        }
+    }
+
+    /// Sends the same news to every run.
+    pub(super) async fn tell_all(&self, input: &Input) {
+        let inboxes: Vec<mpsc::Sender<Message>> = self.runs().values().map(|handle| handle.inbox.clone()).collect();
+        for inbox in inboxes {
+            super::perform::tell(&inbox, input.clone()).await;
+        }
+    }
+}

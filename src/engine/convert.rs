@@ -1,0 +1,71 @@
+//! From the executors' words to the machine's: two vocabularies, so that neither sees the other.
+
+use std::sync::Arc;
+
+use bascule_plugin as plugin;
+
+use super::secrets::Redactor;
+use crate::machine::fact::{Direction, Failure, Found, Left};
+use crate::machine::input::Outcome;
+use crate::plan::step::Effect;
+
+pub(super) fn direction(direction: Direction) -> plugin::Direction {
+    match direction {
+        Direction::Forward => plugin::Direction::Forward,
+        Direction::Undo => plugin::Direction::Undo,
+    }
+}
+
+/// What the plan calls an executor's effect.
+#[must_use]
+pub fn effect(effect: plugin::Effect) -> Effect {
+    match effect {
+        plugin::Effect::None => Effect::None,
+        plugin::Effect::Idempotent => Effect::Idempotent,
+        plugin::Effect::Probe => Effect::Probe,
+        plugin::Effect::Once => Effect::Once,
+    }
+}
+
+fn failure(failure: plugin::Failure) -> Failure {
+    Failure { message: failure.message.into(), causes: failure.causes, hint: failure.hint }
+}
+
+fn left(left: plugin::Left) -> Left {
+    match left {
+        plugin::Left::Nothing => Left::Nothing,
+        plugin::Left::Possible => Left::Possible,
+    }
+}
+
+pub(super) fn outcome(outcome: plugin::Outcome) -> Outcome {
+    match outcome {
+        plugin::Outcome::Succeeded { outputs } => Outcome::Succeeded { outputs: Arc::new(outputs) },
+        plugin::Outcome::Failed { failure: words, left: what } => {
+            Outcome::Failed { failure: failure(words), left: left(what) }
+        }
+        plugin::Outcome::Cancelled { left: what } => Outcome::Cancelled { left: left(what) },
+        plugin::Outcome::Unknown { failure: words } => Outcome::Unknown { failure: failure(words) },
+    }
+}
+
+pub(super) fn found(answer: plugin::ProbeAnswer, redactor: &Redactor) -> Found {
+    match answer {
+        plugin::ProbeAnswer::Done { outputs } => Found::Done { outputs: Arc::new(redactor.value(outputs)) },
+        plugin::ProbeAnswer::NotStarted => Found::NotStarted,
+        plugin::ProbeAnswer::InProgress { handle } => Found::InProgress { handle: redactor.value(handle) },
+        plugin::ProbeAnswer::Partial { found } => Found::Partial { found: redactor.text(&found) },
+        plugin::ProbeAnswer::CannotTell { failure: words } => Found::CannotTell { failure: failure(words) },
+    }
+}
+
+/// An error and its sources as a failure.
+pub(super) fn failure_of(message: &str, error: &dyn std::error::Error) -> Failure {
+    let mut causes = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(source) = next {
+        causes.push(source.to_string());
+        next = source.source();
+    }
+    Failure { message: message.into(), causes, hint: None }
+}

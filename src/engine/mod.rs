@@ -1,0 +1,24 @@
+//! Effects: the only module that spawns, reads the clock and touches executors.
+//!
+//! [`Engine`] owns a state directory and executes its open runs, one task each ([`driver`]). What
+//! a task may do comes as permits from the journal; [`perform`] carries them out and every end
+//! returns as an input. Nothing here decides anything about a run.
+
+mod adopt;
+mod attempt;
+pub mod attempt_log;
+pub mod clock;
+mod context;
+mod convert;
+mod driver;
+pub mod handle;
+pub mod locks;
+mod perform;
+pub mod processes;
+pub mod registry;
+pub mod secrets;
+
+pub use adopt::{Adopted, Engine, EngineError, EngineOptions, NewRun};
+pub use context::{Context, Progresses};
+pub use convert::effect;
+pub use handle::{Decided, Gone, RunHandle};

@@ -1,0 +1,288 @@
+//! Secrets: resolved at the last moment, redacted from everything that comes back.
+//!
+//! A secret `NAME` is looked up in this order: the variable `BASCULE_SECRET_NAME`; the file `NAME`
+//! in the folder `BASCULE_SECRETS_DIR`; the program `BASCULE_SECRETS_COMMAND`, called with the name
+//! as its only argument, which prints the value. One trailing newline of a file or a program is
+//! dropped. No value ever enters an event, a plan, an expression or a log.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine as _;
+use serde_json::Value;
+
+use crate::machine::fact::SecretAt;
+
+/// Where secrets come from.
+#[derive(Debug, Clone, Default)]
+pub struct SecretSources {
+    /// `NAME` → value, from variables.
+    pub variables: BTreeMap<String, String>,
+    /// A folder with one file per secret.
+    pub folder: Option<PathBuf>,
+    /// A program that prints the secret that it is asked for.
+    pub program: Option<PathBuf>,
+}
+
+/// What stands before the name of a secret in the environment.
+const PREFIX: &str = "BASCULE_SECRET_";
+
+/// How long the program may take.
+const PROGRAM_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Why a secret is not there. Never holds a value.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// Nobody knows it.
+    #[error(
+        "secret `{0}` is not known: set BASCULE_SECRET_{0}, or put it into BASCULE_SECRETS_DIR/{0}, or let BASCULE_SECRETS_COMMAND print it"
+    )]
+    Missing(String),
+    /// A name that could leave the folder.
+    #[error("`{0}` is no name of a secret: use letters, digits, `_`, `-` and `.`")]
+    Name(String),
+    /// Its file cannot be read.
+    #[error("secret `{name}`: {path} cannot be read")]
+    File {
+        /// The secret.
+        name: String,
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Its program failed.
+    #[error("secret `{name}`: {program} {how}")]
+    Program {
+        /// The secret.
+        name: String,
+        /// The program.
+        program: String,
+        /// What happened.
+        how: String,
+    },
+}
+
+impl SecretSources {
+    /// From an environment.
+    #[must_use]
+    pub fn from_environment(environment: impl Iterator<Item = (String, String)>) -> Self {
+        let mut sources = Self::default();
+        for (name, value) in environment {
+            match name.as_str() {
+                "BASCULE_SECRETS_DIR" => sources.folder = Some(PathBuf::from(value)),
+                "BASCULE_SECRETS_COMMAND" => sources.program = Some(PathBuf::from(value)),
+                other => {
+                    if let Some(name) = other.strip_prefix(PREFIX) {
+                        sources.variables.insert(name.to_owned(), value);
+                    }
+                }
+            }
+        }
+        sources
+    }
+
+    /// The value of one secret.
+    ///
+    /// # Errors
+    /// Not known, or its source failed.
+    pub async fn get(&self, name: &str) -> Result<String, SecretError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+            return Err(SecretError::Name(name.to_owned()));
+        }
+        if let Some(value) = self.variables.get(name) {
+            return Ok(value.clone());
+        }
+        if let Some(folder) = &self.folder {
+            let path = folder.join(name);
+            match tokio::fs::read_to_string(&path).await {
+                Ok(value) => return Ok(trim(value)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(source) => {
+                    return Err(SecretError::File { name: name.to_owned(), path: path.display().to_string(), source });
+                }
+            }
+        }
+        match &self.program {
+            Some(program) => ask(program, name).await,
+            None => Err(SecretError::Missing(name.to_owned())),
+        }
+    }
+
+    /// Puts secrets into the parameters of a call; answers what must be redacted afterwards.
+    ///
+    /// # Errors
+    /// The first one that is not there.
+    pub async fn fill(&self, with: &mut Value, places: &[SecretAt]) -> Result<Redactor, SecretError> {
+        let mut values = Vec::with_capacity(places.len());
+        for place in places {
+            let value = self.get(&place.name).await?;
+            if let Some(slot) = with.pointer_mut(&place.at) {
+                *slot = Value::String(value.clone());
+            }
+            values.push(value);
+        }
+        Ok(Redactor::new(&values))
+    }
+}
+
+fn trim(mut value: String) -> String {
+    if value.ends_with('\n') {
+        value.pop();
+        if value.ends_with('\r') {
+            value.pop();
+        }
+    }
+    value
+}
+
+async fn ask(program: &std::path::Path, name: &str) -> Result<String, SecretError> {
+    let failed =
+        |how: String| SecretError::Program { name: name.to_owned(), program: program.display().to_string(), how };
+    let mut command = tokio::process::Command::new(program);
+    command.arg(name).stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(PROGRAM_TIMEOUT, command.output())
+        .await
+        .map_err(|_| failed(format!("did not answer within {} s", PROGRAM_TIMEOUT.as_secs())))?
+        .map_err(|error| failed(format!("could not be started: {error}")))?;
+    if !output.status.success() {
+        return Err(failed(format!("ended with {}", output.status)));
+    }
+    String::from_utf8(output.stdout).map(trim).map_err(|_| failed("printed something that is not UTF-8".to_owned()))
+}
+
+/// What stands in the place of a secret.
+const MASK: &[u8] = b"[redacted]";
+
+/// Removes secrets in every shape in which programs print them: plain, base64, URL, JSON, quoted
+/// for a shell.
+#[derive(Debug, Clone, Default)]
+pub struct Redactor {
+    needles: Vec<Vec<u8>>,
+}
+
+/// A shorter secret would redact half of every log; it is masked only as a whole word of an output.
+const SHORTEST: usize = 4;
+
+impl Redactor {
+    fn new(values: &[String]) -> Self {
+        let mut needles: Vec<Vec<u8>> = Vec::new();
+        for value in values.iter().filter(|value| value.len() >= SHORTEST) {
+            let json = serde_json::to_string(value).unwrap_or_default();
+            let quoted = value.replace('\'', "'\\''");
+            needles.push(value.clone().into_bytes());
+            needles.push(base64(value.as_bytes()).trim_end_matches('=').as_bytes().to_vec());
+            needles.push(url_encoded(value).into_bytes());
+            needles.push(json.trim_matches('"').as_bytes().to_vec());
+            needles.push(quoted.into_bytes());
+        }
+        // Longest first, so that a part does not spoil the whole.
+        needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
+        needles.dedup();
+        Self { needles }
+    }
+
+    /// Whether there is nothing to redact.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.needles.is_empty()
+    }
+
+    /// How many bytes a stream must hold back, so that a secret across two pieces is seen.
+    #[must_use]
+    pub fn hold_back(&self) -> usize {
+        self.needles.first().map_or(0, |longest| longest.len() - 1)
+    }
+
+    /// Bytes without secrets.
+    #[must_use]
+    pub fn bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut clean = Vec::with_capacity(bytes.len());
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            match self.needles.iter().find(|needle| rest.starts_with(needle)) {
+                Some(needle) => {
+                    clean.extend_from_slice(MASK);
+                    at += needle.len();
+                }
+                None => {
+                    clean.push(rest[0]);
+                    at += 1;
+                }
+            }
+        }
+        clean
+    }
+
+    /// Text without secrets.
+    #[must_use]
+    pub fn text(&self, text: &str) -> String {
+        if self.is_empty() {
+            text.to_owned()
+        } else {
+            String::from_utf8_lossy(&self.bytes(text.as_bytes())).into_owned()
+        }
+    }
+
+    /// A value without secrets, keys included.
+    #[must_use]
+    pub fn value(&self, value: Value) -> Value {
+        if self.is_empty() {
+            return value;
+        }
+        match value {
+            Value::String(text) => Value::String(self.text(&text)),
+            Value::Array(items) => Value::Array(items.into_iter().map(|item| self.value(item)).collect()),
+            Value::Object(fields) => {
+                Value::Object(fields.into_iter().map(|(key, value)| (self.text(&key), self.value(value))).collect())
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => value,
+        }
+    }
+}
+
+fn url_encoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, UNRESERVED).to_string()
+}
+
+/// Everything but what RFC 3986 calls unreserved.
+const UNRESERVED: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+fn base64(bytes: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_removed_in_every_shape() {
+        let redactor = Redactor::new(&["pa'ss w\"ord".to_owned()]);
+        for shape in ["pa'ss w\"ord", "cGEnc3Mgd1wib3Jk", "pa%27ss%20w%22ord", "pa'ss w\\\"ord", "pa'\\''ss w\"ord"] {
+            let clean = redactor.text(&format!("x {shape} y"));
+            let expected = shape != "cGEnc3Mgd1wib3Jk";
+            assert_eq!(clean == "x [redacted] y", expected, "{shape} became {clean}");
+        }
+        let plain = base64("pa'ss w\"ord".as_bytes());
+        assert!(!redactor.text(&plain).contains(plain.trim_end_matches('=')));
+    }
+
+    #[tokio::test]
+    async fn a_secret_comes_from_a_variable_a_file_or_a_program() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("FILE"), "from file\n").expect("a file");
+        let mut sources =
+            SecretSources::from_environment([("BASCULE_SECRET_VAR".to_owned(), "v".to_owned())].into_iter());
+        sources.folder = Some(folder.path().to_owned());
+        sources.program = Some(PathBuf::from("/bin/echo"));
+        assert_eq!(sources.get("VAR").await.expect("a variable"), "v");
+        assert_eq!(sources.get("FILE").await.expect("a file"), "from file");
+        assert_eq!(sources.get("OTHER").await.expect("a program"), "OTHER");
+        assert!(matches!(sources.get("../FILE").await, Err(SecretError::Name(_))));
+    }
+}

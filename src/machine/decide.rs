@@ -1,0 +1,126 @@
+//! Policy: from state and input to events.
+//!
+//! An input is handled, then the run *settles*: it looks at what it is, not at how it came there,
+//! and decides whatever follows, until nothing does. Recovery therefore needs no code path of its
+//! own: replay, then [`Input::Recovered`].
+
+use super::apply::Illegal;
+use super::draft::Draft;
+use super::event::Event;
+use super::fact::Cause;
+use super::input::{Input, Reply};
+use super::question::QuestionKind;
+use super::state::RunState;
+use super::{attempts, checks, criteria, forward, recover, rollback, start, ticks, verbs, window_rules};
+
+/// Handles one input and settles the run.
+///
+/// # Errors
+/// A bug of ours: an event that `apply` refuses. The run stops; nothing is guessed.
+pub fn decide(draft: &mut Draft<'_>, input: Input) -> Result<Reply, Illegal> {
+    let reply = handle(draft, input)?;
+    draft.set_author(None, None);
+    settle(draft)?;
+    Ok(reply)
+}
+
+fn handle(d: &mut Draft<'_>, input: Input) -> Result<Reply, Illegal> {
+    match input {
+        Input::Begin { missing } => start::begin(d, missing)?,
+        Input::Recovered { epoch, host, pid, away_ms } => recover::recovered(d, epoch, host, pid, away_ms)?,
+        Input::Tick => ticks::tick(d)?,
+        Input::Ended { step, direction, attempt, outcome, verify, log } => {
+            attempts::ended(d, attempts::Ended { step, direction, attempt, outcome, verify, log })?;
+        }
+        Input::Handle { step, direction, attempt, handle } => attempts::handle(d, step, direction, attempt, handle)?,
+        Input::Probed { step, direction, outcome } => attempts::probed(d, step, direction, outcome)?,
+        Input::Sampled { criterion, planned, outcome } => criteria::sampled(d, criterion, planned, outcome)?,
+        Input::LocksGranted { scope } => start::locks_granted(d, scope)?,
+        Input::LocksAwaited { scope, held_by } => start::locks_awaited(d, scope, held_by)?,
+        Input::ClockJumped { by_ms } => d.emit(Event::ClockJumped { by_ms })?,
+        Input::StoreBack { gap_ms } => d.emit(Event::StoreGap { gap_ms })?,
+        Input::Verb { verb, by, reason } => {
+            d.set_author(Some(by), reason);
+            return verbs::verb(d, verb);
+        }
+    }
+    Ok(Reply::Done)
+}
+
+/// Decides whatever follows, until nothing does.
+fn settle(d: &mut Draft<'_>) -> Result<(), Illegal> {
+    loop {
+        let before = d.run().sequence;
+        match d.run().state {
+            RunState::Created => start::created(d)?,
+            RunState::Checking => checks::checking(d)?,
+            RunState::Preparing => forward::preparing(d)?,
+            RunState::Prepared => forward::prepared(d)?,
+            RunState::CuttingOver => forward::cutting_over(d)?,
+            RunState::Observing => window_rules::observing(d)?,
+            RunState::Accepted => window_rules::accepted(d)?,
+            RunState::Committing => forward::committing(d)?,
+            RunState::Deciding => deciding(d)?,
+            RunState::RollingBack => rollback::advance(d)?,
+            RunState::Stuck => rollback::stuck(d)?,
+            RunState::Refused
+            | RunState::Cancelled
+            | RunState::Committed
+            | RunState::RolledBack
+            | RunState::ClosedWithResidue => return Ok(()),
+        }
+        if d.run().sequence == before {
+            return Ok(());
+        }
+    }
+}
+
+/// The last answer leads back to where the run was.
+fn deciding(d: &mut Draft<'_>) -> Result<(), Illegal> {
+    if !d.run().questions.is_empty() {
+        // What may not wait for an answer: readiness checks and repeated post-checks only look.
+        return checks::keep_looking(d);
+    }
+    let Some(left) = d.run().left else { return Ok(()) };
+    d.emit(Event::Moved { to: left, because: Cause::Answered })
+}
+
+/// Asks, unless the same is asked already, and turns to `deciding` where the run can wait there.
+pub(super) fn ask(d: &mut Draft<'_>, kind: QuestionKind) -> Result<(), Illegal> {
+    if !d.run().questions.values().any(|question| question.kind == kind) {
+        let question = d.run().asked + 1;
+        d.emit(Event::Asked { question, kind })?;
+    }
+    match d.run().state {
+        RunState::Checking
+        | RunState::Preparing
+        | RunState::Prepared
+        | RunState::CuttingOver
+        | RunState::Observing
+        | RunState::Committing
+        | RunState::RollingBack => d.emit(Event::Moved { to: RunState::Deciding, because: Cause::Questions }),
+        RunState::Created
+        | RunState::Accepted
+        | RunState::Deciding
+        | RunState::Stuck
+        | RunState::Refused
+        | RunState::Cancelled
+        | RunState::Committed
+        | RunState::RolledBack
+        | RunState::ClosedWithResidue => Ok(()),
+    }
+}
+
+/// Closes every question that `which` picks; `answer` says how, or that events overtook it.
+pub(super) fn close(
+    d: &mut Draft<'_>,
+    answer: Option<&str>,
+    which: impl Fn(&QuestionKind) -> bool,
+) -> Result<(), Illegal> {
+    let ids: Vec<u32> =
+        d.run().questions.values().filter(|question| which(&question.kind)).map(|question| question.id).collect();
+    for question in ids {
+        d.emit(Event::Closed { question, answer: answer.map(str::to_owned) })?;
+    }
+    Ok(())
+}

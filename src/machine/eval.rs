@@ -1,0 +1,95 @@
+//! Expressions over recorded values: three answers, never a guess.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::fact::{Resolved, SecretAt};
+use super::run::Run;
+use crate::plan::step::Expr;
+use crate::plan::{Call, StepId};
+use crate::runbook::expr::{self, Scope, Segment, Truth};
+use crate::runbook::template::{self, Template};
+
+type Params = Arc<BTreeMap<String, Value>>;
+
+/// The names that every expression of a run may use. Only outputs that are mentioned are copied.
+fn scope(run: &Run, params: &Params, mentioned: impl Iterator<Item = StepId>) -> Scope {
+    let object =
+        |map: &BTreeMap<String, Value>| Value::Object(map.iter().map(|(k, v)| (k.clone(), v.clone())).collect());
+    let mut steps = Map::new();
+    for id in mentioned {
+        if let Some(ix) = run.plan.find(&id)
+            && let Some(outputs) = &run.step(ix).outputs
+        {
+            steps.insert(id.as_str().to_owned(), json!({ "outputs": **outputs }));
+        }
+    }
+    Scope::new()
+        .with("inputs", object(&run.plan.inputs))
+        .with("params", object(params))
+        .with("steps", Value::Object(steps))
+        .with("baseline", object(&run.baseline))
+        .with("run", json!({ "id": &*run.name, "application": run.plan.application, "plan": run.plan.hash().as_str() }))
+}
+
+/// The steps whose outputs an expression mentions.
+fn mentioned(text: &str) -> Vec<StepId> {
+    expr::references(text)
+        .into_iter()
+        .filter(|path| path.root == "steps")
+        .filter_map(|path| match path.segments.first() {
+            Some(Segment { name, .. }) => Some(StepId::from(name.as_str())),
+            None => None,
+        })
+        .collect()
+}
+
+fn truth(text: &str, scope: &Scope) -> Truth {
+    match expr::compile(text) {
+        Ok(compiled) => expr::decide(&compiled, scope),
+        Err(error) => Truth::Unknown(error.to_string()),
+    }
+}
+
+/// A condition over the run's values.
+pub(super) fn condition(run: &Run, condition: &Expr, params: &Params) -> Truth {
+    truth(condition.as_str(), &scope(run, params, mentioned(condition.as_str()).into_iter()))
+}
+
+/// A condition over what a call returned.
+pub(super) fn judge(run: &Run, condition: &Expr, call: &Call, result: &Arc<Value>) -> Truth {
+    let scope = scope(run, &call.params, mentioned(condition.as_str()).into_iter()).with("result", result.clone());
+    truth(condition.as_str(), &scope)
+}
+
+/// A value over what a call returned.
+pub(super) fn value(run: &Run, expression: &Expr, call: &Call, result: &Arc<Value>) -> Result<Value, String> {
+    let scope = scope(run, &call.params, mentioned(expression.as_str()).into_iter()).with("result", result.clone());
+    let compiled = expr::compile(expression.as_str()).map_err(|error| error.to_string())?;
+    expr::evaluate(&compiled, &scope).map_err(|unknown| unknown.reason)
+}
+
+/// A call with its expressions evaluated; `None`: it holds none, the plan's text is the value.
+pub(super) fn resolve(run: &Run, call: &Call) -> Result<Option<Resolved>, String> {
+    if !has_placeholder(&call.with) {
+        return Ok(None);
+    }
+    let template = Template::parse(call.with.clone()).map_err(|(at, error)| format!("{at}: {error}"))?;
+    let steps: Vec<StepId> = template.expressions().flat_map(|compiled| mentioned(compiled.as_str())).collect();
+    let scope = scope(run, &call.params, steps.into_iter());
+    let resolved = template.resolve(&scope).map_err(|unresolved| unresolved.to_string())?;
+    let secrets = resolved.secrets.into_iter().map(|(at, name)| SecretAt { at, name }).collect();
+    Ok(Some(Resolved { uses: call.uses.clone(), with: resolved.value, secrets }))
+}
+
+/// Whether any string inside has a placeholder.
+fn has_placeholder(value: &Value) -> bool {
+    match value {
+        Value::String(text) => template::has_placeholder(text),
+        Value::Array(items) => items.iter().any(has_placeholder),
+        Value::Object(fields) => fields.values().any(has_placeholder),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}

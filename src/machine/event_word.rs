@@ -1,0 +1,73 @@
+//! The names of events, as they stand in the log.
+
+use super::event::Event;
+
+impl Event {
+    /// The name under which the event stands in the log.
+    #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one line per event")]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Created { .. } => "created",
+            Self::Owned { .. } => "owned",
+            Self::Moved { .. } => "moved",
+            Self::LocksRequested { .. } => "locksRequested",
+            Self::LocksGranted { .. } => "locksGranted",
+            Self::LocksAwaited { .. } => "locksAwaited",
+            Self::Held { .. } => "held",
+            Self::Resumed => "resumed",
+            Self::GoGiven => "goGiven",
+            Self::Asked { .. } => "asked",
+            Self::Closed { .. } => "closed",
+            Self::Noted { .. } => "noted",
+            Self::InCharge { .. } => "inCharge",
+            Self::Amended { .. } => "amended",
+            Self::AttemptIntended { .. } => "attemptIntended",
+            Self::HandleRecorded { .. } => "handleRecorded",
+            Self::Interrupted { .. } => "interrupted",
+            Self::AttemptEnded { .. } => "attemptEnded",
+            Self::LateResult { .. } => "lateResult",
+            Self::RetryPlanned { .. } => "retryPlanned",
+            Self::Readied { .. } => "readied",
+            Self::OutcomeUnknown { .. } => "outcomeUnknown",
+            Self::ProbeIntended { .. } => "probeIntended",
+            Self::Probed { .. } => "probed",
+            Self::Skipped { .. } => "skipped",
+            Self::Waiting { .. } => "waiting",
+            Self::Resolved { .. } => "resolved",
+            Self::Extended { .. } => "extended",
+            Self::Overrun { .. } => "overrun",
+            Self::Approved { .. } => "approved",
+            Self::Denied { .. } => "denied",
+            Self::IrreversibleApproved { .. } => "irreversibleApproved",
+            Self::BaselineCaptured { .. } => "baselineCaptured",
+            Self::WindowOpened { .. } => "windowOpened",
+            Self::WindowExtended { .. } => "windowExtended",
+            Self::WindowExpired { .. } => "windowExpired",
+            Self::GateJudged { .. } => "gateJudged",
+            Self::SamplePlanned { .. } => "samplePlanned",
+            Self::Sampled { .. } => "sampled",
+            Self::CriterionMoved { .. } => "criterionMoved",
+            Self::Disarmed { .. } => "disarmed",
+            Self::Armed { .. } => "armed",
+            Self::SignedOff { .. } => "signedOff",
+            Self::WayBack { .. } => "wayBack",
+            Self::RollbackDecided { .. } => "rollbackDecided",
+            Self::RollbackOrdered { .. } => "rollbackOrdered",
+            Self::UndoNotNeeded { .. } => "undoNotNeeded",
+            Self::UndoWaived { .. } => "undoWaived",
+            Self::UndoDoneByHand { .. } => "undoDoneByHand",
+            Self::UndoReadied { .. } => "undoReadied",
+            Self::UndoFailed { .. } => "undoFailed",
+            Self::ServiceRestored => "serviceRestored",
+            Self::RollbackContinued => "rollbackContinued",
+            Self::ClockJumped { .. } => "clockJumped",
+            Self::ClockConfirmed => "clockConfirmed",
+            Self::StoreGap { .. } => "storeGap",
+            Self::TurnBackReached => "turnBackReached",
+            Self::TurnBackWaived => "turnBackWaived",
+            Self::ForwardAgain => "forwardAgain",
+            Self::Residue { .. } => "residue",
+        }
+    }
+}

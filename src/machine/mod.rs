@@ -1,0 +1,51 @@
+//! The pure core: what a run is, what may happen to it, and what follows.
+//!
+//! No async, no clock, no randomness, no I/O, no logging: time and entropy come in with the input.
+//!
+//! - [`event`] and [`fact`]: what is written. [`state`] and [`run`]: what is known.
+//! - [`Run::apply`] is bookkeeping and the only place where state changes; it returns inert
+//!   [`command`]s.
+//! - [`decide`] is policy: from state and inputs to events, folded into a [`Draft`] as they come.
+//! - [`invariants`] says what always holds; tests and debug builds ask it.
+//!
+//! Start with [`decide::decide`], then the state that interests you: [`checking`](start),
+//! [`forward`], [`window`], [`rollback`].
+
+mod apply;
+mod apply_attempt;
+mod apply_rollback;
+mod attempts;
+mod checks;
+pub mod command;
+mod criteria;
+pub mod decide;
+mod draft;
+mod eval;
+pub mod event;
+mod event_word;
+pub mod fact;
+mod failures;
+mod forward;
+pub mod input;
+pub mod invariants;
+pub mod question;
+mod recover;
+mod rollback;
+pub mod run;
+mod start;
+pub mod state;
+mod ticks;
+pub mod timers;
+mod verbs;
+mod verbs_step;
+pub mod window;
+mod window_rules;
+
+pub use apply::Illegal;
+pub use command::Command;
+pub use decide::decide;
+pub use draft::{Draft, Now};
+pub use event::{Event, Record};
+pub use input::{Input, Reply, Verb};
+pub use run::Run;
+pub use state::RunState;

@@ -1,0 +1,412 @@
+//! The states of a run and of its steps. One nested value per step, never put together from
+//! collections.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::fact::{Actor, Failure, Left, Millis, Resolved, SkipCause, Wait};
+
+/// The states of a run. SEMANTICS §3 has the table of moves; `RunState::may_become` holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RunState {
+    /// Accepted and pinned.
+    Created,
+    /// Pre-checks run.
+    Checking,
+    /// Preparation runs.
+    Preparing,
+    /// Waiting for the word.
+    Prepared,
+    /// Cutover steps run.
+    CuttingOver,
+    /// Post-checks and criteria, window open.
+    Observing,
+    /// The engine no longer acts by itself; the source is kept.
+    Accepted,
+    /// Commit steps run.
+    Committing,
+    /// Questions are open.
+    Deciding,
+    /// Undos run.
+    RollingBack,
+    /// The restore cannot finish alone.
+    Stuck,
+    /// Final: nothing was touched, or only preparation, undone.
+    Refused,
+    /// Final: as refused, on a person's word.
+    Cancelled,
+    /// Final: the way back is gone.
+    Committed,
+    /// Final: the source serves, verified.
+    RolledBack,
+    /// Final: a person closed it.
+    ClosedWithResidue,
+}
+
+impl RunState {
+    /// No event changes it any more, but notes.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Refused | Self::Cancelled | Self::Committed | Self::RolledBack | Self::ClosedWithResidue => true,
+            Self::Created
+            | Self::Checking
+            | Self::Preparing
+            | Self::Prepared
+            | Self::CuttingOver
+            | Self::Observing
+            | Self::Accepted
+            | Self::Committing
+            | Self::Deciding
+            | Self::RollingBack
+            | Self::Stuck => false,
+        }
+    }
+
+    /// The word of SEMANTICS, for people and JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Checking => "checking",
+            Self::Preparing => "preparing",
+            Self::Prepared => "prepared",
+            Self::CuttingOver => "cutting_over",
+            Self::Observing => "observing",
+            Self::Accepted => "accepted",
+            Self::Committing => "committing",
+            Self::Deciding => "deciding",
+            Self::RollingBack => "rolling_back",
+            Self::Stuck => "stuck",
+            Self::Refused => "refused",
+            Self::Cancelled => "cancelled",
+            Self::Committed => "committed",
+            Self::RolledBack => "rolled_back",
+            Self::ClosedWithResidue => "closed_with_residue",
+        }
+    }
+
+    /// The moves that exist. Everything else is a bug of ours and stops the run.
+    #[must_use]
+    pub fn may_become(self, to: Self) -> bool {
+        use RunState as S;
+        if to == S::ClosedWithResidue {
+            return !self.is_final();
+        }
+        match self {
+            S::Created => matches!(to, S::Checking | S::Refused | S::Cancelled),
+            S::Checking => {
+                matches!(to, S::Preparing | S::Prepared | S::CuttingOver | S::Refused | S::Cancelled | S::Deciding)
+            }
+            S::Preparing | S::Prepared => {
+                matches!(to, S::CuttingOver | S::Prepared | S::Refused | S::Cancelled | S::Deciding | S::RollingBack)
+            }
+            S::CuttingOver => matches!(to, S::Observing | S::Refused | S::Cancelled | S::RollingBack | S::Deciding),
+            S::Observing => matches!(to, S::Accepted | S::RollingBack | S::Deciding),
+            S::Accepted => matches!(to, S::Committing | S::Committed | S::RollingBack),
+            S::Committing => matches!(to, S::Committed | S::Deciding),
+            S::Deciding => !matches!(to, S::Created | S::RolledBack | S::Committed | S::Deciding),
+            S::RollingBack => matches!(to, S::RolledBack | S::Stuck | S::Deciding | S::Cancelled | S::Refused),
+            S::Stuck => matches!(to, S::RollingBack),
+            S::Refused | S::Cancelled | S::Committed | S::RolledBack | S::ClosedWithResidue => false,
+        }
+    }
+}
+
+impl fmt::Display for RunState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// One try that is under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Counts from 1.
+    pub number: u32,
+    /// Since when.
+    pub started: Millis,
+    /// When it is interrupted.
+    pub deadline: Option<Millis>,
+    /// How to find its remote work again.
+    pub handle: Option<Value>,
+    /// The engine stops it.
+    pub interrupted: Option<super::fact::Interruption>,
+}
+
+/// What is to be done with a step, or was.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Forward {
+    /// Steps that it needs are not done.
+    Pending,
+    /// It may run.
+    Ready,
+    /// An attempt is under way.
+    Running(Attempt),
+    /// The next attempt begins then.
+    Backoff {
+        /// When.
+        until: Millis,
+    },
+    /// For somebody or something.
+    Waiting {
+        /// For what.
+        on: Wait,
+        /// Since when.
+        since: Millis,
+    },
+    /// Done.
+    Succeeded,
+    /// Not done.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// What it left behind.
+        left: Left,
+    },
+    /// Nobody knows.
+    Unknown {
+        /// What is not known.
+        failure: Failure,
+        /// Somebody looks.
+        probing: bool,
+    },
+    /// Nobody performs it.
+    Skipped {
+        /// Why.
+        over: SkipCause,
+    },
+    /// The run went another way before it.
+    NotRun,
+}
+
+impl Forward {
+    /// Whether it stands for `needs`.
+    #[must_use]
+    pub fn satisfies(&self) -> bool {
+        matches!(self, Self::Succeeded | Self::Skipped { .. })
+    }
+
+    /// The attempt under way.
+    #[must_use]
+    pub fn attempt(&self) -> Option<&Attempt> {
+        match self {
+            Self::Running(attempt) => Some(attempt),
+            Self::Pending
+            | Self::Ready
+            | Self::Backoff { .. }
+            | Self::Waiting { .. }
+            | Self::Succeeded
+            | Self::Failed { .. }
+            | Self::Unknown { .. }
+            | Self::Skipped { .. }
+            | Self::NotRun => None,
+        }
+    }
+}
+
+/// What is to be done with an undo, or was.
+#[derive(Debug, Clone, PartialEq)]
+pub enum UndoState {
+    /// Its turn has not come.
+    Pending,
+    /// An attempt is under way.
+    Undoing(Attempt),
+    /// The next attempt begins then.
+    Backoff {
+        /// When.
+        until: Millis,
+    },
+    /// Done, or nothing was to be done.
+    Undone {
+        /// Why nothing was to be done.
+        note: Option<String>,
+    },
+    /// Failed for good.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+    /// Nobody knows; or the step could not be proved stopped.
+    Unknown {
+        /// What is not known.
+        failure: Failure,
+        /// Somebody looks.
+        probing: bool,
+    },
+    /// A person goes on without it.
+    Waived,
+}
+
+impl UndoState {
+    /// No attempt will follow by itself.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        matches!(self, Self::Undone { .. } | Self::Failed { .. } | Self::Unknown { .. } | Self::Waived)
+    }
+
+    /// The attempt under way.
+    #[must_use]
+    pub fn attempt(&self) -> Option<&Attempt> {
+        match self {
+            Self::Undoing(attempt) => Some(attempt),
+            Self::Pending
+            | Self::Backoff { .. }
+            | Self::Undone { .. }
+            | Self::Failed { .. }
+            | Self::Unknown { .. }
+            | Self::Waived => None,
+        }
+    }
+
+    /// Whether what it blocks may start.
+    #[must_use]
+    pub fn unblocks(&self) -> bool {
+        matches!(self, Self::Undone { .. } | Self::Waived)
+    }
+}
+
+/// A step's one value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Status {
+    /// On the way forward.
+    Forward(Forward),
+    /// On the way back.
+    Undo {
+        /// What was to be taken back.
+        of: Box<Forward>,
+        /// How far.
+        state: UndoState,
+    },
+}
+
+impl Status {
+    /// Whether an attempt is under way.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        match self {
+            Self::Forward(forward) => forward.attempt().is_some(),
+            Self::Undo { state, .. } => state.attempt().is_some(),
+        }
+    }
+}
+
+impl Status {
+    /// The handle of the remote work that the attempt under way recorded.
+    #[must_use]
+    pub fn attempt_handle(&self) -> Option<Value> {
+        let attempt = match self {
+            Self::Forward(forward) => forward.attempt(),
+            Self::Undo { state, .. } => state.attempt(),
+        };
+        attempt.and_then(|attempt| attempt.handle.clone())
+    }
+}
+
+/// Where a step stands with its locks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StepLocks {
+    /// Not asked for.
+    #[default]
+    None,
+    /// Asked for, or waited for.
+    Requested,
+    /// Held.
+    Held,
+}
+
+/// Everything that is known of a step.
+#[derive(Debug, Clone)]
+pub struct StepRecord {
+    /// Its one value.
+    pub status: Status,
+    /// Steps that it needs and that are not done.
+    pub waits_for: u32,
+    /// Attempts made, forwards.
+    pub attempts: u32,
+    /// Attempts of the present generation: what `retry.attempts` limits.
+    pub tries: u32,
+    /// Attempts made, backwards.
+    pub undo_attempts: u32,
+    /// Undo attempts since the last time a person readied it.
+    pub undo_tries: u32,
+    /// Of the idempotency key, forwards.
+    pub generation: u32,
+    /// Of the idempotency key, backwards.
+    pub undo_generation: u32,
+    /// What successors may use.
+    pub outputs: Option<Arc<Value>>,
+    /// The evaluated call, if it differs from the plan's text.
+    pub call: Option<Resolved>,
+    /// The evaluated `verify`, likewise.
+    pub verify: Option<Resolved>,
+    /// The evaluated calls of the undo, likewise.
+    pub undo_call: Option<Resolved>,
+    /// Likewise.
+    pub undo_verify: Option<Resolved>,
+    /// First intent.
+    pub first_started: Option<Millis>,
+    /// Last end.
+    pub ended: Option<Millis>,
+    /// Sequence number of the event that ended, or else began, it: the order of undoing.
+    pub completed: u64,
+    /// Whether an effect may have happened in this generation.
+    pub touched: bool,
+    /// When a check last passed.
+    pub passed: Option<Millis>,
+    /// The last failure of an attempt, while another follows.
+    pub last_failure: Option<Failure>,
+    /// The overrun was told.
+    pub overrun: bool,
+    /// Who approved.
+    pub approvals: Vec<Actor>,
+    /// A person lets it pass although it is irreversible.
+    pub passed_irreversible: bool,
+    /// Remote work to find again with the next attempt.
+    pub attached: Option<Value>,
+    /// Its step-scope locks.
+    pub locks: StepLocks,
+    /// It could not be proved stopped when the run turned back.
+    pub unsettled: bool,
+    /// Inconclusive results in a row, of a check.
+    pub inconclusive: u32,
+}
+
+impl StepRecord {
+    /// A step that nothing happened to yet.
+    #[must_use]
+    pub(super) fn new(waits_for: u32) -> Self {
+        Self {
+            status: Status::Forward(if waits_for == 0 { Forward::Ready } else { Forward::Pending }),
+            waits_for,
+            attempts: 0,
+            tries: 0,
+            undo_attempts: 0,
+            undo_tries: 0,
+            generation: 1,
+            undo_generation: 1,
+            outputs: None,
+            call: None,
+            verify: None,
+            undo_call: None,
+            undo_verify: None,
+            first_started: None,
+            ended: None,
+            completed: 0,
+            touched: false,
+            passed: None,
+            last_failure: None,
+            overrun: false,
+            approvals: Vec::new(),
+            passed_irreversible: false,
+            attached: None,
+            locks: StepLocks::None,
+            unsettled: false,
+            inconclusive: 0,
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The thread that owns sled: opens it, folds pages in, answers queries, and builds the index anew when it is broken.
+//!
+//! No other thread may call into sled, and nothing here may ever call `flush_async`, which hangs for ever when two
+//! callers meet. Start at [`Worker::run`].
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::lookup::{Lookup, guarded, meta_key};
+use super::{Change, IndexError, IndexNews, Progress, Projection, StoredHead, Tree};
+use crate::store::error::{StoreError, is_full};
+use crate::store::format;
+use crate::store::record::{Cursor, Transition};
+
+/// sled's page cache. Its own default is 1 GiB.
+const CACHE_BYTES: u64 = 32 << 20;
+/// sled reclaims space only from its periodic flush, so there has to be one.
+const FLUSH_EVERY_MS: u64 = 500;
+
+/// How often a process builds the index anew before it gives up: a projection that panics would do so for ever.
+const REBUILDS_MAX: u32 = 3;
+
+/// A query with the answer's way back inside.
+pub(super) type Query = Box<dyn FnOnce(Result<&Lookup<'_>, IndexError>) + Send>;
+
+/// What the thread is asked.
+pub(super) enum Request {
+    Fold(Vec<(Cursor, Transition)>, oneshot::Sender<Result<Cursor, IndexError>>),
+    Query(Query),
+    Cursor(oneshot::Sender<Result<Cursor, IndexError>>),
+    Close(oneshot::Sender<()>),
+}
+
+pub(super) struct Worker {
+    dir: PathBuf,
+    layout: u32,
+    projection: Projection,
+    folded: watch::Sender<Progress>,
+    news: watch::Sender<IndexNews>,
+    /// How often it was built anew by this process.
+    rebuilds: u32,
+}
+
+/// An open index.
+struct Open {
+    db: sled::Db,
+    cursor: Cursor,
+}
+
+/// Why folding stopped.
+enum Broken {
+    /// What sled holds cannot be used.
+    Index(String),
+    /// The disk is full; sled itself is fine.
+    Full(String),
+}
+
+impl Worker {
+    pub(super) fn new(
+        dir: PathBuf,
+        layout: u32,
+        projection: Projection,
+        folded: watch::Sender<Progress>,
+        news: watch::Sender<IndexNews>,
+    ) -> Self {
+        Self { dir, layout, projection, folded, news, rebuilds: 0 }
+    }
+
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        let mut state = self.open();
+        while let Some(request) = queue.blocking_recv() {
+            match request {
+                Request::Fold(page, answer) => {
+                    let folded = self.fold(&mut state, &page);
+                    answer.send(folded).ok();
+                }
+                Request::Query(query) => self.query(&mut state, query),
+                Request::Cursor(answer) => {
+                    let cursor = state.as_ref().map(|open| open.cursor).map_err(Clone::clone);
+                    answer.send(cursor).ok();
+                }
+                Request::Close(answer) => {
+                    close(state);
+                    answer.send(()).ok();
+                    return;
+                }
+            }
+        }
+        close(state);
+    }
+
+    fn unavailable(&self, cause: &str) -> IndexError {
+        IndexError::Unavailable { dir: self.dir.clone(), cause: cause.into() }
+    }
+
+    /// Opens sled; a broken one is set aside first.
+    fn open(&mut self) -> Result<Open, IndexError> {
+        let opened = match self.try_open() {
+            Ok(open) => Ok(open),
+            Err(Broken::Full(cause)) => Err(self.unavailable(&cause)),
+            Err(Broken::Index(cause)) => self.start_anew(&cause),
+        };
+        self.tell(&opened);
+        opened
+    }
+
+    /// Lets those who wait know where the index stands.
+    fn tell(&self, state: &Result<Open, IndexError>) {
+        drop(self.folded.send_replace(state.as_ref().map(|open| open.cursor).map_err(Clone::clone)));
+    }
+
+    fn start_anew(&mut self, cause: &str) -> Result<Open, IndexError> {
+        self.rebuilds += 1;
+        if self.rebuilds > REBUILDS_MAX {
+            return Err(self.unavailable(cause));
+        }
+        let aside = set_aside(&self.dir).map_err(|error| self.unavailable(&error.to_string()))?;
+        self.news.send_modify(|news| {
+            news.set_aside = aside.map(|path| (path, cause.to_owned()));
+            news.rebuilt = true;
+        });
+        self.try_open().map_err(|broken| match broken {
+            Broken::Index(cause) | Broken::Full(cause) => self.unavailable(&cause),
+        })
+    }
+
+    fn try_open(&self) -> Result<Open, Broken> {
+        let config = sled::Config::new()
+            .path(&self.dir)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(Some(FLUSH_EVERY_MS))
+            .mode(sled::Mode::HighThroughput);
+        let mut full = None;
+        let opened = guarded(|| {
+            config.open().inspect_err(|cause| {
+                if let sled::Error::Io(cause) = cause
+                    && is_full(cause)
+                {
+                    full = Some(cause.to_string());
+                }
+            })
+        });
+        if let Some(cause) = full {
+            return Err(Broken::Full(cause));
+        }
+        let db = opened.map_err(Broken::Index)?;
+        let layout = guarded(|| db.get(meta_key("layout"))).map_err(Broken::Index)?;
+        let cursor = guarded(|| db.get(meta_key("cursor"))).map_err(Broken::Index)?;
+        match layout {
+            Some(found) if *found == self.layout.to_be_bytes() => {
+                let bytes = cursor.and_then(|bytes| <[u8; 8]>::try_from(&*bytes).ok());
+                Ok(Open {
+                    db,
+                    cursor: bytes.map_or(Cursor::START, |bytes| Cursor::from_u64(u64::from_be_bytes(bytes))),
+                })
+            }
+            found => {
+                // Another layout, or none: everything in it is of no use.
+                let anew = || {
+                    db.clear()?;
+                    db.insert(meta_key("layout"), &self.layout.to_be_bytes())?;
+                    Ok::<(), sled::Error>(())
+                };
+                guarded(anew).map_err(Broken::Index)?;
+                if found.is_some() {
+                    self.news.send_modify(|news| news.rebuilt = true);
+                }
+                Ok(Open { db, cursor: Cursor::START })
+            }
+        }
+    }
+
+    fn fold(
+        &mut self,
+        state: &mut Result<Open, IndexError>,
+        page: &[(Cursor, Transition)],
+    ) -> Result<Cursor, IndexError> {
+        let open = state.as_mut().map_err(|error| error.clone())?;
+        match guarded(|| fold_page(&open.db, &mut self.projection, page)) {
+            Ok(cursor) => {
+                open.cursor = cursor.unwrap_or(open.cursor);
+                self.tell(state);
+            }
+            Err(cause) => self.replace(state, &cause),
+        }
+        state.as_ref().map(|open| open.cursor).map_err(Clone::clone)
+    }
+
+    fn query(&mut self, state: &mut Result<Open, IndexError>, query: Query) {
+        let failure = match state.as_ref() {
+            Err(error) => {
+                query(Err(error.clone()));
+                None
+            }
+            Ok(open) => {
+                let lookup = Lookup::new(&open.db);
+                let asked = guarded(|| {
+                    query(Ok(&lookup));
+                    Ok::<(), sled::Error>(())
+                });
+                asked.err().or_else(|| lookup.failure())
+            }
+        };
+        if let Some(cause) = failure {
+            self.replace(state, &cause);
+        }
+    }
+
+    /// Gives up the open index and begins a new one.
+    fn replace(&mut self, state: &mut Result<Open, IndexError>, cause: &str) {
+        let broken = std::mem::replace(state, Err(IndexError::Closed));
+        close(broken);
+        *state = self.start_anew(cause);
+        self.tell(state);
+    }
+}
+
+/// Folds transitions in, one after the other, and writes them as one batch. `None` for an empty page.
+fn fold_page(
+    db: &sled::Tree,
+    projection: &mut Projection,
+    page: &[(Cursor, Transition)],
+) -> Result<Option<Cursor>, String> {
+    let Some((last, _)) = page.last() else { return Ok(None) };
+    let lookup = Lookup::new(db);
+    for (cursor, transition) in page {
+        let key = transition.run.as_str().as_bytes().to_vec();
+        let known = lookup.get(Tree::Heads, &key);
+        let known: Option<StoredHead> = match known.as_deref().map(serde_json::from_slice) {
+            Some(Err(cause)) => return Err(format!("a head cannot be read: {cause}")),
+            Some(Ok(head)) => Some(head),
+            None => None,
+        };
+        let hash = format::hash_of(transition);
+        if let Some(known) = &known {
+            if known.version > transition.version || (known.version == transition.version && known.hash == hash) {
+                // Handed out once more after a restart.
+                continue;
+            }
+            if known.version + 1 != transition.version || known.hash != transition.prev {
+                return Err(format!("run {} does not follow from what is folded in", transition.run));
+            }
+        }
+        let head = StoredHead {
+            version: transition.version,
+            epoch: transition.epoch,
+            hash,
+            at_ms: transition.at_ms,
+            is_final: transition.is_final,
+            cursor: *cursor,
+        };
+        for change in projection(transition, &lookup) {
+            let tree = match &change {
+                Change::Put { tree, .. } | Change::Delete { tree, .. } => *tree,
+            };
+            if tree != Tree::Heads {
+                lookup.change(change);
+            }
+        }
+        let value = serde_json::to_vec(&head).map_err(|cause| cause.to_string())?;
+        lookup.change(Change::Put { tree: Tree::Heads, key, value });
+    }
+    lookup.write(*last).map(|()| Some(*last))
+}
+
+/// Flushes and closes. sled's drop may panic on a broken store, too.
+fn close(state: Result<Open, IndexError>) {
+    if let Ok(open) = state {
+        let closed = guarded(|| {
+            let flushed = open.db.flush();
+            drop(open);
+            flushed.map(drop)
+        });
+        // The index is built anew from the log if this failed; there is nothing else to do.
+        drop(closed);
+    }
+}
+
+/// See [`super::set_aside`].
+pub(super) fn set_aside(dir: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let (Some(parent), Some(name)) = (dir.parent(), dir.file_name().and_then(|name| name.to_str())) else {
+        return Ok(None);
+    };
+    let failed = |doing| move |cause: io::Error| StoreError::io(doing, dir, cause);
+    if !dir.try_exists().map_err(failed("looking for"))? {
+        return Ok(None);
+    }
+    let prefix = format!("{name}.broken-");
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(parent).map_err(failed("listing what is beside"))? {
+        let entry = entry.map_err(failed("listing what is beside"))?.file_name();
+        numbers.extend(entry.to_str().and_then(|name| name.strip_prefix(&prefix)?.parse::<u32>().ok()));
+    }
+    numbers.sort_unstable();
+    let next = numbers.last().map_or(1, |last| last + 1);
+    numbers.pop();
+    for old in numbers {
+        // Only evidence of an earlier failure; keeping it is better than failing here.
+        fs::remove_dir_all(parent.join(format!("{prefix}{old}"))).ok();
+    }
+    let target = parent.join(format!("{prefix}{next}"));
+    fs::rename(dir, &target).map_err(failed("setting aside"))?;
+    Ok(Some(target))
+}
