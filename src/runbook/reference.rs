@@ -13,8 +13,8 @@ pub fn page(kind: Kind) -> String {
     let mut text = format!("# {} reference\n\n", capital(kind.name()));
     text.push_str(&format!("{}\n\n", describe(&schema)));
     text.push_str(&format!(
-        "Generated from the JSON Schema (`bascule schema {}`). Keys without a default are left out of what happens, or the \
-         meaning says what holds. Durations are written `90s`, `30m`, `3h`, `1h30m`, `500ms`, `14d`.\n\n",
+        "Generated from the JSON Schema (`bascule schema {}`). A key without a default does nothing unless it is \
+         written, or its meaning says what holds. Durations are written `90s`, `30m`, `3h`, `1h30m`, `500ms`, `14d`.\n\n",
         kind.name()
     ));
     table(&mut text, &schema);
