@@ -13,6 +13,7 @@ pub mod registry;
 
 mod command;
 mod files;
+mod http;
 mod noop;
 mod params;
 mod period;

@@ -9,4 +9,10 @@ mod conformance;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod http_call;
+#[cfg(test)]
+mod http_probe;
+#[cfg(test)]
 mod pages;
+#[cfg(test)]
+mod server;
