@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod exit;
+pub mod inputs;
 pub mod ui;
 
 use std::path::PathBuf;
