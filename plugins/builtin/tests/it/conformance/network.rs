@@ -8,6 +8,7 @@ use bascule_plugin::{Effect, Executor};
 use serde_json::{Value, json};
 
 use super::registered;
+use crate::name_server::{Manner, NameServer, a};
 use crate::server::Server;
 
 /// An executor beside a server with a ledger.
@@ -60,7 +61,76 @@ pub(super) fn subjects() -> Vec<Box<dyn Subject>> {
             with: |server| json!({"url": server.url("/things"), "requests": 3, "concurrency": 2}),
         },
     ];
-    list.into_iter().map(|http| Box::new(http) as Box<dyn Subject>).collect()
+    let http = list.into_iter().map(|http| Box::new(http) as Box<dyn Subject>);
+    http.chain([Box::new(Lookup) as Box<dyn Subject>, Box::new(Port)]).collect()
+}
+
+/// `dns.check` of a name on two servers.
+struct Lookup;
+
+struct Servers {
+    servers: Vec<NameServer>,
+}
+
+#[async_trait]
+impl Subject for Lookup {
+    fn name(&self) -> String {
+        "dns.check on two servers".to_owned()
+    }
+
+    fn executor(&self) -> Arc<dyn Executor> {
+        registered("dns.check")
+    }
+
+    async fn fresh(&self) -> Box<dyn World> {
+        let good = NameServer::start(Manner::Good, vec![a(60, "10.0.0.7")]).await;
+        let truncating = NameServer::start(Manner::Truncates, vec![a(60, "10.0.0.7")]).await;
+        Box::new(Servers { servers: vec![good, truncating] })
+    }
+}
+
+#[async_trait]
+impl World for Servers {
+    fn with(&self) -> Value {
+        let servers: Vec<_> = self.servers.iter().map(|server| server.address.to_string()).collect();
+        json!({"name": "www.example.com", "servers": servers, "expect": ["10.0.0.7"]})
+    }
+
+    async fn fingerprint(&self) -> String {
+        String::new()
+    }
+}
+
+/// `tcp.probe` of a server.
+struct Port;
+
+struct Listening(Server);
+
+#[async_trait]
+impl Subject for Port {
+    fn name(&self) -> String {
+        "tcp.probe with words".to_owned()
+    }
+
+    fn executor(&self) -> Arc<dyn Executor> {
+        registered("tcp.probe")
+    }
+
+    async fn fresh(&self) -> Box<dyn World> {
+        Box::new(Listening(Server::start().await))
+    }
+}
+
+#[async_trait]
+impl World for Listening {
+    fn with(&self) -> Value {
+        let port = self.0.address.port();
+        json!({"host": "127.0.0.1", "port": port, "send": "GET / HTTP/1.0\r\n\r\n", "expect": "HTTP/1.0 404"})
+    }
+
+    async fn fingerprint(&self) -> String {
+        self.0.look(|ledger| format!("{:?}", ledger.things))
+    }
 }
 
 #[async_trait]
