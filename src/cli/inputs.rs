@@ -14,12 +14,13 @@ use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
 use crate::engine;
-use crate::plan::{CatalogRank, CatalogSource, Compiled, ExecutorInfo, Executors, Explanation, History, Plan, StepId};
+use crate::plan::{CatalogRank, CatalogSource, Compiled, ExecutorInfo, Executors, Explanation, History, Plan};
 use crate::plan::{compile, explain, lint};
 use crate::runbook::codes;
 use crate::runbook::model::{CriterionEntry, Entry};
 use crate::runbook::problem::nearest;
 use crate::runbook::render::{self, Colour};
+use crate::runbook::schema::Kind;
 use crate::runbook::{Catalog, Documents, Overlay, Problem, Problems, Runbook, SourceMap, Text};
 use files::Taken;
 
@@ -82,6 +83,22 @@ pub struct Planned {
     pub sources: SourceMap,
 }
 
+/// What `lint` found in a file, beside its problems.
+#[derive(Debug, Default, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Linted {
+    /// As it was named.
+    pub file: String,
+    /// `runbook`, `catalog`, `overlay` or `site`.
+    pub kind: String,
+    /// How many steps and checks a runbook's plan has.
+    pub steps: usize,
+    /// How many criteria.
+    pub criteria: usize,
+    /// Inputs that must still be given before it can run.
+    pub missing: Vec<String>,
+}
+
 impl Default for Desk {
     fn default() -> Self {
         Self::new()
@@ -114,7 +131,7 @@ impl Desk {
     /// The command line itself is wrong. Problems of documents are kept, not returned.
     pub fn compile(&mut self, args: &InputArgs) -> Result<Option<Plan>, CliError> {
         let Some(bundle) = self.read(args)? else { return Ok(None) };
-        let compiled: Compiled = self.with_input(&bundle, |input| compile(input));
+        let compiled: Compiled = self.with_input(&bundle, compile);
         self.documents.report(compiled.problems);
         Ok(compiled.plan)
     }
@@ -144,23 +161,30 @@ impl Desk {
     ///
     /// # Errors
     /// The command line itself is wrong.
-    pub fn lint(&mut self, name: &str, extra: &ExtraArgs) -> Result<(), CliError> {
+    pub fn lint(&mut self, name: &str, extra: &ExtraArgs) -> Result<Linted, CliError> {
         let file = files::add(&mut self.documents, name, &mut self.stdin)?;
-        let kind = crate::runbook::read::kind(self.documents.sources(), file).map(|shape| shape.schema);
+        let shape = crate::runbook::read::kind(self.documents.sources(), file);
+        // What is no document at all is best explained as a runbook that it is not.
+        let kind = Kind::ALL.into_iter().find(|kind| Some(kind.shape().schema) == shape.map(|shape| shape.schema));
+        let kind = kind.unwrap_or(Kind::Runbook);
+        let mut seen = Linted { file: name.to_owned(), kind: kind.name().to_owned(), ..Linted::default() };
         match kind {
-            Some("Catalog") => drop(self.documents.catalog(file)),
-            Some("Overlay") => drop(self.documents.overlay(file)),
-            Some("Site") => drop(self.documents.site(file)),
-            // What is no document at all is best explained as a runbook that it is not.
-            Some(_) | None => {
-                if let Some(runbook) = self.documents.runbook(file) {
-                    let bundle = self.bundle(runbook, name, extra)?;
-                    let compiled = self.with_input(&bundle, |input| compile(input));
-                    self.documents.report(compiled.problems);
+            Kind::Catalog => drop(self.documents.catalog(file)),
+            Kind::Overlay => drop(self.documents.overlay(file)),
+            Kind::Site => drop(self.documents.site(file)),
+            Kind::Runbook => {
+                let Some(runbook) = self.documents.runbook(file) else { return Ok(seen) };
+                let bundle = self.bundle(runbook, name, extra)?;
+                let compiled = self.with_input(&bundle, compile);
+                self.documents.report(compiled.problems);
+                if let Some(plan) = compiled.plan {
+                    seen.steps = plan.steps.len();
+                    seen.criteria = plan.criteria.len();
+                    seen.missing = plan.missing.iter().map(|input| input.name.clone()).collect();
                 }
             }
         }
-        Ok(())
+        Ok(seen)
     }
 
     /// The plan with its warnings; errors are shown, and exit 9.
@@ -361,11 +385,4 @@ pub fn executors() -> Executors {
     };
     let all = engine::registry::executors();
     all.into_iter().map(|(name, executor)| (name.to_owned(), info(executor.describe()))).collect()
-}
-
-/// The step that a person means: by its whole name, or without the prefix of its list.
-#[must_use]
-pub fn find_step<'a>(plan: &'a Plan, name: &str) -> Option<&'a StepId> {
-    let mut ids = plan.steps.iter().map(|step| &step.id);
-    ids.clone().find(|id| id.as_str() == name).or_else(|| ids.find(|id| id.as_str().ends_with(&format!(":{name}"))))
 }

@@ -117,9 +117,8 @@ fn source(input: &Input<'_>, span: Span) -> Source {
     } else {
         Layer::Overlay
     };
-    let shipped = |source: &&super::CatalogSource<'_>| {
-        source.catalog.file == span.file && source.rank == CatalogRank::Shipped
-    };
+    let shipped =
+        |source: &&super::CatalogSource<'_>| source.catalog.file == span.file && source.rank == CatalogRank::Shipped;
     let name = input.catalogs.iter().find(shipped).map_or(name, |source| source.name.to_owned());
     Source::Written { layer, name, span, line }
 }
@@ -212,7 +211,8 @@ impl Rows<'_> {
             let given = given.or_else(|| cx.input_value(name).map(|(_, value)| value.span));
             let catalog = draft.base.map(|base| cx.shelf.at(base.at).catalog.params.as_slice());
             let mut declared = def.declares.iter().flatten().chain(catalog.into_iter().flatten());
-            let default = declared.find(|(declared, _)| &*declared.value == name).and_then(|(_, def)| def.default.as_ref());
+            let default =
+                declared.find(|(declared, _)| &*declared.value == name).and_then(|(_, def)| def.default.as_ref());
             let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             match given.or(default.map(|default| default.span)) {
                 Some(span) => self.written(format!("params.{name}"), shown, span),
