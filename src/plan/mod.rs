@@ -8,6 +8,7 @@ pub mod compile;
 pub mod criteria;
 pub mod dag;
 pub mod defaults;
+pub mod draw;
 pub mod estimate;
 pub mod lint;
 pub mod policy;
