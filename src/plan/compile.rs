@@ -13,6 +13,7 @@ mod criteria;
 mod edges;
 mod executors;
 mod expand;
+pub mod explain;
 mod exposure;
 mod outputs;
 mod settings;

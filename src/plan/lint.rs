@@ -106,7 +106,7 @@ fn minutes(ms: u64) -> String {
 
 fn at_least(length: Length) -> String {
     let known = minutes(length.at_least_ms);
-    if length.is_open { format!("at least {known}") } else { known }
+    if length.is_open { format!("{known} or more") } else { known }
 }
 
 struct Lints<'a> {
@@ -131,8 +131,8 @@ impl Lints<'_> {
         if back.at_least_ms > policies.window_ms {
             let message = format!(
                 "rollback takes an estimated {}, the window is {}",
-                at_least(back).trim_end_matches(" min"),
-                policies.window_ms / 60_000
+                at_least(back),
+                minutes(policies.window_ms).trim_end_matches(" min")
             );
             found.push(
                 self.over(codes::ROLLBACK_LONGER_THAN_WINDOW, message, self.places.window, "shorter than the way back")

@@ -8,6 +8,7 @@ pub mod compile;
 pub mod criteria;
 pub mod dag;
 pub mod defaults;
+pub mod draw;
 pub mod estimate;
 pub mod lint;
 pub mod policy;
@@ -15,6 +16,7 @@ pub mod rollback;
 pub mod sealed;
 pub mod step;
 
+pub use compile::explain::{Explanation, explain};
 pub use compile::{CatalogRank, CatalogSource, Compiled, ExecutorInfo, Executors, Input, compile};
 pub use criteria::{Criterion, CriterionAction, TripRule};
 pub use dag::{Cycle, Dag};

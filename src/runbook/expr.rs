@@ -18,6 +18,7 @@ mod evaluate;
 mod functions;
 mod term;
 mod tokens;
+mod values;
 
 #[cfg(test)]
 mod tests;
@@ -180,8 +181,8 @@ pub fn evaluate(compiled: &Compiled, scope: &Scope) -> Result<Value, Unknown> {
 /// Why it cannot be had; null, lists and maps have no text.
 pub fn text(compiled: &Compiled, scope: &Scope) -> Result<String, Unknown> {
     let value = evaluate(compiled, scope)?;
-    evaluate::text_of(&value).map_err(|_kind| {
-        let kind = evaluate::kind_of(&value);
+    values::text_of(&value).map_err(|_kind| {
+        let kind = values::kind_of(&value);
         Unknown::because(format!("`{}` is {kind}, which cannot be put into text", compiled.text))
     })
 }
@@ -192,7 +193,7 @@ pub fn decide(compiled: &Compiled, scope: &Scope) -> Truth {
     match evaluate(compiled, scope) {
         Ok(Value::Bool(true)) => Truth::True,
         Ok(Value::Bool(false)) => Truth::False,
-        Ok(other) => Truth::Unknown(format!("`{}` is {}, not true or false", compiled.text, evaluate::kind_of(&other))),
+        Ok(other) => Truth::Unknown(format!("`{}` is {}, not true or false", compiled.text, values::kind_of(&other))),
         Err(unknown) => Truth::Unknown(unknown.reason),
     }
 }

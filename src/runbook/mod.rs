@@ -67,6 +67,18 @@ impl Documents {
         file
     }
 
+    /// Takes note of a catalog that cannot be found: its name, where a runbook names it (absent: on the
+    /// command line), and the names of those that are shipped.
+    pub fn catalog_not_found(&mut self, name: &str, written: Option<Span>, shipped: &[&str]) {
+        let mut problem = Problem::new(codes::CATALOG_NOT_FOUND, format!("the catalog `{name}` cannot be found"))
+            .suggest(name, shipped.iter().copied())
+            .help("paths in `catalogs:` are relative to the runbook; `bascule catalog list` shows the shipped ones");
+        if let Some(span) = written {
+            problem = problem.at(span, "no such file");
+        }
+        self.problems.push(problem);
+    }
+
     /// The runbook in a file, as far as it can be read; its problems are kept.
     pub fn runbook(&mut self, file: FileId) -> Option<Runbook> {
         self.document(file, read::runbook)

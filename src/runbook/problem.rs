@@ -4,7 +4,7 @@
 //! documents and the plan's compiler collect [`Problems`] and never stop at the first one.
 
 use super::codes::Code;
-use super::source::Span;
+use super::source::{Span, boundary_after, boundary_before};
 
 /// Whether a document can be used in spite of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,8 +108,8 @@ fn short(text: String) -> String {
     if text.len() <= MOST {
         return text;
     }
-    let head = text.get(..text.floor_char_boundary(MOST / 2)).unwrap_or("");
-    let tail = text.get(text.ceil_char_boundary(text.len() - MOST / 4)..).unwrap_or("");
+    let head = text.get(..boundary_before(&text, MOST / 2)).unwrap_or("");
+    let tail = text.get(boundary_after(&text, text.len() - MOST / 4)..).unwrap_or("");
     format!("{head}…{tail}")
 }
 
@@ -168,6 +168,12 @@ impl Problems {
                 *last = problem;
             }
         }
+    }
+
+    /// Whether more would only be counted; then nobody needs to look for suggestions.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= Self::KEPT
     }
 
     /// Adds all of another list.

@@ -2,8 +2,6 @@
 //!
 //! Start with [`page`].
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
 
 use super::schema::{Kind, schema};
@@ -13,20 +11,19 @@ use super::schema::{Kind, schema};
 pub fn page(kind: Kind) -> String {
     let schema = schema(kind);
     let mut text = format!("# {} reference\n\n", capital(kind.name()));
-    let _ = writeln!(text, "{}\n", describe(&schema));
-    let _ = writeln!(
-        text,
-        "Generated from the JSON Schema (`bascule schema {}`). Keys without a default are left out of what happens, or the \
-         meaning says what holds. Durations are written `90s`, `30m`, `3h`, `1h30m`, `500ms`, `14d`.\n",
+    text.push_str(&format!("{}\n\n", describe(&schema)));
+    text.push_str(&format!(
+        "Generated from the JSON Schema (`bascule schema {}`). A key without a default does nothing unless it is \
+         written, or its meaning says what holds. Durations are written `90s`, `30m`, `3h`, `1h30m`, `500ms`, `14d`.\n\n",
         kind.name()
-    );
+    ));
     table(&mut text, &schema);
     let definitions = schema.get("definitions").and_then(Value::as_object);
     let mut names: Vec<&String> = definitions.into_iter().flat_map(|map| map.keys()).collect();
     names.sort();
     for name in names {
         let Some(definition) = definitions.and_then(|map| map.get(name)) else { continue };
-        let _ = write!(text, "\n## {name}\n\n{}\n", describe(definition));
+        text.push_str(&format!("\n## {name}\n\n{}\n", describe(definition)));
         if definition.get("properties").is_some() {
             text.push('\n');
             table(&mut text, definition);
@@ -59,7 +56,7 @@ fn table(text: &mut String, schema: &Value) {
             Some(value) => format!("`{value}`"),
             None => String::new(),
         };
-        let _ = writeln!(text, "| `{key}` | {} | {default} | {} |", kind_of(property), cell(describe(property)));
+        text.push_str(&format!("| `{key}` | {} | {default} | {} |\n", kind_of(property), cell(describe(property))));
     }
 }
 
@@ -69,7 +66,7 @@ fn words(text: &mut String, definition: &Value) {
     let Some(options) = options else { return };
     text.push('\n');
     for option in options {
-        let _ = writeln!(text, "- {}{}", kind_of(option), meaning(option));
+        text.push_str(&format!("- {}{}\n", kind_of(option), meaning(option)));
     }
 }
 

@@ -9,7 +9,7 @@ use annotate_snippets::{AnnotationKind, Element, Group, Level, Origin, Renderer,
 use serde_json::{Value, json};
 
 use super::problem::{Label, Problem, Problems, Severity};
-use super::source::{FileId, SourceFile, SourceMap, Span};
+use super::source::{FileId, SourceFile, SourceMap, Span, boundary_after, boundary_before};
 
 /// Whether the text may use terminal colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,10 +138,10 @@ fn window<'a>(file: &'a SourceFile, label: &'a Label, kind: AnnotationKind) -> V
     let position = file.position(label.span.range().start);
     let line = file.lines(position.line..=position.line);
     let mut place = first_line(file, label.span);
-    place.end = place.end.min(file.text().floor_char_boundary(place.start + AROUND));
+    place.end = place.end.min(boundary_before(file.text(), place.start + AROUND));
     let text = file.text();
-    let start = text.ceil_char_boundary(place.start.saturating_sub(AROUND)).max(line.start);
-    let end = text.floor_char_boundary(place.end.saturating_add(AROUND).min(text.len())).min(line.end);
+    let start = boundary_after(text, place.start.saturating_sub(AROUND)).max(line.start);
+    let end = boundary_before(text, place.end.saturating_add(AROUND)).min(line.end);
     let (before, after) = (if start > line.start { "…" } else { "" }, if end < line.end { "…" } else { "" });
     let cut = text.get(start..end).unwrap_or("").trim_end_matches(['\n', '\r']);
     let shown = format!("{before}{cut}{after}");

@@ -95,6 +95,9 @@ fn close(schema: &mut Value, shape: Shape) {
     }
 }
 
+/// Marks a schema that accepts null because a document may.
+const NULL_IS_MEANT: &str = "x-null-is-meant";
+
 /// A key that may be left out may not be null: `timeout:` with nothing behind it is a mistake.
 #[derive(Debug, Clone)]
 struct NotNull;
@@ -102,6 +105,12 @@ struct NotNull;
 impl Transform for NotNull {
     fn transform(&mut self, schema: &mut Schema) {
         transform_subschemas(self, schema);
+        if schema.remove(NULL_IS_MEANT).is_some() {
+            return;
+        }
+        if let Some(Value::Array(words)) = schema.get_mut("enum") {
+            words.retain(|word| !word.is_null());
+        }
         if let Some(Value::Array(types)) = schema.get_mut("type")
             && types.len() == 2
             && let Some(null) = types.iter().position(|name| name == "null")
@@ -140,7 +149,7 @@ impl Transform for NotNull {
     }
 }
 
-/// Line breaks of doc comments are no line breaks of the reference.
+/// Line breaks of doc comments are no line breaks of the reference; integers need no format.
 #[derive(Debug, Clone)]
 struct OneLine;
 
@@ -150,6 +159,10 @@ impl Transform for OneLine {
         if let Some(Value::String(text)) = schema.get("description") {
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
             schema.insert("description".into(), Value::String(text));
+        }
+        // `uint32` and its like are no formats that a reader of schemas knows.
+        if schema.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
+            schema.remove("format");
         }
     }
 }

@@ -135,7 +135,7 @@ impl SourceFile {
     /// Line and column of a byte offset; an offset behind the end gives the end.
     #[must_use]
     pub fn position(&self, offset: usize) -> Position {
-        let offset = self.text.floor_char_boundary(offset.min(self.text.len()));
+        let offset = boundary_before(&self.text, offset);
         let line = self.line_starts.partition_point(|start| *start as usize <= offset);
         let start = self.line_starts.get(line.saturating_sub(1)).map_or(0, |start| *start as usize);
         let before = self.text.get(start..offset).unwrap_or("");
@@ -221,6 +221,17 @@ impl SourceMap {
     pub fn files(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
         (0u32..).map(FileId).zip(&self.files)
     }
+}
+
+/// The nearest offset at or before `at` that does not split a character.
+pub(crate) fn boundary_before(text: &str, at: usize) -> usize {
+    let at = at.min(text.len());
+    (0..=at).rev().find(|offset| text.is_char_boundary(*offset)).unwrap_or(0)
+}
+
+/// The nearest offset at or behind `at` that does not split a character.
+pub(crate) fn boundary_after(text: &str, at: usize) -> usize {
+    (at..text.len()).find(|offset| text.is_char_boundary(*offset)).unwrap_or(text.len())
 }
 
 /// Where a part of a value stands in a raw text that has the same characters but other white space, as a

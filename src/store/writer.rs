@@ -124,7 +124,7 @@ impl Writer {
             self.resume(number, end)?;
         }
         match &self.at {
-            At::Open(active) if active.end + need <= self.sizes.max.max(active.filled) => self.append(lines, need),
+            At::Open(active) if active.end + need <= self.sizes.max => self.append(lines, need),
             At::Open(_) | At::Fresh { .. } | At::Resume { .. } => self.commit_whole(lines),
         }
     }
@@ -157,7 +157,7 @@ impl Writer {
 
     fn append(&mut self, lines: &[Draft], need: u64) -> Result<Vec<Place>, Failure> {
         let At::Open(active) = &mut self.at else { unreachable!("only an open segment is appended to") };
-        if active.end + need + self.sizes.ahead > active.filled {
+        if (active.end + need + self.sizes.ahead).min(self.sizes.max) > active.filled {
             match active.grow(need, &self.sizes) {
                 Err(cause) if is_full(&cause) && active.end + need <= active.filled => {}
                 Err(cause) if is_full(&cause) => return Err(full(&self.dir, need, cause)),
@@ -250,7 +250,7 @@ impl Active {
     fn grow(&mut self, need: u64, sizes: &Sizes) -> io::Result<()> {
         let least = self.end + need;
         let step = self.filled.clamp(sizes.first, sizes.step.max(sizes.first));
-        let wanted = (self.filled + step).max(least + sizes.ahead);
+        let wanted = (self.filled + step).max(least + sizes.ahead).min(sizes.max.max(least));
         let least = least.max(self.filled);
         let grown = self.extend(wanted).or_else(|cause| if is_full(&cause) { self.extend(least) } else { Err(cause) });
         self.filled = grown?;

@@ -1,3 +1,4 @@
-//! Integration tests.
+//! Integration tests: one binary, one module per subject.
 
+mod documents;
 mod plan;

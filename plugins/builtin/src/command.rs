@@ -339,26 +339,26 @@ mod tests {
 
     use super::*;
 
-    fn refusal(with: Value) -> String {
-        Params::read(&with).err().expect("the parameters are wrong").message
+    fn refusal(with: &Value) -> String {
+        Params::read(with).err().expect("the parameters are wrong").message
     }
 
     #[test]
     fn exactly_one_way_to_say_what_runs() {
-        assert!(refusal(json!({})).contains("`argv` or `shell` is missing"));
-        assert!(refusal(json!({"argv": ["true"], "shell": "true"})).contains("both given"));
-        assert!(refusal(json!({"argv": []})).contains("`argv` is empty"));
-        assert!(refusal(json!({"argv": [""]})).contains("`argv` is empty"));
-        assert!(refusal(json!({"argv": "ls -l"})).contains("expected a sequence"));
+        assert!(refusal(&json!({})).contains("`argv` or `shell` is missing"));
+        assert!(refusal(&json!({"argv": ["true"], "shell": "true"})).contains("both given"));
+        assert!(refusal(&json!({"argv": []})).contains("`argv` is empty"));
+        assert!(refusal(&json!({"argv": [""]})).contains("`argv` is empty"));
+        assert!(refusal(&json!({"argv": "ls -l"})).contains("expected a sequence"));
         assert!(Params::read(&json!({"shell": "true"})).is_ok());
     }
 
     #[test]
     fn parameters_that_could_never_work_are_refused() {
-        assert!(refusal(json!({"argv": ["true"], "stdin": 1, "stdinText": "1"})).contains("`stdinText`"));
-        assert!(refusal(json!({"argv": ["true"], "successCodes": []})).contains("never succeed"));
-        assert!(refusal(json!({"argv": ["true"], "cwd": "here"})).contains("absolute"));
-        assert!(refusal(json!({"argv": ["true"], "enviroment": {}})).contains("`enviroment`"));
-        assert!(refusal(json!({"argv": ["true"], "terminateAfter": "10"})).contains("does not say its unit"));
+        assert!(refusal(&json!({"argv": ["true"], "stdin": 1, "stdinText": "1"})).contains("`stdinText`"));
+        assert!(refusal(&json!({"argv": ["true"], "successCodes": []})).contains("never succeed"));
+        assert!(refusal(&json!({"argv": ["true"], "cwd": "here"})).contains("absolute"));
+        assert!(refusal(&json!({"argv": ["true"], "enviroment": {}})).contains("`enviroment`"));
+        assert!(refusal(&json!({"argv": ["true"], "terminateAfter": "10"})).contains("does not say its unit"));
     }
 }

@@ -12,8 +12,12 @@ pub mod process;
 pub mod registry;
 
 mod command;
+mod dns;
+mod dns_check;
 mod files;
+mod http;
 mod noop;
 mod params;
 mod period;
+mod tcp_probe;
 mod wait;

@@ -11,6 +11,7 @@ use super::term::{Fold, Operator, Term};
 use super::tokens::{Kind, Token};
 use super::{ExprError, ExprErrorKind, ROOTS};
 use crate::runbook::problem::nearest;
+use crate::runbook::source::{boundary_after, boundary_before};
 
 /// The first of the parser's errors in our words.
 pub(super) fn syntax_error(text: &str, errors: &ParseErrors) -> ExprError {
@@ -20,8 +21,8 @@ pub(super) fn syntax_error(text: &str, errors: &ParseErrors) -> ExprError {
     let range = first.source_info.as_ref().and_then(|info| info.offset_for(first.expr_id));
     let at = match range {
         Some((start, stop)) if (start as usize) < text.len() => {
-            let start = text.floor_char_boundary(start as usize);
-            let stop = text.ceil_char_boundary((stop as usize).clamp(start + 1, text.len()));
+            let start = boundary_before(text, start as usize);
+            let stop = boundary_after(text, (stop as usize).clamp(start + 1, text.len()));
             start..stop
         }
         Some(_) | None => text.trim_end().len()..text.len(),

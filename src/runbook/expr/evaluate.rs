@@ -1,12 +1,11 @@
 //! Walks a parsed expression over JSON values. Every way to fail is [`Unknown`] with its reason.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
-use super::functions::MAX_TEXT;
 use super::term::{Fold, Operator, Term};
+use super::values::{Num, add, calculate, compare, contains, equal, kind_of, number_value, weight};
 use super::{Scope, Unknown};
 
 /// How many nodes may be visited, and list elements copied, before an expression counts as too slow.
@@ -18,118 +17,6 @@ type Outcome<'a> = Result<Cow<'a, Value>, Unknown>;
 pub(super) fn run(term: &Term, scope: &Scope) -> Result<Value, Unknown> {
     let mut walk = Walk { scope, locals: Vec::new(), fuel: FUEL };
     walk.value(term).map(Cow::into_owned)
-}
-
-/// A number, whole numbers kept exact.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Num {
-    Int(i128),
-    Float(f64),
-}
-
-impl Num {
-    pub(super) fn of(value: &Value) -> Option<Self> {
-        let Value::Number(number) = value else { return None };
-        match (number.as_i64(), number.as_u64()) {
-            (Some(whole), _) => Some(Self::Int(whole.into())),
-            (None, Some(whole)) => Some(Self::Int(whole.into())),
-            (None, None) => number.as_f64().map(Self::Float),
-        }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a float is what was asked for")]
-    pub(super) fn as_f64(self) -> f64 {
-        match self {
-            Self::Int(whole) => whole as f64,
-            Self::Float(number) => number,
-        }
-    }
-}
-
-/// A number as a JSON value; what JSON cannot say is unknown.
-pub(super) fn number_value(number: Num) -> Result<Value, Unknown> {
-    let value = match number {
-        Num::Int(whole) => {
-            i64::try_from(whole).map(Number::from).or_else(|_| u64::try_from(whole).map(Number::from)).ok()
-        }
-        Num::Float(number) => Number::from_f64(number),
-    };
-    value.map(Value::Number).ok_or_else(|| Unknown::because("the result is not a number, or too large"))
-}
-
-/// What a value is, for reasons.
-pub(super) fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a map",
-    }
-}
-
-/// A value as text inside other text; null, lists and maps have none.
-pub(super) fn text_of(value: &Value) -> Result<String, Unknown> {
-    match (value, Num::of(value)) {
-        (Value::String(text), _) => Ok(text.clone()),
-        (Value::Bool(value), _) => Ok(value.to_string()),
-        (_, Some(Num::Int(whole))) => Ok(whole.to_string()),
-        // `f64` prints 325.0 as "325", which is what a person expects of 250 * 1.3.
-        (_, Some(Num::Float(number))) => Ok(number.to_string()),
-        (other, None) => Err(Unknown::because(format!("{} has no text", kind_of(other)))),
-    }
-}
-
-/// The order of two numbers or two texts.
-pub(super) fn compare(left: &Value, right: &Value) -> Result<Ordering, Unknown> {
-    let order = match (Num::of(left), Num::of(right), left, right) {
-        (Some(Num::Int(left)), Some(Num::Int(right)), _, _) => Some(left.cmp(&right)),
-        (Some(left), Some(right), _, _) => left.as_f64().partial_cmp(&right.as_f64()),
-        (None, None, Value::String(left), Value::String(right)) => Some(left.cmp(right)),
-        (Some(_) | None, _, _, _) => None,
-    };
-    order.ok_or_else(|| Unknown::because(format!("{} cannot be compared with {}", kind_of(left), kind_of(right))))
-}
-
-/// Whether two values are equal. Values of different kinds cannot be compared; lists and maps are equal if
-/// all their parts are, different if one part is different, and else as unknown as their parts.
-fn equal(left: &Value, right: &Value) -> Result<bool, Unknown> {
-    match (left, right) {
-        (Value::Null, Value::Null) => Ok(true),
-        (Value::Bool(left), Value::Bool(right)) => Ok(left == right),
-        (Value::String(left), Value::String(right)) => Ok(left == right),
-        (Value::Number(_), Value::Number(_)) => compare(left, right).map(|order| order == Ordering::Equal),
-        (Value::Array(left), Value::Array(right)) => {
-            all_equal(left.len() == right.len(), left.iter().zip(right.iter().map(Some)))
-        }
-        (Value::Object(left), Value::Object(right)) => {
-            let pairs = left.iter().map(|(key, value)| (value, right.get(key)));
-            all_equal(left.len() == right.len(), pairs)
-        }
-        (
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_),
-            _,
-        ) => Err(Unknown::because(format!("{} cannot be compared with {}", kind_of(left), kind_of(right)))),
-    }
-}
-
-fn all_equal<'v>(
-    same_size: bool,
-    pairs: impl Iterator<Item = (&'v Value, Option<&'v Value>)>,
-) -> Result<bool, Unknown> {
-    let mut doubt = None;
-    if !same_size {
-        return Ok(false);
-    }
-    for (left, right) in pairs {
-        match right.map(|right| equal(left, right)) {
-            Some(Ok(true)) => {}
-            Some(Ok(false)) | None => return Ok(false),
-            Some(Err(unknown)) => doubt = Some(unknown),
-        }
-    }
-    doubt.map_or(Ok(true), Err)
 }
 
 struct Walk<'a> {
@@ -180,10 +67,13 @@ impl<'a> Walk<'a> {
                 self.spend(operands.iter().map(|operand| weight(operand)).sum())?;
                 function.call(&operands).map(Cow::Owned)
             }
-            Term::Matches(text, pattern) => match &*self.present(text)? {
-                Value::String(text) => Ok(Cow::Owned(Value::Bool(pattern.is_match(text)))),
-                other => Err(Unknown::because(format!("`matches` cannot be used on {}", kind_of(other)))),
-            },
+            Term::Matches(text, pattern) => {
+                let value = self.present(text)?;
+                match value.as_str() {
+                    Some(text) => Ok(Cow::Owned(Value::Bool(pattern.is_match(text)))),
+                    None => Err(Unknown::because(format!("`matches` cannot be used on {}", kind_of(&value)))),
+                }
+            }
             Term::List(items) => {
                 let values = items.iter().map(|item| self.value(item).map(Cow::into_owned));
                 Ok(Cow::Owned(Value::Array(values.collect::<Result<_, _>>()?)))
@@ -200,10 +90,10 @@ impl<'a> Walk<'a> {
     }
 
     fn truth(&mut self, term: &'a Term) -> Result<bool, Unknown> {
-        match &*self.value(term)? {
-            Value::Bool(value) => Ok(*value),
-            other => Err(Unknown::because(format!("{} is {}, not true or false", shown(term), kind_of(other)))),
-        }
+        let value = self.value(term)?;
+        value
+            .as_bool()
+            .ok_or_else(|| Unknown::because(format!("{} is {}, not true or false", shown(term), kind_of(&value))))
     }
 
     fn local(&self, name: &str) -> Outcome<'a> {
@@ -216,24 +106,27 @@ impl<'a> Walk<'a> {
 
     fn field(&mut self, operand: &'a Term, field: &str, whole: &Term) -> Outcome<'a> {
         let missing = || Unknown::missing(format!("{} does not exist", shown(whole)));
-        match self.value(operand)? {
-            Cow::Borrowed(Value::Object(entries)) => entries.get(field).map(Cow::Borrowed).ok_or_else(missing),
-            Cow::Owned(Value::Object(mut entries)) => entries.remove(field).map(Cow::Owned).ok_or_else(missing),
-            other if other.is_null() => Err(Unknown::missing(format!("{} is null", shown(operand)))),
-            other => Err(Unknown::because(format!("{} is {}, not a map", shown(operand), kind_of(&other)))),
+        let value = self.value(operand)?;
+        if value.is_null() {
+            return Err(Unknown::missing(format!("{} is null", shown(operand))));
         }
+        if !value.is_object() {
+            return Err(Unknown::because(format!("{} is {}, not a map", shown(operand), kind_of(&value))));
+        }
+        let found = match value {
+            Cow::Borrowed(map) => map.get(field).map(Cow::Borrowed),
+            Cow::Owned(mut map) => map.get_mut(field).map(|value| Cow::Owned(value.take())),
+        };
+        found.ok_or_else(missing)
     }
 
     fn has(&mut self, operand: &'a Term, field: &str) -> Outcome<'a> {
         let present = match self.value(operand) {
-            Ok(value) => match &*value {
-                Value::Object(entries) => entries.get(field).is_some_and(|value| !value.is_null()),
-                Value::Null => false,
-                other => {
-                    let reason = format!("{} is {}, not a map", shown(operand), kind_of(other));
-                    return Err(Unknown::because(reason));
-                }
-            },
+            Ok(value) if value.is_object() || value.is_null() => value.get(field).is_some_and(|value| !value.is_null()),
+            Ok(value) => {
+                let reason = format!("{} is {}, not a map", shown(operand), kind_of(&value));
+                return Err(Unknown::because(reason));
+            }
             Err(unknown) if unknown.missing => false,
             Err(unknown) => return Err(unknown),
         };
@@ -255,8 +148,8 @@ impl<'a> Walk<'a> {
             return Err(Unknown::missing(format!("{} does not exist", shown(whole))));
         };
         let found = match list {
-            Cow::Borrowed(Value::Array(items)) => items.get(position).map(Cow::Borrowed),
-            other => other.get(position).cloned().map(Cow::Owned),
+            Cow::Borrowed(list) => list.get(position).map(Cow::Borrowed),
+            Cow::Owned(mut list) => list.get_mut(position).map(|value| Cow::Owned(value.take())),
         };
         found.ok_or_else(|| Unknown::missing(format!("{} does not exist", shown(whole))))
     }
@@ -358,21 +251,24 @@ impl<'a> Walk<'a> {
     /// cost one copy per element, not one per pair of elements.
     fn step(&mut self, fold: &'a Fold, term: &'a Term, depth: usize) -> Outcome<'a> {
         let is_accumulator = |term: &Term| matches!(term, Term::Local(name) if *name == fold.accumulator);
-        match term {
-            Term::Binary(Operator::Add, left, right) if is_accumulator(left) && matches!(**right, Term::List(_)) => {
-                let added = self.value(right)?.into_owned();
-                let mut list = self.take(depth)?.into_owned();
-                if let (Value::Array(list), Value::Array(added)) = (&mut list, added) {
-                    list.extend(added);
-                }
-                Ok(Cow::Owned(list))
+        if let Term::Binary(Operator::Add, left, right) = term
+            && is_accumulator(left)
+            && matches!(**right, Term::List(_))
+        {
+            let added = self.value(right)?.into_owned();
+            let mut list = self.take(depth)?.into_owned();
+            if let (Value::Array(list), Value::Array(added)) = (&mut list, added) {
+                list.extend(added);
             }
-            Term::If(parts) if is_accumulator(&parts[2]) => {
-                let [condition, then, _] = &**parts;
-                if self.truth(condition)? { self.step(fold, then, depth) } else { self.take(depth) }
-            }
-            other => self.value(other),
+            return Ok(Cow::Owned(list));
         }
+        if let Term::If(parts) = term
+            && is_accumulator(&parts[2])
+        {
+            let [condition, then, _] = &**parts;
+            return if self.truth(condition)? { self.step(fold, then, depth) } else { self.take(depth) };
+        }
+        self.value(term)
     }
 
     fn take(&mut self, index: usize) -> Outcome<'a> {
@@ -387,34 +283,35 @@ type Element<'a> = (Cow<'a, Value>, Option<Cow<'a, Value>>);
 
 /// What a macro walks over: elements of a list or keys of a map; with two variables their index or key first.
 fn elements(range: Cow<'_, Value>, pairs: bool) -> Result<Vec<Element<'_>>, Unknown> {
-    let listed =
-        |index: usize, value| if pairs { (Cow::Owned(Value::from(index)), Some(value)) } else { (value, None) };
-    let keyed = |key: String, value| (Cow::Owned(Value::String(key)), pairs.then_some(value));
-    match range {
-        Cow::Borrowed(Value::Array(items)) => {
-            Ok(items.iter().enumerate().map(|(index, value)| listed(index, Cow::Borrowed(value))).collect())
-        }
-        Cow::Owned(Value::Array(items)) => {
-            Ok(items.into_iter().enumerate().map(|(index, value)| listed(index, Cow::Owned(value))).collect())
-        }
-        Cow::Borrowed(Value::Object(entries)) => {
-            Ok(entries.iter().map(|(key, value)| keyed(key.clone(), Cow::Borrowed(value))).collect())
-        }
-        Cow::Owned(Value::Object(entries)) => {
-            Ok(entries.into_iter().map(|(key, value)| keyed(key, Cow::Owned(value))).collect())
-        }
-        other => Err(Unknown::because(format!("{} has no elements", kind_of(&other)))),
+    fn listed<'v>(index: usize, value: Cow<'v, Value>, pairs: bool) -> Element<'v> {
+        if pairs { (Cow::Owned(Value::from(index)), Some(value)) } else { (value, None) }
     }
-}
-
-/// What copying a value costs, in nodes.
-fn weight(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len() / 256,
-        Value::Array(items) => items.len(),
-        Value::Object(entries) => entries.len(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    fn keyed<'v>(key: &str, value: Cow<'v, Value>, pairs: bool) -> Element<'v> {
+        (Cow::Owned(Value::from(key)), pairs.then_some(value))
     }
+    let kind = kind_of(&range);
+    let elements = match range {
+        Cow::Borrowed(value) => match (value.as_array(), value.as_object()) {
+            (Some(items), _) => {
+                let items = items.iter().enumerate();
+                Some(items.map(|(index, value)| listed(index, Cow::Borrowed(value), pairs)).collect())
+            }
+            (None, Some(entries)) => {
+                Some(entries.iter().map(|(key, value)| keyed(key, Cow::Borrowed(value), pairs)).collect())
+            }
+            (None, None) => None,
+        },
+        Cow::Owned(mut value) => match value.as_array_mut().map(std::mem::take) {
+            Some(items) => {
+                let items = items.into_iter().enumerate();
+                Some(items.map(|(index, value)| listed(index, Cow::Owned(value), pairs)).collect())
+            }
+            None => value.as_object().map(|entries| {
+                entries.iter().map(|(key, value)| keyed(key, Cow::Owned(value.clone()), pairs)).collect()
+            }),
+        },
+    };
+    elements.ok_or_else(|| Unknown::because(format!("{kind} has no elements")))
 }
 
 /// The operand of a comparison with a written `null`.
@@ -425,75 +322,22 @@ fn null_question<'a>(left: &'a Term, right: &'a Term) -> Option<&'a Term> {
     }
 }
 
-fn contains(container: &Value, wanted: &Value) -> Result<Value, Unknown> {
-    match (container, wanted) {
-        (Value::Array(items), _) => Ok(Value::Bool(items.iter().any(|item| equal(item, wanted) == Ok(true)))),
-        (Value::Object(entries), Value::String(key)) => Ok(Value::Bool(entries.contains_key(key))),
-        (other, _) => Err(Unknown::because(format!("{} cannot be looked for in {}", kind_of(wanted), kind_of(other)))),
-    }
-}
-
-fn add(left: &Value, right: &Value) -> Result<Value, Unknown> {
-    match (left, right) {
-        (Value::String(left), Value::String(right)) if left.len() + right.len() <= MAX_TEXT => {
-            Ok(Value::String(format!("{left}{right}")))
-        }
-        (Value::String(_), Value::String(_)) => Err(Unknown::because("the text is too long")),
-        (Value::Array(left), Value::Array(right)) => Ok(Value::Array(left.iter().chain(right).cloned().collect())),
-        (left, right) => calculate(Operator::Add, left, right),
-    }
-}
-
-fn calculate(operator: Operator, left: &Value, right: &Value) -> Result<Value, Unknown> {
-    let (Some(first), Some(second)) = (Num::of(left), Num::of(right)) else {
-        let reason = format!("`{}` cannot be used on {} and {}", operator.symbol(), kind_of(left), kind_of(right));
-        return Err(Unknown::because(reason));
-    };
-    let by_zero = second.as_f64() == 0.0;
-    if by_zero && matches!(operator, Operator::Divide | Operator::Remainder) {
-        return Err(Unknown::because("a division by zero"));
-    }
-    let whole = match (operator, first, second) {
-        (Operator::Add, Num::Int(left), Num::Int(right)) => left.checked_add(right),
-        (Operator::Subtract, Num::Int(left), Num::Int(right)) => left.checked_sub(right),
-        (Operator::Multiply, Num::Int(left), Num::Int(right)) => left.checked_mul(right),
-        (Operator::Remainder, Num::Int(left), Num::Int(right)) => Some(left % right),
-        (Operator::Divide, Num::Int(left), Num::Int(right)) if left % right == 0 => Some(left / right),
-        _ => None,
-    };
-    if let Some(whole) = whole {
-        return number_value(Num::Int(whole));
-    }
-    let (left, right) = (first.as_f64(), second.as_f64());
-    number_value(Num::Float(match operator {
-        Operator::Add => left + right,
-        Operator::Subtract => left - right,
-        Operator::Multiply => left * right,
-        Operator::Divide => left / right,
-        Operator::Remainder => left % right,
-        Operator::Equal
-        | Operator::NotEqual
-        | Operator::Less
-        | Operator::LessOrEqual
-        | Operator::Greater
-        | Operator::GreaterOrEqual
-        | Operator::In => f64::NAN,
-    }))
-}
-
 /// A term as its author wrote it, where it is a path; for reasons.
 fn shown(term: &Term) -> String {
-    fn path(term: &Term) -> Option<String> {
-        match term {
-            Term::Root(name) | Term::Local(name) => Some(name.clone()),
-            Term::Field(operand, field) => Some(format!("{}.{field}", path(operand)?)),
-            Term::Index(operand, index) => match &**index {
-                Term::Literal(Value::String(key)) => Some(format!("{}[\"{key}\"]", path(operand)?)),
-                Term::Literal(key) => Some(format!("{}[{key}]", path(operand)?)),
-                other => Some(format!("{}[{}]", path(operand)?, path(other)?)),
-            },
-            _ => None,
-        }
+    path_of(term).map_or_else(|| "the value".to_owned(), |path| format!("`{path}`"))
+}
+
+fn path_of(term: &Term) -> Option<String> {
+    if let Term::Root(name) | Term::Local(name) = term {
+        return Some(name.clone());
     }
-    path(term).map_or_else(|| "the value".to_owned(), |path| format!("`{path}`"))
+    if let Term::Field(operand, field) = term {
+        return Some(format!("{}.{field}", path_of(operand)?));
+    }
+    if let Term::Index(operand, index) = term {
+        // JSON writes a text in quotes, as the expression does.
+        let key = if let Term::Literal(key) = &**index { key.to_string() } else { path_of(index)? };
+        return Some(format!("{}[{key}]", path_of(operand)?));
+    }
+    None
 }

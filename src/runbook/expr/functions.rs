@@ -4,8 +4,8 @@ use regex::{Regex, RegexBuilder};
 use serde_json::{Number, Value};
 
 use super::Unknown;
-use super::evaluate::{Num, compare, kind_of, number_value, text_of};
 use super::term::Term;
+use super::values::{Num, compare, kind_of, number_value, text_of};
 
 /// The longest text that an expression may build, in bytes.
 pub(super) const MAX_TEXT: usize = 1 << 20;
@@ -134,11 +134,11 @@ impl Function {
             Self::String => text_of(first).map(Value::String),
             Self::Int => self.int(first),
             Self::Double => self.double(first),
-            Self::Bool => match first {
-                Value::Bool(value) => Ok(Value::Bool(*value)),
-                Value::String(text) if text == "true" => Ok(Value::Bool(true)),
-                Value::String(text) if text == "false" => Ok(Value::Bool(false)),
-                other => Err(self.refuses(other)),
+            Self::Bool => match (first.as_bool(), first.as_str()) {
+                (Some(value), _) => Ok(Value::Bool(value)),
+                (None, Some("true")) => Ok(Value::Bool(true)),
+                (None, Some("false")) => Ok(Value::Bool(false)),
+                (None, _) => Err(self.refuses(first)),
             },
             Self::Abs => match Num::of(first) {
                 Some(Num::Int(value)) => number_value(Num::Int(value.abs())),

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::{ExprError, ExprErrorKind};
+use crate::runbook::source::boundary_before;
 
 /// The longest expression, in bytes.
 pub const MAX_LENGTH: usize = 1024;
@@ -66,7 +67,7 @@ fn syntax(message: impl Into<String>, at: Range<usize>) -> ExprError {
 /// Tokens of an expression that is small enough for the parser.
 pub(super) fn guard(text: &str) -> Result<Vec<Token>, ExprError> {
     if text.len() > MAX_LENGTH {
-        let at = text.floor_char_boundary(MAX_LENGTH)..text.len();
+        let at = boundary_before(text, MAX_LENGTH)..text.len();
         return Err(too_large(format!("the expression is longer than {MAX_LENGTH} bytes"), at));
     }
     if text.trim().is_empty() {

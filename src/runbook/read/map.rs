@@ -123,6 +123,10 @@ impl Reader<'_> {
         let mut problem = Problem::new(codes::UNKNOWN_KEY, format!("unknown key `{name}`"))
             .at(key.span, format!("not a key of {}", shape.what));
         let mut meant = None;
+        if self.problems.is_full() {
+            self.report(problem);
+            return meant;
+        }
         if shape == keys::OVERLAY && keys::RUNBOOK.keys.contains(&name)
             || shape == keys::OVERLAY_STEP && keys::STEP.keys.contains(&name)
             || shape == keys::OVERLAY_CRITERION && keys::CRITERION.keys.contains(&name)

@@ -317,7 +317,7 @@ fn named(name: &Schema) -> [Schema; 2] {
         "minProperties": 1,
         "maxProperties": 1,
         "propertyNames": { "not": { "enum": ["approval", "manual", "id", "step", "criterion", "uses", "trip"] } },
-        "additionalProperties": { "type": ["object", "null"], "x-keep": true }
+        "additionalProperties": { "type": ["object", "null"], "x-null-is-meant": true }
     });
     [name.clone(), with_params]
 }

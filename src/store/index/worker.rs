@@ -109,7 +109,7 @@ impl Worker {
 
     /// Lets those who wait know where the index stands.
     fn tell(&self, state: &Result<Open, IndexError>) {
-        self.folded.send_replace(state.as_ref().map(|open| open.cursor).map_err(Clone::clone));
+        drop(self.folded.send_replace(state.as_ref().map(|open| open.cursor).map_err(Clone::clone)));
     }
 
     fn start_anew(&mut self, cause: &str) -> Result<Open, IndexError> {

@@ -2,6 +2,7 @@
 
 mod broken;
 mod hostile;
+mod pages;
 mod schemas;
 
 use bascule::runbook::render::{self, Colour};

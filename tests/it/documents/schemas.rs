@@ -142,6 +142,14 @@ fn the_reference_pages_are_up_to_date() {
     }
 }
 
+#[test]
+fn the_committed_schemas_are_up_to_date() {
+    for kind in Kind::ALL {
+        let text = serde_json::to_string_pretty(&schema(kind)).expect("JSON") + "\n";
+        committed(&root().join("docs/schema").join(format!("{}.schema.json", kind.name())), &text);
+    }
+}
+
 /// Compares a generated file with the committed one; `BASCULE_BLESS=1` writes it.
 fn committed(path: &Path, text: &str) {
     if std::env::var_os("BASCULE_BLESS").is_some_and(|value| value == "1") {

@@ -28,146 +28,144 @@ fn unknown_names_are_suggested_and_the_catalogs_named() {
     let runbook =
         FIXTURE.replace("final_data_sync", "final_data_snyc").replace("target_backup_failure", "target_bakup_failure");
     let other = "kind: Catalog\nfor: { targetPlatform: hyper-v }\nsteps:\n  final_data_snyc: { uses: noop }\n";
-    insta::assert_snapshot!(report(Bench::new(&runbook).shipped("pextra", CATALOG).shipped("hyperv", other)));
+    let seen = report(Bench::new(&runbook).shipped("pextra", CATALOG).shipped("hyperv", other));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]
 fn without_any_catalog_the_way_out_is_told() {
     let runbook =
         "application: shop\nrollbackWindow: 30m\nsourcePlatform: a\ntargetPlatform: b\ncutoverSteps: [move_it]\n";
-    insta::assert_snapshot!(report(Bench::new(runbook).shipped("pextra", CATALOG)));
+    let seen = report(Bench::new(runbook).shipped("pextra", CATALOG));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]
 fn needs_name_steps_of_their_own_list() {
-    insta::assert_snapshot!(report(inline(&format!(
+    let seen = report(inline(&format!(
         "preChecks:\n  - {{ id: look, uses: look }}\ncutoverSteps:\n\
          \x20 - {{ id: first, uses: noop, effect: none, needs: [look] }}\n\
          \x20 - {{ id: second, uses: noop, effect: none, needs: [frist] }}\n{EXPOSE}"
-    ))));
+    )));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]
 fn a_cycle_is_shown_whole() {
-    insta::assert_snapshot!(report(inline(
+    let seen = report(inline(
         "cutoverSteps:\n\
          \x20 - { id: export, uses: noop, effect: none, needs: [import] }\n\
          \x20 - { id: convert, uses: noop, effect: none }\n\
          \x20 - { id: import, uses: noop, effect: none, needs: [convert] }\n\
-         \x20 - { id: expose, uses: noop, exposes: true, effect: none }\n"
-    )));
+         \x20 - { id: expose, uses: noop, exposes: true, effect: none }\n",
+    ));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]
 fn an_approval_above_closes_a_cycle_too() {
-    insta::assert_snapshot!(report(inline(
+    let seen = report(inline(
         "cutoverSteps:\n\
          \x20 - { id: early, uses: noop, effect: none, needs: [late] }\n\
          \x20 - { approval: go, roles: [owner] }\n\
-         \x20 - { id: late, uses: noop, effect: none, exposes: true, needs: [] }\n"
-    )));
+         \x20 - { id: late, uses: noop, effect: none, exposes: true, needs: [] }\n",
+    ));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]
 fn an_effect_needs_a_way_back() {
-    insta::assert_snapshot!(report(inline(
+    let seen = report(inline(
         "cutoverSteps:\n\
          \x20 - { id: bare, uses: command, with: { argv: [cut] } }\n\
          \x20 - { id: silent, uses: noop, undo: none }\n\
          \x20 - { id: native, uses: noop, undo: {} }\n\
          \x20 - { id: copied, uses: copy, with: { from: a, to: b } }\n\
          \x20 - { manual: recable the robot, id: cable, undo: {} }\n\
-         \x20 - { id: expose, uses: noop, exposes: true, effect: idempotent, undo: { uses: noop, estimate: 1m } }\n"
-    )));
+         \x20 - { id: expose, uses: noop, exposes: true, effect: idempotent, undo: { uses: noop, estimate: 1m } }\n",
+    ));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]
 fn names_are_used_once() {
-    insta::assert_snapshot!(report(inline(&format!(
+    let seen = report(inline(&format!(
         "preChecks:\n  - {{ id: expose, uses: look }}\ncutoverSteps:\n{EXPOSE}rollbackCriteria:\n\
          \x20 - {{ id: bad, uses: look, trip: result.bad, consecutive: 1 }}\n\
          \x20 - {{ id: bad, uses: look, trip: result.bad, consecutive: 2 }}\n"
-    ))));
+    )));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]
 fn exactly_one_step_exposes() {
-    insta::assert_snapshot!(
-        "two",
-        report(inline(
-            "cutoverSteps:\n\
+    let seen = report(inline(
+        "cutoverSteps:\n\
          \x20 - { id: a, uses: noop, exposes: true, effect: none }\n\
-         \x20 - { id: b, uses: noop, exposes: true, effect: none }\n"
-        ))
-    );
-    insta::assert_snapshot!(
-        "several ends",
-        report(inline(
-            "cutoverSteps:\n\
+         \x20 - { id: b, uses: noop, exposes: true, effect: none }\n",
+    ));
+    insta::assert_snapshot!("two", seen);
+    let seen = report(inline(
+        "cutoverSteps:\n\
          \x20 - { id: a, uses: noop, effect: none }\n\
-         \x20 - { id: b, uses: noop, effect: none, needs: [] }\n"
-        ))
-    );
-    insta::assert_snapshot!(
-        "assumed",
-        report(inline(
-            "cutoverSteps:\n\
+         \x20 - { id: b, uses: noop, effect: none, needs: [] }\n",
+    ));
+    insta::assert_snapshot!("several ends", seen);
+    let seen = report(inline(
+        "cutoverSteps:\n\
          \x20 - { id: a, uses: noop, effect: none }\n\
-         \x20 - { id: b, uses: noop, effect: idempotent, undo: { uses: noop, estimate: 1m } }\n"
-        ))
-    );
-    insta::assert_snapshot!(
-        "skippable",
-        report(inline(
-            "inputs: { go: true }\ncutoverSteps:\n\
-         \x20 - { id: a, uses: noop, effect: none, exposes: true, when: inputs.go }\n"
-        ))
-    );
-    insta::assert_snapshot!(
-        "elsewhere",
-        report(inline(&format!(
-            "prepareSteps:\n  - {{ id: early, uses: noop, effect: none, exposes: true, takesSourceDown: true }}\ncutoverSteps:\n{EXPOSE}"
-        )))
-    );
+         \x20 - { id: b, uses: noop, effect: idempotent, undo: { uses: noop, estimate: 1m } }\n",
+    ));
+    insta::assert_snapshot!("assumed", seen);
+    let seen = report(inline(
+        "inputs: { go: true }\ncutoverSteps:\n\
+         \x20 - { id: a, uses: noop, effect: none, exposes: true, when: inputs.go }\n",
+    ));
+    insta::assert_snapshot!("skippable", seen);
+    let seen = report(inline(&format!(
+        "prepareSteps:\n  - {{ id: early, uses: noop, effect: none, exposes: true, takesSourceDown: true }}\ncutoverSteps:\n{EXPOSE}"
+    )));
+    insta::assert_snapshot!("elsewhere", seen);
 }
 
 #[test]
 fn users_are_never_sent_to_a_dead_source() {
-    insta::assert_snapshot!(report(inline(
+    let seen = report(inline(
         "cutoverSteps:\n\
          \x20 - { id: stop, uses: noop, takesSourceDown: true, undo: none, reason: it starts by itself }\n\
          \x20 - { id: halt, uses: noop, takesSourceDown: true, undo: { uses: noop, cleanup: true } }\n\
-         \x20 - { id: expose, uses: noop, exposes: true, undo: { uses: noop, estimate: 1m } }\n"
-    )));
-    insta::assert_snapshot!(
-        "late",
-        report(inline(
-            "cutoverSteps:\n  - { id: expose, uses: noop, exposes: true, undo: { uses: noop, cleanup: true } }\n"
-        ))
-    );
+         \x20 - { id: expose, uses: noop, exposes: true, undo: { uses: noop, estimate: 1m } }\n",
+    ));
+    insta::assert_snapshot!(seen);
+    let seen = report(inline(
+        "cutoverSteps:\n  - { id: expose, uses: noop, exposes: true, undo: { uses: noop, cleanup: true } }\n",
+    ));
+    insta::assert_snapshot!("late", seen);
 }
 
 #[test]
 fn irreversible_steps_need_an_approval_that_names_them() {
-    insta::assert_snapshot!(report(inline(&format!(
+    let seen = report(inline(&format!(
         "cutoverSteps:\n\
          \x20 - {{ id: wipe, uses: noop, irreversible: true }}\n\
          \x20 - {{ approval: go, roles: [owner], names: [wipe, burn, expose, nothing] }}\n\
          \x20 - {{ id: burn, uses: noop, irreversible: true }}\n\
          \x20 - {{ id: drop, uses: noop, irreversible: true }}\n{EXPOSE}"
-    ))));
+    )));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]
 fn a_window_commits_nothing_irreversible() {
-    insta::assert_snapshot!(report(inline(&format!(
+    let seen = report(inline(&format!(
         "onWindowClose: commit\ncutoverSteps:\n{EXPOSE}commitSteps:\n  - {{ id: release, uses: noop, irreversible: true }}\n"
-    ))));
+    )));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]
 fn expressions_use_what_is_there() {
-    insta::assert_snapshot!(report(inline(
+    let seen = report(inline(
         "inputs: { vm: a-01 }\npreChecks:\n\
          \x20 - { id: base, uses: look, baseline: { p95: result.p95 } }\n\
          cutoverSteps:\n\
@@ -180,13 +178,14 @@ fn expressions_use_what_is_there() {
          \x20 - { id: serves, uses: look, with: { a: \"${{ steps.first.outputs.x }}\" } }\n\
          rollbackCriteria:\n\
          \x20 - { id: slow, uses: look, trip: result.p95 > baseline.p59, consecutive: 3 }\n\
-         \x20 - { id: late, uses: look, with: { a: \"${{ steps.after.outputs.x }}\" }, trip: result.bad, consecutive: 3 }\n"
-    )));
+         \x20 - { id: late, uses: look, with: { a: \"${{ steps.after.outputs.x }}\" }, trip: result.bad, consecutive: 3 }\n",
+    ));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]
 fn executors_are_known_and_take_their_parameters() {
-    insta::assert_snapshot!(report(inline(&format!(
+    let seen = report(inline(&format!(
         "inputs: {{ dir: /tmp }}\npreChecks:\n\
          \x20 - {{ id: check, uses: comand, with: {{ argv: [x] }} }}\n\
          \x20 - {{ id: writes, uses: copy, effect: idempotent, with: {{ from: a, to: b }} }}\n\
@@ -196,36 +195,40 @@ fn executors_are_known_and_take_their_parameters() {
          \x20 - {{ id: b, uses: copy, effect: none, with: {{ from: \"${{{{ inputs.dir }}}}\", to: b, options: {{ x: 1 }} }} }}\n\
          \x20 - {{ id: c, uses: command, effect: none, with: {{ cmd: x }} }}\n\
          \x20 - {{ id: d, uses: noop, effect: probe, undo: {{ uses: noop }} }}\n{EXPOSE}"
-    ))));
+    )));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]
 fn parameters_are_typed_and_known() {
     let runbook = FIXTURE.replace("  - dns_ttl_lowered\n", "  - dns_ttl_lowered: { maxTtl: soon, color: red }\n")
         + "inputs: { targetApi: pextra.example }\n";
-    insta::assert_snapshot!(report(Bench::new(&runbook).shipped("pextra", CATALOG)));
+    let seen = report(Bench::new(&runbook).shipped("pextra", CATALOG));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]
 fn overlays_name_what_is_there() {
     let overlay = "kind: Overlay\nsteps: { convert_imag: { timeout: 5h } }\ncriteria: { app_health: { every: 5s } }\n";
-    insta::assert_snapshot!(report(Bench::new(FIXTURE).shipped("pextra", CATALOG).overlay(overlay)));
+    let seen = report(Bench::new(FIXTURE).shipped("pextra", CATALOG).overlay(overlay));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]
 fn undo_needs_name_undos_and_close_no_circle() {
-    insta::assert_snapshot!(report(inline(
+    let seen = report(inline(
         "cutoverSteps:\n\
          \x20 - { id: a, uses: noop, undo: { uses: noop, needs: [b], estimate: 1m } }\n\
          \x20 - { id: b, uses: noop, undo: { uses: noop, needs: [a, look, nothing], estimate: 1m } }\n\
          \x20 - { id: look, uses: noop, effect: none }\n\
-         \x20 - { id: expose, uses: noop, exposes: true, undo: { uses: noop, estimate: 1m } }\n"
-    )));
+         \x20 - { id: expose, uses: noop, exposes: true, undo: { uses: noop, estimate: 1m } }\n",
+    ));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]
 fn what_takes_too_long_is_told() {
-    insta::assert_snapshot!(report(Bench::new(
+    let seen = report(Bench::new(
         "application: shop\nrollbackWindow: 30m\ndowntimeBudget: 10m\nchange: { window: 2026-11-28T22:00/23:00, zone: Europe/Paris }\n\
          signOffs: [{ role: ops, what: ours }]\n\
          cutoverSteps:\n\
@@ -233,17 +236,20 @@ fn what_takes_too_long_is_told() {
          \x20 - { id: script, uses: command, with: { argv: [./move.sh] }, effect: idempotent, estimate: 20m, undo: { uses: noop, effect: once } }\n\
          \x20 - { id: expose, uses: noop, exposes: true, estimate: 1m, undo: { uses: noop, estimate: 1m } }\n\
          rollbackCriteria:\n\
-         \x20 - { id: slow, uses: look, every: 5m, trip: result.bad, sustainedFor: 40m, minSamples: 20 }\n"
-    )));
+         \x20 - { id: slow, uses: look, every: 5m, trip: result.bad, sustainedFor: 40m, minSamples: 20 }\n",
+    ));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]
 fn a_catalog_for_other_platforms_is_used_with_a_warning() {
     let other = CATALOG.replace("vmware-vsphere", "kvm");
-    insta::assert_snapshot!(report(Bench::new(FIXTURE).catalog("other.yaml", CatalogRank::Flag, &other)));
+    let seen = report(Bench::new(FIXTURE).catalog("other.yaml", CatalogRank::Flag, &other));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]
 fn an_empty_cutover_is_refused() {
-    insta::assert_snapshot!(report(inline("cutoverSteps: []\n")));
+    let seen = report(inline("cutoverSteps: []\n"));
+    insta::assert_snapshot!(seen);
 }

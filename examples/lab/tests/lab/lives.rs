@@ -138,3 +138,38 @@ async fn bad_requests_are_answered_in_one_shape() {
         assert!(answer["error"]["message"].is_string() && answer["error"]["hint"].is_string());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_verbs_work_from_a_terminal() {
+    let rig = Rig::start().await;
+    let run = async |words: &[&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_bascule-lab"));
+        let output = command.args(words).output().await.expect("it runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let dir = rig.dir().to_str().expect("a path");
+    let (code, shown, _) = run(&["show", "--dir", dir]).await;
+    assert!(code == Some(0) && shown.contains("targetApi"), "{shown}");
+    let target = format!("vm:target/{VM}");
+    let (code, fault, _) = run(&["fault", "--dir", dir, &target, "latency", "--value", "50"]).await;
+    assert!(code == Some(0) && fault.contains(r#""kind":"latency""#), "{fault}");
+    let (code, _, said) = run(&["fault", "--dir", dir, &target, "latency"]).await;
+    assert!(code == Some(1) && said.contains("needs a value"), "{said}");
+    assert_eq!(run(&["heal", "--dir", dir]).await.0, Some(0));
+    assert_eq!(run(&["users", "--dir", dir, "--every-ms", "1"]).await.0, Some(0));
+    until("users were served", async || rig.get("control", "/users").await.1["summary"]["acked"].as_u64() > Some(0))
+        .await;
+    let (code, seen, _) = run(&["send-home", "--dir", dir]).await;
+    assert!(code == Some(0) && seen.contains("bySource"), "{seen}");
+    assert_eq!(run(&["verify", "--dir", dir, "source"]).await.0, Some(0));
+    rig.must("sourceApi", "quiesce", Value::Null).await;
+    rig.must("targetApi", "sync", json!({ "source": rig.input("sourceApi") })).await;
+    let (code, _, said) = run(&["verify", "--dir", dir, "target"]).await;
+    assert!(code == Some(1) && said.contains("cannot read the disk image"), "{said}");
+    assert_eq!(run(&["verify", "--dir", dir, "moon"]).await.0, Some(2));
+    assert_eq!(run(&["--help"]).await.0, Some(0));
+    assert_eq!(run(&["stop", "--dir", dir]).await.0, Some(0));
+    let (code, _, said) = run(&["show", "--dir", dir]).await;
+    assert!(code == Some(1) && said.contains("start it again"), "{said}");
+}

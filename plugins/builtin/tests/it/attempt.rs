@@ -127,20 +127,18 @@ impl Log {
 impl Seen {
     /// The outputs of a success.
     pub(crate) fn outputs(self) -> Value {
-        match self.outcome {
-            Outcome::Succeeded { outputs } => outputs,
-            other => panic!("it did not succeed: {other:?}; its log: {}", self.log.text),
-        }
+        let Outcome::Succeeded { outputs } = self.outcome else {
+            panic!("it did not succeed: {:?}; its log: {}", self.outcome, self.log.text);
+        };
+        outputs
     }
 
     /// What a failure says, with its causes and advice, and what it left.
     pub(crate) fn failure(self) -> (String, bascule_plugin::Left) {
-        match self.outcome {
-            Outcome::Failed { failure, left } => {
-                (format!("{failure}; {}", failure.hint.as_deref().unwrap_or_default()), left)
-            }
-            other => panic!("it did not fail: {other:?}; its log: {}", self.log.text),
-        }
+        let Outcome::Failed { failure, left } = self.outcome else {
+            panic!("it did not fail: {:?}; its log: {}", self.outcome, self.log.text);
+        };
+        (format!("{failure}; {}", failure.hint.as_deref().unwrap_or_default()), left)
     }
 }
 
@@ -152,8 +150,7 @@ pub(crate) async fn validate(name: &str, with: &Value, role: Role) -> Validation
 
 /// Why parameters are refused.
 pub(crate) async fn refusal(name: &str, with: &Value) -> String {
-    match validate(name, with, Role::Step).await {
-        Validation::Refused(failure) => failure.to_string(),
-        other => panic!("it was not refused: {other:?}"),
-    }
+    let found = validate(name, with, Role::Step).await;
+    let Validation::Refused(failure) = found else { panic!("it was not refused: {found:?}") };
+    failure.to_string()
 }

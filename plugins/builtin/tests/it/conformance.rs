@@ -1,18 +1,19 @@
 //! Every registered executor passes the conformance checks of the contract.
 
 mod files;
+mod network;
 mod processes;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bascule_builtin::registry::builtin;
-use bascule_plugin::Executor;
 use bascule_plugin::conformance::{Subject, violations};
+use bascule_plugin::{Effect, Executor};
 
 /// Every subject; an executor may have several.
 fn subjects() -> Vec<Box<dyn Subject>> {
-    [processes::subjects(), files::subjects()].into_iter().flatten().collect()
+    [processes::subjects(), files::subjects(), network::subjects()].into_iter().flatten().collect()
 }
 
 /// The executor as the engine gets it.
@@ -39,6 +40,11 @@ async fn executors_of_files_conform() {
     conforms(files::subjects()).await;
 }
 
+#[tokio::test]
+async fn executors_of_the_network_conform() {
+    conforms(network::subjects()).await;
+}
+
 #[test]
 fn every_registered_executor_is_a_subject() {
     let tried: BTreeSet<&str> = subjects().iter().map(|subject| subject.executor().describe().name).collect();
@@ -50,5 +56,22 @@ fn every_registered_executor_is_a_subject() {
 fn executors_are_registered_under_their_own_names() {
     for (name, executor) in builtin() {
         assert_eq!(name, executor.describe().name);
+    }
+}
+
+#[tokio::test]
+async fn every_probe_is_tried() {
+    let mut tried = BTreeSet::new();
+    for subject in subjects() {
+        if subject.effect(&subject.fresh().await.with()) == Effect::Probe {
+            tried.insert(subject.executor().describe().name);
+        }
+    }
+    for (name, executor) in builtin() {
+        assert_eq!(
+            executor.describe().probes,
+            tried.contains(name),
+            "a subject of {name} must have the effect `probe`"
+        );
     }
 }

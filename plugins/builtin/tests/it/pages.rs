@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use bascule_builtin::registry::builtin;
+use bascule_plugin::{Role, Validation};
 use serde_json::Value;
+
+use crate::attempt::validate;
 
 /// The names of all parameters of a schema, also of nested ones.
 fn names(schema: &Value, found: &mut Vec<String>) {
@@ -49,6 +52,46 @@ fn every_executor_has_a_page_that_names_its_parameters_and_outputs() {
         }
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// Every `uses` with its `with`, wherever it stands.
+fn uses(document: &Value, found: &mut Vec<(String, Value)>) {
+    match document {
+        Value::Object(map) => {
+            if let Some(name) = map.get("uses").and_then(Value::as_str) {
+                found.push((name.to_owned(), map.get("with").cloned().unwrap_or_default()));
+            }
+            map.values().for_each(|value| uses(value, found));
+        }
+        Value::Array(list) => list.iter().for_each(|value| uses(value, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[tokio::test]
+async fn every_example_has_parameters_that_its_executor_takes() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/executors");
+    let known = builtin();
+    for name in known.keys() {
+        let page = std::fs::read_to_string(folder.join(format!("{name}.md"))).expect("the page is there");
+        let (_, rest) = page.split_once("```yaml\n").expect("an example");
+        let (example, _) = rest.split_once("```").expect("its end");
+        let document: Value = serde_yaml::from_str(example).expect("the example is YAML");
+        let mut steps = Vec::new();
+        uses(&document, &mut steps);
+        assert!(steps.iter().any(|(used, _)| used == name), "the example of {name} does not use it");
+        for (used, with) in steps {
+            let executor = known.get(used.as_str()).expect("the example uses a known executor");
+            let schema = executor.describe().params;
+            if let Err(error) = jsonschema::draft7::validate(&schema, &with) {
+                panic!("the example of {name}, {used}, does not fit its schema: {error}");
+            }
+            if let Validation::Refused(failure) = validate(&used, &with, Role::Step).await {
+                // Its files, programs and servers are not here; its parameters must be right.
+                assert!(!failure.message.contains("parameters in `with`"), "the example of {name}: {failure}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(super) async fn all(subject: &dyn Subject) -> Vec<(&'static str, String)> {
         note("repeats under the same key", repeats(subject, effect).await);
         note("reaches the same end after an interruption or a cancel", survives(subject, effect).await);
     }
-    if description.probes && effect != Effect::None {
+    if description.probes && effect == Effect::Probe {
         note("probes", probes(subject).await);
     }
     if description.undoes {

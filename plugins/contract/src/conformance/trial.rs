@@ -91,6 +91,10 @@ impl Trial {
     /// The next attempt that is performed starts a new generation.
     pub(super) fn next_generation(&self) {
         self.generation.fetch_add(1, Ordering::Relaxed);
+        self.forget_handle();
+    }
+
+    fn forget_handle(&self) {
         *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -128,6 +132,10 @@ impl Trial {
         drop(cx);
         // It ends when the context is gone, and only its own panic could be reported here.
         drop(engine.await);
+        if let Some(Outcome::Cancelled { .. } | Outcome::Failed { .. }) = ended.outcome {
+            // The remote work has ended, so there is nothing to attach to.
+            self.forget_handle();
+        }
         ended
     }
 

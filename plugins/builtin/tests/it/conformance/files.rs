@@ -23,7 +23,11 @@ struct Files {
 }
 
 pub(super) fn subjects() -> Vec<Box<dyn Subject>> {
-    let list = [
+    copies().into_iter().chain(others()).map(|files| Box::new(files) as Box<dyn Subject>).collect()
+}
+
+fn copies() -> [Files; 5] {
+    [
         Files {
             executor: "files.copy",
             name: "a file",
@@ -64,6 +68,11 @@ pub(super) fn subjects() -> Vec<Box<dyn Subject>> {
             },
             with: |at| json!({"from": at.join("disk"), "to": at.join("copy")}),
         },
+    ]
+}
+
+fn others() -> [Files; 5] {
+    [
         Files {
             executor: "files.verify",
             name: "a file",
@@ -94,8 +103,7 @@ pub(super) fn subjects() -> Vec<Box<dyn Subject>> {
             fill: folder,
             with: |at| json!({"path": at.join("site/link")}),
         },
-    ];
-    list.into_iter().map(|files| Box::new(files) as Box<dyn Subject>).collect()
+    ]
 }
 
 /// Two pieces of content, as an attempt reads it.

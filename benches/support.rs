@@ -1,0 +1,127 @@
+//! Plans and measures for the figures.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bascule::plan::policy::{DataAnswer, OnFailure, OnWindowClose, WindowFrom};
+use bascule::plan::sealed::PLAN_VERSION;
+use bascule::plan::step::{Effect, Need, NeedKind};
+use bascule::plan::{Call, Plan, PlanBody, Policies, Section, Step, StepId, StepKind};
+use serde_json::{Value, json};
+
+/// A step that calls an executor.
+pub fn step(id: &str, uses: &str, with: Value, needs: &[&str]) -> Step {
+    let call = Call { uses: uses.into(), with: Arc::new(with), params: Arc::default() };
+    let mut step = Step::bare(StepId::from(id), Section::Cutover, StepKind::Action(call));
+    step.effect = Effect::Idempotent;
+    step.needs = needs.iter().map(|need| Need { step: StepId::from(*need), kind: NeedKind::Implied }).collect();
+    step
+}
+
+/// A plan of these cutover steps; the last one exposes, the window is as short as it can be.
+pub fn plan(application: &str, mut steps: Vec<Step>, exposes: bool) -> Arc<Plan> {
+    if let Some(last) = steps.last_mut() {
+        last.exposes = exposes;
+    }
+    let executors = steps
+        .iter()
+        .filter_map(|step| match &step.kind {
+            StepKind::Action(call) => Some(call.uses.to_string()),
+            StepKind::Approval(_) | StepKind::Manual(_) => None,
+        })
+        .map(|name| {
+            let pin = bascule::plan::sealed::ExecutorPin { contract: Some(1), sha256: None, probes: false, undoes: false };
+            (name, pin)
+        })
+        .collect();
+    let body = PlanBody {
+        plan_version: PLAN_VERSION,
+        application: application.to_owned(),
+        wave: None,
+        source_platform: "a".to_owned(),
+        source_cluster: None,
+        target_platform: "b".to_owned(),
+        policies: Policies {
+            window_ms: 1,
+            window_from: WindowFrom::Exposure,
+            on_window_close: OnWindowClose::Accept,
+            keep_source_ms: None,
+            change: None,
+            downtime_budget_ms: None,
+            data: DataAnswer::Stateless,
+            on_failure: OnFailure::Rollback,
+            resume_within_ms: Some(3_600_000),
+            auto_continue_within_ms: 600_000,
+            settle_within_ms: 60_000,
+            start_by_ms: None,
+            ready_every_ms: 300_000,
+        },
+        inputs: Arc::default(),
+        missing: Vec::new(),
+        secrets: BTreeSet::new(),
+        steps,
+        criteria: Vec::new(),
+        locks: vec![bascule::plan::policy::LockClaim { name: format!("app:{application}"), take: None }],
+        requires: Vec::new(),
+        sign_offs: Vec::new(),
+        contacts: BTreeMap::new(),
+        catalogs: Vec::new(),
+        executors,
+    };
+    Arc::new(Plan::seal(body).expect("a plan of the bench is a plan"))
+}
+
+/// n no-op steps, one after the other.
+pub fn chain(application: &str, n: usize) -> Arc<Plan> {
+    let names: Vec<String> = (0..n).map(|at| format!("s{at}")).collect();
+    let steps = (0..n)
+        .map(|at| {
+            let needs: Vec<&str> = if at == 0 { vec![] } else { vec![names[at - 1].as_str()] };
+            step(&names[at], "noop", json!({}), &needs)
+        })
+        .collect();
+    plan(application, steps, true)
+}
+
+/// n no-op steps side by side, and one after them all.
+pub fn fan(application: &str, n: usize) -> Arc<Plan> {
+    let names: Vec<String> = (0..n).map(|at| format!("s{at}")).collect();
+    let mut steps: Vec<Step> = names.iter().map(|name| step(name, "noop", json!({}), &[])).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    steps.push(step("last", "noop", json!({}), &all));
+    plan(application, steps, true)
+}
+
+/// The middle of the measures.
+pub fn median(mut measures: Vec<Duration>) -> Duration {
+    measures.sort_unstable();
+    measures[measures.len() / 2]
+}
+
+/// F: the median fdatasync of a 200-byte append.
+pub fn measure_f() -> Duration {
+    use std::io::Write;
+    let mut file = tempfile::tempfile_in(".").expect("a temporary file on the disk that the state is on");
+    let record = [b'x'; 200];
+    let mut measures = Vec::with_capacity(300);
+    for _ in 0..300 {
+        let started = Instant::now();
+        file.write_all(&record).expect("an append");
+        file.sync_data().expect("a flush");
+        measures.push(started.elapsed());
+    }
+    median(measures)
+}
+
+/// S: one spawn of `/bin/true`.
+pub fn measure_s() -> Duration {
+    let measures = (0..100)
+        .map(|_| {
+            let started = Instant::now();
+            std::process::Command::new("/bin/true").status().expect("a spawn");
+            started.elapsed()
+        })
+        .collect();
+    median(measures)
+}
