@@ -6,6 +6,8 @@ pub mod plan;
 
 pub mod machine;
 
+pub mod view;
+
 pub mod store;
 
 pub mod telemetry;

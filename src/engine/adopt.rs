@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::clock::{Clock, SystemClock};
 use super::context::{BlobFiles, Context, Progresses, Told};
 use super::driver::{Driver, INBOX};
-use super::handle::{Message, RunHandle};
+use super::handle::{Decided, Gone, Message, RunHandle};
 use super::locks::{Holder, Locks as LockTable};
 use super::perform::Hands;
 use super::processes::{self, Survivors};
@@ -21,7 +21,7 @@ use crate::machine::event::{Event, Record};
 use crate::machine::fact::{Actor, LockScope, Millis};
 use crate::machine::run::Locks;
 use crate::machine::state::StepLocks;
-use crate::machine::{Draft, Illegal, Input, Run, RunState, decide};
+use crate::machine::{Draft, Illegal, Input, Run, RunState, Verb, decide};
 use crate::plan::{Plan, PlanHash};
 use crate::store::{
     Blobs, CommitError, Head, Journal, JournalFile, JournalOptions, OpenReport, ReadError, RunLog, RunName, StateDir,
@@ -69,6 +69,9 @@ pub enum EngineError {
     /// A plan that lacks inputs.
     #[error("the plan lacks inputs: {}; give them with `--set inputs.NAME=VALUE` or in an overlay (`-f`)", .0.join(", "))]
     MissingInputs(Vec<String>),
+    /// The run's task is gone.
+    #[error(transparent)]
+    Gone(#[from] Gone),
     /// The stored plan is damaged.
     #[error("the plan {0} of a run cannot be read from the state directory")]
     Plan(PlanHash, #[source] crate::plan::PlanError),
@@ -245,7 +248,8 @@ impl Engine {
         let now = self.cx.clock.now();
         let mut drivers = Vec::new();
         for (run, head) in open {
-            let seen = last_alive.unwrap_or(head.at_ms).max(head.at_ms);
+            // A decision that was written down without an engine is no sign of one: the pulse is.
+            let seen = last_alive.unwrap_or(head.at_ms);
             let away_ms = u64::try_from(now.wall.saturating_sub(seen)).unwrap_or(0);
             self.adopted.push(Adopted {
                 run: head.run.clone(),
@@ -277,7 +281,11 @@ impl Engine {
         }
     }
 
-    async fn read(&self, name: &RunName) -> Result<(Run, Head), EngineError> {
+    /// Reads a run back from the log, for looking.
+    ///
+    /// # Errors
+    /// There is no such run, or it cannot be read.
+    pub async fn read(&self, name: &RunName) -> Result<(Run, Head), EngineError> {
         let mut failed = None;
         let read = read_run(&*self.cx.log, name, |hash| {
             self.plan(hash).map_err(|error| {
@@ -389,17 +397,51 @@ impl Engine {
         handle
     }
 
-    /// A handle on a run; a finished one is read again, so that notes can still be added.
+    /// The run's task, if it has one now.
+    #[must_use]
+    pub fn live(&self, name: &RunName) -> Option<RunHandle> {
+        self.cx.runs().get(name).cloned()
+    }
+
+    /// Hands a person's verb to a run; answered once the decision is durable. A finished run is read again, so that
+    /// notes can still be added.
     ///
     /// # Errors
-    /// There is no such run, or it cannot be read.
-    pub async fn handle(&self, name: &RunName) -> Result<RunHandle, EngineError> {
-        if let Some(handle) = self.cx.runs().get(name) {
-            return Ok(handle.clone());
+    /// There is no such run, it cannot be read, or the engine is going down.
+    pub async fn decide(
+        &self,
+        name: &RunName,
+        verb: Verb,
+        by: Actor,
+        reason: Option<Arc<str>>,
+    ) -> Result<Decided, EngineError> {
+        if let Some(handle) = self.live(name)
+            && let Ok(decided) = handle.decide(verb.clone(), by.clone(), reason.clone()).await
+        {
+            return Ok(decided);
+        }
+        // One at a time: two tasks of one run would fence each other off.
+        let _alone = self.creating.lock().await;
+        while let Some(handle) = self.live(name) {
+            if let Ok(decided) = handle.decide(verb.clone(), by.clone(), reason.clone()).await {
+                return Ok(decided);
+            }
+            if self.cx.shutdown.is_cancelled() {
+                return Err(EngineError::Gone(Gone(name.clone())));
+            }
+            // Its task ended and is about to take itself off the list.
+            tokio::task::yield_now().await;
         }
         let (run, head) = self.read(name).await?;
         let epoch = head.epoch;
-        Ok(self.spawn(self.driver(run, head, epoch), vec![]))
+        let driver = self.driver(run, head, epoch);
+        let inbox = driver.hands.inbox.clone();
+        let (done, answer) = tokio::sync::oneshot::channel();
+        let news = Message::News { input: Input::Verb { verb, by, reason }, done: Some(done) };
+        // Before the task begins: one of a finished run ends as soon as its inbox is empty.
+        drop(inbox.send(news).await);
+        self.spawn(driver, vec![]);
+        answer.await.map_err(|_| EngineError::Gone(Gone(name.clone())))
     }
 
     /// The runs that have a task now.
@@ -412,7 +454,7 @@ impl Engine {
     ///
     /// # Errors
     /// What the log said.
-    pub async fn stop(self) -> Result<(), EngineError> {
+    pub async fn stop(&self) -> Result<(), EngineError> {
         self.cx.shutdown.cancel();
         let inboxes: Vec<_> = self.cx.runs().values().map(|handle| handle.inbox.clone()).collect();
         for inbox in inboxes {
