@@ -35,7 +35,8 @@ fn print(name: &str, measured: &str, limit: &str, aim: &str) {
 }
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(figures());
 }
 
@@ -48,7 +49,12 @@ async fn figures() {
         let f = measure_f();
         let took = run(&engine, &chain(&format!("chain{round}"), 1000)).await;
         let per = took / 1000;
-        print("chain of 1,000", &format!("{per:?}/step"), &format!("{:.2} F", per.as_secs_f64() / f.as_secs_f64()), "≤ 1.5 F");
+        print(
+            "chain of 1,000",
+            &format!("{per:?}/step"),
+            &format!("{:.2} F", per.as_secs_f64() / f.as_secs_f64()),
+            "≤ 1.5 F",
+        );
         let took = run(&engine, &fan(&format!("fan{round}"), 1000)).await;
         print("fan-out of 1,000", &format!("{:.0} steps/s", 1000.0 / took.as_secs_f64()), "", "≥ 25,000 steps/s");
         let plans: Vec<Arc<Plan>> = (0..100).map(|at| chain(&format!("many{round}x{at}"), 20)).collect();
@@ -68,7 +74,12 @@ async fn figures() {
         let s = measure_s();
         let took = run(&engine, &plan(&format!("true{round}"), steps(50), true)).await;
         let limit = (s + f) * 50;
-        print("50 x /bin/true", &format!("{took:?}"), &format!("{:.2} x 50 (S + F)", took.as_secs_f64() / limit.as_secs_f64()), "≤ 1.25");
+        print(
+            "50 x /bin/true",
+            &format!("{took:?}"),
+            &format!("{:.2} x 50 (S + F)", took.as_secs_f64() / limit.as_secs_f64()),
+            "≤ 1.25",
+        );
     }
     let _ = median(vec![f]);
     engine.stop().await.expect("a clean stop");

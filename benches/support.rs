@@ -31,7 +31,8 @@ pub fn plan(application: &str, mut steps: Vec<Step>, exposes: bool) -> Arc<Plan>
             StepKind::Approval(_) | StepKind::Manual(_) => None,
         })
         .map(|name| {
-            let pin = bascule::plan::sealed::ExecutorPin { contract: Some(1), sha256: None, probes: false, undoes: false };
+            let pin =
+                bascule::plan::sealed::ExecutorPin { contract: Some(1), sha256: None, probes: false, undoes: false };
             (name, pin)
         })
         .collect();
