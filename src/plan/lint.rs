@@ -62,6 +62,7 @@ pub fn lint(plan: &Plan, history: &History, places: &Places) -> Problems {
     problems.extend(lints.unproved_end());
     problems.extend(lints.undo_once());
     problems.extend(lints.slow_criteria());
+    problems.extend(lints.short_timeouts());
     problems.extend(lints.unpinned_files());
     problems
 }
@@ -280,6 +281,33 @@ impl Lints<'_> {
                 .help("make it repeatable, and remove `effect: once`")
         })
         .collect()
+    }
+
+    fn short_timeouts(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        for (ix, step) in self.plan.steps.iter().enumerate() {
+            let own = step
+                .estimate_ms
+                .filter(|estimate| *estimate > step.timeout_ms)
+                .map(|estimate| (estimate, step.timeout_ms, ""));
+            let undo = step.undo_action().and_then(|undo| {
+                let estimate = undo.estimate_ms.filter(|estimate| *estimate > undo.timeout_ms)?;
+                Some((estimate, undo.timeout_ms, "the undo of "))
+            });
+            for (estimate, timeout, of) in own.into_iter().chain(undo) {
+                let message = format!(
+                    "{of}`{}` takes an estimated {}, and is interrupted after {}",
+                    step.id,
+                    minutes(estimate),
+                    minutes(timeout)
+                );
+                let problem = Problem::warning(codes::TIMEOUT_BELOW_ESTIMATE, message)
+                    .at(self.places.step(self.plan, ix), "would never end")
+                    .help("make `timeout` longer than `estimate`");
+                found.push(problem);
+            }
+        }
+        found
     }
 
     fn slow_criteria(&self) -> Vec<Problem> {

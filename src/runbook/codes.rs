@@ -149,4 +149,5 @@ codes! {
     B0081 DOWNTIME_OVER_BUDGET Compiler "the estimated downtime exceeds the budget";
     B0082 CHANGE_WINDOW_TOO_SHORT Compiler "there and back takes longer than the change window";
     B0083 EXPOSURE_NOT_UNDONE Compiler "nothing brings users back";
+    B0084 TIMEOUT_BELOW_ESTIMATE Compiler "a step is interrupted before its estimate is over";
 }
