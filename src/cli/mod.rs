@@ -6,6 +6,7 @@ pub mod error;
 mod executors;
 pub mod exit;
 mod explain;
+mod graph;
 pub mod inputs;
 #[cfg(feature = "lab")]
 mod lab;
@@ -45,6 +46,7 @@ pub struct Cli {
 pub enum Verb {
     Lint(lint::Args),
     Plan(plan::Args),
+    Graph(graph::Args),
     Executors(executors::Args),
     Catalog(catalog::Args),
     Schema(schema::Args),
@@ -102,6 +104,7 @@ async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
     match verb {
         Verb::Lint(args) => lint::run(ctx, args).await,
         Verb::Plan(args) => plan::run(ctx, args).await,
+        Verb::Graph(args) => graph::run(ctx, args).await,
         Verb::Executors(args) => executors::run(ctx, args).await,
         Verb::Catalog(args) => catalog::run(ctx, args).await,
         Verb::Schema(args) => schema::run(ctx, args).await,
