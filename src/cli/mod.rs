@@ -6,11 +6,14 @@ pub mod error;
 mod executors;
 pub mod exit;
 mod explain;
+mod graph;
 pub mod inputs;
 #[cfg(feature = "lab")]
 mod lab;
 mod lint;
+mod plan;
 mod schema;
+mod style;
 mod text;
 pub mod ui;
 
@@ -42,6 +45,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     Lint(lint::Args),
+    Plan(plan::Args),
+    Graph(graph::Args),
     Executors(executors::Args),
     Catalog(catalog::Args),
     Schema(schema::Args),
@@ -98,6 +103,8 @@ fn in_runtime(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
 async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
     match verb {
         Verb::Lint(args) => lint::run(ctx, args).await,
+        Verb::Plan(args) => plan::run(ctx, args).await,
+        Verb::Graph(args) => graph::run(ctx, args).await,
         Verb::Executors(args) => executors::run(ctx, args).await,
         Verb::Catalog(args) => catalog::run(ctx, args).await,
         Verb::Schema(args) => schema::run(ctx, args).await,

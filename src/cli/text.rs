@@ -70,6 +70,25 @@ pub fn wrap(text: &str, cells: usize) -> Vec<String> {
     lines
 }
 
+/// Breaks at spaces where it can, and anywhere where it must: no line is wider than `cells`.
+#[must_use]
+pub fn fold(text: &str, cells: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in wrap(text, cells) {
+        let mut piece = String::new();
+        for c in line.chars() {
+            piece.push(c);
+            if width(&piece) >= cells.max(1) {
+                lines.push(std::mem::take(&mut piece));
+            }
+        }
+        if !piece.is_empty() {
+            lines.push(piece);
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,5 +104,6 @@ mod tests {
     fn lines_break_at_spaces() {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("unbreakable", 4), ["unbreakable"]);
+        assert_eq!(fold("a unbreakable", 4), ["a", "unbr", "eaka", "ble"]);
     }
 }
