@@ -19,6 +19,6 @@ pub mod registry;
 pub mod secrets;
 
 pub use adopt::{Adopted, Engine, EngineError, EngineOptions, NewRun};
-pub use context::{Context, Progresses};
+pub use context::{Context, Progresses, Told};
 pub use convert::effect;
 pub use handle::{Decided, Gone, RunHandle};
