@@ -18,9 +18,9 @@ use super::perform::Hands;
 use super::processes::{self, Survivors};
 use super::secrets::SecretSources;
 use crate::machine::event::{Event, Record};
-use crate::machine::fact::{Actor, LockScope, Millis};
+use crate::machine::fact::{Actor, Direction, LockScope, Millis};
 use crate::machine::run::Locks;
-use crate::machine::state::StepLocks;
+use crate::machine::state::{Status, StepLocks};
 use crate::machine::{Draft, Illegal, Input, Run, RunState, Verb, decide};
 use crate::plan::{Plan, PlanHash};
 use crate::store::{
@@ -122,7 +122,8 @@ pub struct Adopted {
 pub struct Engine {
     cx: Arc<Context>,
     plans: Mutex<HashMap<PlanHash, Arc<Plan>>>,
-    creating: tokio::sync::Mutex<()>,
+    numbers: Mutex<HashMap<String, u64>>,
+    reviving: tokio::sync::Mutex<()>,
     report: OpenReport,
     adopted: Vec<Adopted>,
     ended: Vec<String>,
@@ -169,7 +170,8 @@ impl Engine {
         let mut engine = Self {
             cx,
             plans: Mutex::default(),
-            creating: tokio::sync::Mutex::new(()),
+            numbers: Mutex::default(),
+            reviving: tokio::sync::Mutex::new(()),
             report,
             adopted: vec![],
             ended,
@@ -237,6 +239,7 @@ impl Engine {
     async fn adopt_all(&mut self, last_alive: Option<Millis>) -> Result<(), EngineError> {
         let mut open = Vec::new();
         for entry in self.cx.log.runs().await? {
+            self.saw_number(&entry.head.run);
             if !entry.head.is_final && entry.stopped.is_none() {
                 open.push(self.read(&entry.head.run).await?);
             }
@@ -263,10 +266,20 @@ impl Engine {
                 Input::Recovered { epoch, host: self.host.clone(), pid: std::process::id(), away_ms: Some(away_ms) };
             drivers.push((self.driver(run, head, epoch), vec![recovered]));
         }
+        for (driver, _) in &drivers {
+            self.announce(driver);
+        }
         for (driver, first) in drivers {
+            ask_again(&driver);
             self.spawn(driver, first);
         }
         Ok(())
+    }
+
+    fn saw_number(&self, run: &RunName) {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = numbers.entry(run.application().to_owned()).or_insert(0);
+        *newest = (*newest).max(run.number());
     }
 
     fn restore_locks(&self, run: &Run, name: &RunName) {
@@ -331,9 +344,7 @@ impl Engine {
             self.cx.blobs.put(new.plan.canonical()).await?;
             self.plans.lock().unwrap_or_else(PoisonError::into_inner).insert(hash.clone(), new.plan.clone());
         }
-        // One at a time: the number is the next one of the application.
-        let creating = self.creating.lock().await;
-        let number = self.next_number(&new.plan.application).await?;
+        let number = self.next_number(&new.plan.application);
         let name = RunName::new(&new.plan.application, number).map_err(StoreError::from)?;
         let now = self.cx.clock.now();
         let created = Record {
@@ -359,22 +370,26 @@ impl Engine {
         let records: Vec<Record> = std::iter::once(created).chain(records).collect();
         let mut journal = Journal::at(self.cx.log.clone(), Head::none(name.clone()), epoch);
         let permits = journal.commit(now.wall, run.state.is_final(), &records, commands).await?;
-        drop(creating);
         let head = journal.head().clone();
         let driver = self.driver(run, head, epoch);
+        // Known before it asks for locks: whoever gives them back must find it.
+        let handle = self.announce(&driver);
         for permit in permits {
             driver.hands.perform(permit);
         }
         for record in &records {
             self.cx.story(&name, record);
         }
-        Ok(self.spawn(driver, vec![]))
+        self.spawn(driver, vec![]);
+        Ok(handle)
     }
 
-    async fn next_number(&self, application: &str) -> Result<u64, EngineError> {
-        let runs = self.cx.log.runs().await?;
-        let newest = runs.iter().map(|entry| &entry.head.run).filter(|run| run.application() == application);
-        Ok(newest.map(RunName::number).max().unwrap_or(0) + 1)
+    /// The next number of an application. A run that then fails to be created leaves a gap.
+    fn next_number(&self, application: &str) -> u64 {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = numbers.entry(application.to_owned()).or_insert(0);
+        *newest += 1;
+        *newest
     }
 
     fn driver(&self, run: Run, head: Head, epoch: u64) -> Driver {
@@ -384,9 +399,15 @@ impl Engine {
         Driver { cx: self.cx.clone(), run, journal, hands, inbox: messages }
     }
 
-    fn spawn(&self, driver: Driver, first: Vec<Input>) -> RunHandle {
+    /// Puts a run on the list: from here on others find it.
+    fn announce(&self, driver: &Driver) -> RunHandle {
         let handle = RunHandle { name: driver.hands.run.clone(), inbox: driver.hands.inbox.clone() };
         self.cx.runs().insert(handle.name.clone(), handle.clone());
+        handle
+    }
+
+    fn spawn(&self, driver: Driver, first: Vec<Input>) -> RunHandle {
+        let handle = self.announce(&driver);
         let cx = self.cx.clone();
         let name = handle.name.clone();
         self.cx.tasks.spawn(async move {
@@ -421,7 +442,7 @@ impl Engine {
             return Ok(decided);
         }
         // One at a time: two tasks of one run would fence each other off.
-        let _alone = self.creating.lock().await;
+        let _alone = self.reviving.lock().await;
         while let Some(handle) = self.live(name) {
             if let Ok(decided) = handle.decide(verb.clone(), by.clone(), reason.clone()).await {
                 return Ok(decided);
@@ -465,6 +486,24 @@ impl Engine {
         drop(processes::end(&format!("{}/", self.cx.state_id)).await);
         self.cx.log.close().await?;
         Ok(())
+    }
+}
+
+/// Locks that were asked for, and for whose answer nobody waits any more.
+fn ask_again(driver: &Driver) {
+    let run = &driver.run;
+    if matches!(run.locks, Locks::Requested | Locks::Awaited(_)) {
+        driver.hands.acquire(LockScope::Run, run.plan.locks.clone(), Direction::Forward);
+    }
+    for (ix, step) in run.steps.iter().enumerate() {
+        if step.locks == StepLocks::Requested {
+            let direction = match step.status {
+                Status::Forward(_) => Direction::Forward,
+                Status::Undo { .. } => Direction::Undo,
+            };
+            let claims = run.plan.step(ix).locks.clone();
+            driver.hands.acquire(LockScope::Step(run.plan.step(ix).id.clone()), claims, direction);
+        }
     }
 }
 
