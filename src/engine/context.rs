@@ -46,7 +46,7 @@ impl Progresses {
 
 /// Files named by their content.
 #[derive(Clone)]
-pub struct BlobFiles {
+pub(super) struct BlobFiles {
     blobs: Arc<crate::store::Blobs>,
 }
 
@@ -59,7 +59,7 @@ impl BlobFiles {
     ///
     /// # Errors
     /// What the disk said.
-    pub async fn put(&self, bytes: Vec<u8>) -> Result<String, StoreError> {
+    pub(super) async fn put(&self, bytes: Vec<u8>) -> Result<String, StoreError> {
         let blobs = self.blobs.clone();
         match tokio::task::spawn_blocking(move || blobs.put(&bytes)).await {
             Ok(put) => put.map(|hash| hash.to_string()),
@@ -71,7 +71,7 @@ impl BlobFiles {
     ///
     /// # Errors
     /// Damaged, or what the disk said.
-    pub fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(super) fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         match Hash::from_hex(name.as_bytes()) {
             Some(hash) => self.blobs.get(&hash),
             None => Ok(None),
