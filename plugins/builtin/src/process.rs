@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use bascule_plugin::{ATTEMPT_VARIABLE, CheckCx, Stop, Stream};
+use bascule_plugin::{CheckCx, Stop, Stream};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -298,66 +298,6 @@ impl Drop for Group {
             kill_process_group(self.id, Signal::KILL).ok();
         }
     }
-}
-
-/// A process that a dead attempt left, and how its end went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Orphan {
-    /// Its attempt: the value of [`ATTEMPT_VARIABLE`].
-    pub attempt: String,
-    /// Its process group.
-    pub group: i32,
-    /// Whether the group is proved to be gone.
-    pub end: GroupEnd,
-}
-
-/// Ends the processes of dead attempts, with their groups, and waits until they are gone. For the
-/// start of an engine, before it does anything else.
-///
-/// `attempts` are the values of [`ATTEMPT_VARIABLE`] of the attempts that were running: not all of
-/// a run, because a command that succeeded may have started a service that is to stay. A process
-/// that moved to a group or session of its own is found all the same. Only processes of the same
-/// user can be found, and only where there is a `/proc`.
-pub async fn end_orphans(attempts: &[String], terminate_after: Duration) -> Vec<Orphan> {
-    let mut orphans: Vec<Orphan> = Vec::new();
-    let own = rustix::process::getpgrp();
-    // A process that was being started, or born, while the others were ended is found by the next
-    // look; a bound, because one that survives KILL is found for ever.
-    for _ in 0..10 {
-        let mut found = marked(attempts);
-        found.retain(|(_, group)| {
-            *group != own && !orphans.iter().any(|known| known.group == group.as_raw_nonzero().get())
-        });
-        found.dedup_by_key(|(_, group)| *group);
-        if found.is_empty() {
-            break;
-        }
-        let ends = futures_util::future::join_all(found.into_iter().map(|(attempt, id)| async move {
-            let mut group = Group { id, armed: true };
-            Orphan { attempt, group: group.id(), end: group.end(terminate_after).await }
-        }));
-        orphans.extend(ends.await);
-    }
-    orphans
-}
-
-/// The live processes of attempts, as attempt and group, sorted by group.
-fn marked(attempts: &[String]) -> Vec<(String, Pid)> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let mut found: Vec<_> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
-            let environment = std::fs::read(entry.path().join("environ")).ok()?;
-            let attempt = environment.split(|byte| *byte == 0).find_map(|variable| {
-                let value = variable.strip_prefix(ATTEMPT_VARIABLE.as_bytes())?.strip_prefix(b"=")?;
-                attempts.iter().find(|attempt| attempt.as_bytes() == value)
-            })?;
-            Some((attempt.clone(), rustix::process::getpgid(Some(pid)).ok()?))
-        })
-        .collect();
-    found.sort_by_key(|(_, group)| group.as_raw_nonzero());
-    found
 }
 
 /// Whether a process of the group is no zombie; nothing where there is no `/proc` to say so.

@@ -19,8 +19,6 @@ mod name_server;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
-mod process;
-#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod tcp_probe;
