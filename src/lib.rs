@@ -12,4 +12,6 @@ pub mod store;
 
 pub mod engine;
 
+pub mod server;
+
 pub mod cli;
