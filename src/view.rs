@@ -25,7 +25,7 @@ pub use criterion::{CriterionView, SampleView};
 pub use event::{EventView, Level, Place};
 pub use next::NextCommand;
 pub use plan::PlanView;
-pub use question::{AnswerView, QuestionView};
+pub use question::{AnswerView, QuestionView, sentence};
 pub use rollback::{LeftView, RollbackView, UndoView};
 pub use service::{ChangeView, DataView, ServiceView, Times, WayBackView, WindowView};
 pub use step::{FailureView, StepView, WaitView};

@@ -2,6 +2,8 @@
 
 mod catalog;
 mod completions;
+#[cfg(feature = "lab")]
+mod demo;
 pub mod error;
 mod executors;
 pub mod exit;
@@ -51,6 +53,8 @@ pub enum Verb {
     Catalog(catalog::Args),
     Schema(schema::Args),
     Explain(explain::Args),
+    #[cfg(feature = "lab")]
+    Demo(demo::Args),
     Completions(completions::Args),
     #[cfg(feature = "lab")]
     Lab(lab::Args),
@@ -63,6 +67,8 @@ pub struct Ctx {
     pub ui: Ui,
     /// The state directory.
     pub state: PathBuf,
+    /// The same, if the command line or the environment names it.
+    pub given_state: Option<PathBuf>,
 }
 
 /// Parses the command line and runs the verb.
@@ -77,7 +83,11 @@ pub fn main() -> ExitCode {
             return code.into();
         }
     };
-    let ctx = Ctx { ui: Ui { json: cli.json, yes: false }, state: cli.state.unwrap_or_else(default_state) };
+    let ctx = Ctx {
+        ui: Ui { json: cli.json, yes: false },
+        state: cli.state.clone().unwrap_or_else(default_state),
+        given_state: cli.state,
+    };
     // The lab starts a runtime of its own kind.
     #[cfg(feature = "lab")]
     if let Verb::Lab(args) = &cli.verb {
@@ -110,6 +120,8 @@ async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
         Verb::Schema(args) => schema::run(ctx, args).await,
         Verb::Explain(args) => explain::run(ctx, args).await,
         Verb::Completions(args) => completions::run(ctx, args).await,
+        #[cfg(feature = "lab")]
+        Verb::Demo(args) => demo::run(ctx, args).await,
         #[cfg(feature = "lab")]
         Verb::Lab(_) => Err(CliError::usage("the lab is started before anything else")),
     }

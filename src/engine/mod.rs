@@ -21,7 +21,7 @@ pub mod registry;
 pub mod secrets;
 
 pub use adopt::{Adopted, Engine, EngineError, EngineOptions};
-pub use context::{Context, Progresses};
+pub use context::{Context, Progresses, Told};
 pub use convert::effect;
 pub use create::NewRun;
 pub use handle::{Decided, Gone, RunHandle};

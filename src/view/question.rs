@@ -143,7 +143,7 @@ pub(super) fn word(kind: &QuestionKind) -> &'static str {
 }
 
 /// What is asked, in one sentence.
-pub(super) fn sentence(kind: &QuestionKind) -> String {
+pub fn sentence(kind: &QuestionKind) -> String {
     match kind {
         QuestionKind::UnknownOutcome { step, direction: Direction::Forward, .. } => {
             format!("nobody knows whether `{step}` happened")
