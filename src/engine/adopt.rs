@@ -1,6 +1,6 @@
 //! An engine: takes a state directory, ends what dead attempts left, adopts every open run.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,6 +8,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::attempt;
 use super::clock::{Clock, SystemClock};
 use super::context::{BlobFiles, Context, Progresses, Told};
 use super::driver::{Driver, INBOX};
@@ -127,7 +128,6 @@ impl Engine {
         let owned = StateDir::own(&options.state, options.take_over)?;
         let last_alive = pulse::read_pulse(&options.state);
         let state_id = pulse::state_id(&options.state)?;
-        let ended = processes::end(&format!("{state_id}/")).await?;
         let (log, report) = JournalFile::open(owned, JournalOptions::default())?;
         let log: Arc<dyn RunLog> = Arc::new(log);
         let blobs = Blobs::open(Arc::new(crate::store::disk::RealDisk), &options.state)?;
@@ -144,6 +144,7 @@ impl Engine {
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             runs: Mutex::default(),
+            attempts: Mutex::default(),
             stories: broadcast::Sender::new(4096),
             sayings: broadcast::Sender::new(64),
         });
@@ -155,7 +156,7 @@ impl Engine {
             reviving: tokio::sync::Mutex::new(()),
             report,
             adopted: vec![],
-            ended,
+            ended: vec![],
             host,
         };
         engine.adopt_all(last_alive).await?;
@@ -225,6 +226,7 @@ impl Engine {
                 open.push(self.read(&entry.head.run).await?);
             }
         }
+        self.ended = self.end_dead_attempts(&open).await?;
         // Whoever holds locks holds them before anybody asks for any.
         for (run, head) in &open {
             self.restore_locks(run, &head.run);
@@ -255,6 +257,28 @@ impl Engine {
             self.spawn(driver, first);
         }
         Ok(())
+    }
+
+    /// Before anything else happens to a run. What a finished attempt left running on purpose stays.
+    async fn end_dead_attempts(&self, open: &[(Run, Head)]) -> Result<Vec<String>, EngineError> {
+        let prefix = format!("{}/", self.cx.state_id);
+        let mut dead = BTreeSet::new();
+        for (run, head) in open {
+            for (ix, direction) in &run.live {
+                let record = run.step(*ix);
+                let number = match direction {
+                    Direction::Forward => record.attempts,
+                    Direction::Undo => record.undo_attempts,
+                };
+                let label = attempt::label(*direction, number);
+                dead.insert(format!("{prefix}{}/{}/{label}", head.run.as_str(), run.plan.step(*ix).id));
+            }
+        }
+        let finished = |id: &str| {
+            let label = id.rsplit('/').next().unwrap_or("");
+            (label.starts_with("forward-") || label.starts_with("undo-")) && !dead.contains(id)
+        };
+        Ok(processes::end(&prefix, finished).await?)
     }
 
     fn restore_locks(&self, run: &Run, name: &RunName) {
@@ -396,7 +420,8 @@ impl Engine {
         }
         self.cx.tasks.close();
         // Attempts that would not stop are ended like those of a dead engine.
-        drop(processes::end(&format!("{}/", self.cx.state_id)).await);
+        let mine = |id: &str| !self.cx.attempts().contains(id);
+        drop(processes::end(&format!("{}/", self.cx.state_id), mine).await);
         self.cx.log.close().await?;
         Ok(())
     }

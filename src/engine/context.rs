@@ -1,6 +1,6 @@
 //! What all runs of an engine share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -102,6 +102,7 @@ pub struct Context {
     pub(super) tasks: TaskTracker,
     pub(super) shutdown: CancellationToken,
     pub(super) runs: Mutex<BTreeMap<RunName, RunHandle>>,
+    pub(super) attempts: Mutex<BTreeSet<String>>,
     pub(super) stories: broadcast::Sender<Told>,
     pub(super) sayings: broadcast::Sender<String>,
 }
@@ -109,6 +110,11 @@ pub struct Context {
 impl Context {
     pub(super) fn runs(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunName, RunHandle>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Attempts that this engine makes now, by id.
+    pub(super) fn attempts(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Something that people at this engine should read; never needed for correctness.
