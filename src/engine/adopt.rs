@@ -274,6 +274,10 @@ impl Engine {
                 dead.insert(format!("{prefix}{}/{}/{label}", head.run.as_str(), run.plan.step(*ix).id));
             }
         }
+        if open.is_empty() {
+            // Nothing was under way when the last engine ended.
+            return Ok(Vec::new());
+        }
         let finished = |id: &str| {
             let label = id.rsplit('/').next().unwrap_or("");
             (label.starts_with("forward-") || label.starts_with("undo-")) && !dead.contains(id)
