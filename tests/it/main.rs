@@ -1,5 +1,10 @@
 //! Integration tests, in one binary so that they link once.
 
 mod stores;
+mod stores_audit;
+mod stores_damage;
 mod stores_disk;
+mod stores_faults;
+mod stores_index;
+mod stores_journal;
 mod stores_power;

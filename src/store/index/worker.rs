@@ -30,6 +30,7 @@ pub(super) type Query = Box<dyn FnOnce(Result<&Lookup<'_>, IndexError>) + Send>;
 pub(super) enum Request {
     Fold(Vec<(Cursor, Transition)>, oneshot::Sender<Result<Cursor, IndexError>>),
     Query(Query),
+    Rebuild(String, oneshot::Sender<Result<(), IndexError>>),
     Cursor(oneshot::Sender<Result<Cursor, IndexError>>),
     Close(oneshot::Sender<()>),
 }
@@ -78,6 +79,10 @@ impl Worker {
                     answer.send(folded).ok();
                 }
                 Request::Query(query) => self.query(&mut state, query),
+                Request::Rebuild(cause, answer) => {
+                    self.replace(&mut state, &cause);
+                    answer.send(state.as_ref().map(|_| ()).map_err(Clone::clone)).ok();
+                }
                 Request::Cursor(answer) => {
                     let cursor = state.as_ref().map(|open| open.cursor).map_err(Clone::clone);
                     answer.send(cursor).ok();
