@@ -1,5 +1,7 @@
 //! A disk that fails and a disk that fills up under the journal.
 
+#![expect(clippy::unwrap_used, reason = "a helper that meets an error has failed its test")]
+
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -214,6 +216,7 @@ struct Tmpfs {
 
 impl Tmpfs {
     /// `None` if this process may not mount, which must not pass unnoticed in CI.
+    #[expect(clippy::print_stderr, reason = "a developer has to see that the test could not run")]
     fn mount(size: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("small");
