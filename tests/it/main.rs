@@ -3,6 +3,11 @@
 mod documents;
 mod plan;
 mod stores;
+mod stores_audit;
+mod stores_damage;
 mod stores_disk;
+mod stores_faults;
+mod stores_index;
+mod stores_journal;
 mod stores_power;
 mod tidy;
