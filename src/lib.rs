@@ -6,8 +6,14 @@ pub mod plan;
 
 pub mod machine;
 
+pub mod view;
+
 pub mod store;
 
+pub mod telemetry;
+
 pub mod engine;
+
+pub mod server;
 
 pub mod cli;

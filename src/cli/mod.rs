@@ -1,7 +1,22 @@
 //! The verbs: one short file each. A verb is `Args` and `run`; adding one is a file and an arm here.
 
+mod catalog;
+mod completions;
+#[cfg(feature = "lab")]
+mod demo;
 pub mod error;
+mod executors;
 pub mod exit;
+mod explain;
+mod graph;
+pub mod inputs;
+#[cfg(feature = "lab")]
+mod lab;
+mod lint;
+mod plan;
+mod schema;
+mod style;
+mod text;
 pub mod ui;
 
 use std::path::PathBuf;
@@ -30,7 +45,20 @@ pub struct Cli {
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
-pub enum Verb {}
+pub enum Verb {
+    Lint(lint::Args),
+    Plan(plan::Args),
+    Graph(graph::Args),
+    Executors(executors::Args),
+    Catalog(catalog::Args),
+    Schema(schema::Args),
+    Explain(explain::Args),
+    #[cfg(feature = "lab")]
+    Demo(demo::Args),
+    Completions(completions::Args),
+    #[cfg(feature = "lab")]
+    Lab(lab::Args),
+}
 
 /// What every verb gets.
 #[derive(Debug, Clone)]
@@ -39,6 +67,8 @@ pub struct Ctx {
     pub ui: Ui,
     /// The state directory.
     pub state: PathBuf,
+    /// The same, if the command line or the environment names it.
+    pub given_state: Option<PathBuf>,
 }
 
 /// Parses the command line and runs the verb.
@@ -53,11 +83,47 @@ pub fn main() -> ExitCode {
             return code.into();
         }
     };
-    let ctx = Ctx { ui: Ui { json: cli.json, yes: false }, state: cli.state.unwrap_or_else(default_state) };
-    let ended: Result<Exit, CliError> = match cli.verb {};
-    match ended {
+    let ctx = Ctx {
+        ui: Ui { json: cli.json, yes: false },
+        state: cli.state.clone().unwrap_or_else(default_state),
+        given_state: cli.state,
+    };
+    // The lab starts a runtime of its own kind.
+    #[cfg(feature = "lab")]
+    if let Verb::Lab(args) = &cli.verb {
+        return lab::run(args);
+    }
+    match in_runtime(&ctx, cli.verb) {
         Ok(exit) => exit.into(),
         Err(error) => show(&ctx, &error),
+    }
+}
+
+fn in_runtime(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
+    // Somebody else may have installed a provider: then there is one.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::new("the program cannot start its threads").because(error))?;
+    runtime.block_on(perform(ctx, verb))
+}
+
+async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
+    match verb {
+        Verb::Lint(args) => lint::run(ctx, args).await,
+        Verb::Plan(args) => plan::run(ctx, args).await,
+        Verb::Graph(args) => graph::run(ctx, args).await,
+        Verb::Executors(args) => executors::run(ctx, args).await,
+        Verb::Catalog(args) => catalog::run(ctx, args).await,
+        Verb::Schema(args) => schema::run(ctx, args).await,
+        Verb::Explain(args) => explain::run(ctx, args).await,
+        Verb::Completions(args) => completions::run(ctx, args).await,
+        #[cfg(feature = "lab")]
+        Verb::Demo(args) => demo::run(ctx, args).await,
+        #[cfg(feature = "lab")]
+        Verb::Lab(_) => Err(CliError::usage("the lab is started before anything else")),
     }
 }
 

@@ -7,6 +7,7 @@ use super::event::Event;
 use super::fact::{Cause, Left};
 use super::forward;
 use super::question::QuestionKind;
+use super::run::Run;
 use super::state::{Forward, RunState, Status};
 use crate::plan::step::Effect;
 use crate::plan::{Section, StepIx};
@@ -164,18 +165,26 @@ pub(super) fn has_effect(d: &Draft<'_>, ix: StepIx) -> bool {
 
 /// Whether something of a step may stand.
 pub(super) fn may_stand(d: &Draft<'_>, ix: StepIx) -> bool {
-    let record = d.run().step(ix);
-    has_effect(d, ix)
-        && (record.touched
-            || match d.run().forward(ix) {
-                Forward::Succeeded | Forward::Unknown { .. } | Forward::Failed { left: Left::Possible, .. } => true,
-                Forward::Pending
-                | Forward::Ready
-                | Forward::Running(_)
-                | Forward::Backoff { .. }
-                | Forward::Waiting { .. }
-                | Forward::Failed { left: Left::Nothing, .. }
-                | Forward::Skipped { .. }
-                | Forward::NotRun => false,
-            })
+    d.run().may_stand(ix)
+}
+
+impl Run {
+    /// Whether something of a step may stand: it succeeded, is unknown, or left something behind.
+    #[must_use]
+    pub fn may_stand(&self, ix: StepIx) -> bool {
+        let record = self.step(ix);
+        self.plan.step(ix).effect != Effect::None
+            && (record.touched
+                || match self.forward(ix) {
+                    Forward::Succeeded | Forward::Unknown { .. } | Forward::Failed { left: Left::Possible, .. } => true,
+                    Forward::Pending
+                    | Forward::Ready
+                    | Forward::Running(_)
+                    | Forward::Backoff { .. }
+                    | Forward::Waiting { .. }
+                    | Forward::Failed { left: Left::Nothing, .. }
+                    | Forward::Skipped { .. }
+                    | Forward::NotRun => false,
+                })
+    }
 }

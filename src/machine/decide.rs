@@ -24,6 +24,18 @@ pub fn decide(draft: &mut Draft<'_>, input: Input) -> Result<Reply, Illegal> {
     Ok(reply)
 }
 
+/// Handles one input and leaves what follows from it to the next engine: nothing is dispatched.
+///
+/// For a process that owns the run's log for a moment without executing it.
+///
+/// # Errors
+/// As [`decide`].
+pub fn note_down(draft: &mut Draft<'_>, input: Input) -> Result<Reply, Illegal> {
+    let reply = handle(draft, input)?;
+    draft.set_author(None, None);
+    Ok(reply)
+}
+
 fn handle(d: &mut Draft<'_>, input: Input) -> Result<Reply, Illegal> {
     match input {
         Input::Begin { missing } => start::begin(d, missing)?,

@@ -43,9 +43,12 @@ mod window_rules;
 
 pub use apply::Illegal;
 pub use command::Command;
-pub use decide::decide;
+pub use decide::{decide, note_down};
 pub use draft::{Draft, Now};
 pub use event::{Event, Record};
 pub use input::{Input, Reply, Verb};
+pub use rollback::{Orders, may_act, what_to_undo};
 pub use run::Run;
 pub use state::RunState;
+pub use verbs::{may_accept, may_roll_back};
+pub use window_rules::gaps;

@@ -15,10 +15,13 @@ use super::state::{Forward, RunState, Status, StepLocks, UndoState};
 use crate::plan::policy::DataAnswer;
 use crate::plan::rollback::{Applied, order};
 use crate::plan::step::{Effect, Undo};
-use crate::plan::{Section, Stage, StepIx, UndoNode};
+use crate::plan::{RollbackOrder, Section, Stage, StepIx, UndoNode};
 
 /// Whether a trip or a failure may go back by itself now; otherwise why not.
-pub(super) fn may_act(run: &Run, now: Now) -> Result<(), String> {
+///
+/// # Errors
+/// Why a person must decide instead.
+pub fn may_act(run: &Run, now: Now) -> Result<(), String> {
     if run.irreversible.is_some() {
         return Err("an irreversible step was passed".to_owned());
     }
@@ -125,15 +128,26 @@ fn settle(d: &mut Draft<'_>) -> Result<(), Illegal> {
             d.emit(Event::OutcomeUnknown { step, direction: Direction::Forward, failure })?;
         }
     }
-    let (restore, cleanup, stays) = what_to_undo(d);
+    let Orders { order, stays } = what_to_undo(d.run());
+    let name = |nodes: &[UndoNode]| nodes.iter().map(|node| ordered(d.run(), node)).collect();
+    let (restore, cleanup) = (name(&order.restore), name(&order.cleanup));
+    let stays = stays.into_iter().map(|(ix, why)| (d.run().plan.step(ix).id.clone(), why)).collect();
     d.emit(Event::RollbackOrdered { restore, cleanup, stays })?;
     not_needed(d)
 }
 
-type Orders = (Vec<Ordered>, Vec<Ordered>, Vec<(crate::plan::StepId, String)>);
+/// What a rollback takes back as things stand.
+#[derive(Debug, Clone)]
+pub struct Orders {
+    /// Both parts, in order.
+    pub order: RollbackOrder,
+    /// Had an effect and stays applied, with the reason.
+    pub stays: Vec<(StepIx, String)>,
+}
 
-fn what_to_undo(d: &Draft<'_>) -> Orders {
-    let run = d.run();
+/// What a rollback would take back if it were decided now and everything that runs had stopped.
+#[must_use]
+pub fn what_to_undo(run: &Run) -> Orders {
     let plan = &run.plan;
     let mut kept: std::collections::BTreeSet<StepIx> = std::collections::BTreeSet::new();
     if let Some(passed) = run.irreversible {
@@ -144,25 +158,23 @@ fn what_to_undo(d: &Draft<'_>) -> Orders {
     let mut stays = Vec::new();
     for section in [Section::Prepare, Section::Cutover] {
         for ix in plan.section(section) {
-            if !checks::may_stand(d, ix) {
+            if !run.may_stand(ix) {
                 continue;
             }
             let step = plan.step(ix);
             if kept.contains(&ix) {
-                stays.push((step.id.clone(), "it stands before or at an irreversible step".to_owned()));
+                stays.push((ix, "it stands before or at an irreversible step".to_owned()));
             } else {
                 match &step.undo {
                     Undo::Action(_) => applied.push(Applied { step: ix, completed: run.step(ix).completed }),
-                    Undo::Nothing { reason: Some(reason) } => stays.push((step.id.clone(), reason.clone())),
+                    Undo::Nothing { reason: Some(reason) } => stays.push((ix, reason.clone())),
                     Undo::Nothing { reason: None } => {}
-                    Undo::Irreversible => stays.push((step.id.clone(), "it cannot be taken back".to_owned())),
+                    Undo::Irreversible => stays.push((ix, "it cannot be taken back".to_owned())),
                 }
             }
         }
     }
-    let order = order(plan, &applied, run.possibly_exposed.is_some());
-    let name = |nodes: &[UndoNode]| nodes.iter().map(|node| ordered(run, node)).collect();
-    (name(&order.restore), name(&order.cleanup), stays)
+    Orders { order: order(plan, &applied, run.possibly_exposed.is_some()), stays }
 }
 
 fn ordered(run: &Run, node: &UndoNode) -> Ordered {

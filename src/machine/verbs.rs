@@ -133,7 +133,10 @@ fn cancel(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
 }
 
 /// Whether a person may go back now; otherwise what is legal instead.
-pub(super) fn may_roll_back(run: &Run) -> Result<(), (String, &'static str)> {
+///
+/// # Errors
+/// Why not, and what is legal instead.
+pub fn may_roll_back(run: &Run) -> Result<(), (String, &'static str)> {
     if run.commit_intended {
         return Err(("the commit has begun: the way back is gone".to_owned(), "`close` ends the run as it stands"));
     }
@@ -204,7 +207,10 @@ fn commit(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
 }
 
 /// Whether a person may accept now; otherwise why not.
-pub(super) fn may_accept(run: &Run) -> Result<(), String> {
+///
+/// # Errors
+/// Why not.
+pub fn may_accept(run: &Run) -> Result<(), String> {
     if run.exposed.is_none() {
         return Err("no user can reach the target yet".to_owned());
     }

@@ -123,7 +123,7 @@ fn looking(run: &Run) -> bool {
 
 /// What the gate lacks now.
 #[must_use]
-pub(super) fn gaps(run: &Run, now: Millis) -> Vec<Gap> {
+pub fn gaps(run: &Run, now: Millis) -> Vec<Gap> {
     let mut gaps = Vec::new();
     for ix in run.plan.section(Section::PostCheck) {
         if !run.forward(ix).satisfies() {

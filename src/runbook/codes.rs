@@ -105,6 +105,7 @@ codes! {
     B0031 UNKNOWN_ROOT Reader "the expression names something that does not exist here";
     B0032 UNKNOWN_FUNCTION Reader "the expression calls a function that does not exist";
     B0033 TRIP_RULES Reader "a criterion needs exactly one trip rule";
+    B0034 LOST_DIGITS Reader "a number will be written with other digits";
     B0040 UNKNOWN_STEP Compiler "no catalog knows the step";
     B0041 UNKNOWN_CRITERION Compiler "no catalog knows the criterion";
     B0042 DUPLICATE_ID Compiler "two steps have the same name";

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::error::StoreError;
 use super::log::{Appended, RunLog, Settled, settle};
-use super::record::{Head, NewTransition, Payload, RunName};
+use super::record::{Head, NewTransition, Payload, RunName, Transition};
 use crate::machine::{Command, Illegal, Record, Run};
 use crate::plan::Plan;
 
@@ -158,7 +158,64 @@ impl Journal {
     }
 }
 
-/// Reads a run back: the same fold as live running, its commands thrown away.
+/// A run that is being read back: the same fold as live running, its commands thrown away.
+///
+/// Pages of transitions go in, in order and without a gap; [`Replay::finish`] gives the run.
+pub struct Replay<'a, F> {
+    name: &'a RunName,
+    plan_of: Option<F>,
+    run: Option<Run>,
+}
+
+impl<'a, F> Replay<'a, F>
+where
+    F: FnOnce(&crate::plan::PlanHash) -> Result<Arc<Plan>, StoreError>,
+{
+    /// Nothing read yet. `plan_of` gives the plan that the first record names.
+    pub fn new(name: &'a RunName, plan_of: F) -> Self {
+        Self { name, plan_of: Some(plan_of), run: None }
+    }
+
+    /// Takes the next transitions in.
+    ///
+    /// # Errors
+    /// One that cannot be understood, or cannot follow the ones before it.
+    pub fn take(&mut self, page: &[Transition]) -> Result<(), ReadError> {
+        for transition in page {
+            let (name, version) = (self.name, transition.version);
+            let unreadable = |why: String| ReadError::Record { run: name.clone(), version, why };
+            let records: Vec<Record> =
+                serde_json::from_str(transition.payload.as_str()).map_err(|error| unreadable(error.to_string()))?;
+            for record in records {
+                let illegal = |source| ReadError::Illegal { run: name.clone(), version, source };
+                match (&mut self.run, self.plan_of.take()) {
+                    (Some(run), _) => {
+                        run.apply(&record).map_err(illegal)?;
+                    }
+                    (None, Some(plan_of)) => {
+                        let hash = match &record.event {
+                            crate::machine::Event::Created { plan, .. } => plan.clone(),
+                            other => return Err(unreadable(format!("it begins with `{}`", other.word()))),
+                        };
+                        self.run = Some(Run::begin(plan_of(&hash)?, &record).map_err(illegal)?);
+                    }
+                    (None, None) => return Err(ReadError::NoRun(name.clone())),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The run as it stands after what was taken in.
+    ///
+    /// # Errors
+    /// Nothing was.
+    pub fn finish(self) -> Result<Run, ReadError> {
+        self.run.ok_or_else(|| ReadError::NoRun(self.name.clone()))
+    }
+}
+
+/// Reads a run back.
 ///
 /// `plan_of` gives the plan that the first record names.
 ///
@@ -168,37 +225,16 @@ pub async fn read_run<F>(log: &dyn RunLog, name: &RunName, plan_of: F) -> Result
 where
     F: FnOnce(&crate::plan::PlanHash) -> Result<Arc<Plan>, StoreError>,
 {
-    let mut plan_of = Some(plan_of);
-    let mut run: Option<Run> = None;
+    let mut replay = Replay::new(name, plan_of);
     let mut next = 1;
     loop {
         let page = log.read(name, next, PAGE).await?;
-        for transition in &page {
-            let unreadable = |why: String| ReadError::Record { run: name.clone(), version: transition.version, why };
-            let records: Vec<Record> =
-                serde_json::from_str(transition.payload.as_str()).map_err(|error| unreadable(error.to_string()))?;
-            for record in records {
-                let illegal = |source| ReadError::Illegal { run: name.clone(), version: transition.version, source };
-                match (&mut run, plan_of.take()) {
-                    (Some(run), _) => {
-                        run.apply(&record).map_err(illegal)?;
-                    }
-                    (None, Some(plan_of)) => {
-                        let hash = match &record.event {
-                            crate::machine::Event::Created { plan, .. } => plan.clone(),
-                            other => return Err(unreadable(format!("it begins with `{}`", other.word()))),
-                        };
-                        run = Some(Run::begin(plan_of(&hash)?, &record).map_err(illegal)?);
-                    }
-                    (None, None) => return Err(ReadError::NoRun(name.clone())),
-                }
-            }
-        }
+        replay.take(&page)?;
         if page.len() < PAGE {
             break;
         }
         next += page.len() as u64;
     }
     let head = log.head(name).await?;
-    run.map(|run| (run, head)).ok_or_else(|| ReadError::NoRun(name.clone()))
+    Ok((replay.finish()?, head))
 }

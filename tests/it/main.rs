@@ -1,4 +1,8 @@
-//! Integration tests: one binary, one module per subject.
+//! Integration tests, in one binary so that they link once. One module per subject.
 
 mod documents;
 mod plan;
+mod stores;
+mod stores_disk;
+mod stores_power;
+mod tidy;

@@ -1,0 +1,69 @@
+//! `lint`: all problems of all documents at once, from the files alone.
+
+use serde::Serialize;
+
+use super::Ctx;
+use super::error::CliError;
+use super::exit::Exit;
+use super::inputs::{self, Desk, ExtraArgs, Linted};
+use crate::runbook::render;
+
+/// Check documents: runbooks, catalogs, overlays, sites. Touches nothing but the files.
+///
+/// Every problem of every file is shown, with its line, a caret and what to do. Exit 9 if one is an error.
+///
+///   bascule lint runbook.yaml
+///   bascule lint runbooks/*.yaml -f lab.yaml --json
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The documents; `-` reads one from standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    /// Warnings are errors: for pipelines.
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    extra: ExtraArgs,
+}
+
+/// What is printed with `--json`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    files: Vec<Linted>,
+    #[serde(flatten)]
+    problems: serde_json::Value,
+}
+
+/// Lints.
+pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+    let mut desk = Desk::new();
+    let mut files = Vec::with_capacity(args.files.len());
+    for file in &args.files {
+        files.push(desk.lint(file, &args.extra)?);
+    }
+    let (sources, problems) = desk.finish();
+    if ctx.ui.json {
+        ctx.ui.json_data(&Answer { files, problems: render::to_json(&problems, &sources) })?;
+    } else {
+        inputs::show(ctx, &sources, &problems);
+        if !problems.has_errors() {
+            files.iter().for_each(|file| ctx.ui.line(&sentence(file)));
+        }
+    }
+    let is_refused = problems.has_errors() || args.strict && !problems.is_empty();
+    Ok(if is_refused { Exit::InvalidDocument } else { Exit::Done })
+}
+
+fn sentence(file: &Linted) -> String {
+    let Linted { file: name, kind, steps, criteria, missing } = file;
+    let mut text = format!("{name}: a sound {kind}");
+    if kind == "runbook" {
+        text.push_str(&format!(", {steps} steps, {criteria} criteria"));
+        if !missing.is_empty() {
+            text.push_str(&format!("; inputs that come later: {}", missing.join(", ")));
+        }
+    }
+    text
+}
