@@ -1,1 +1,4 @@
 //! Integration tests.
+
+mod machine;
+mod support;
