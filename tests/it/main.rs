@@ -1,6 +1,7 @@
 //! Integration tests, in one binary so that they link once. One module per subject.
 
 mod documents;
+mod machine;
 mod plan;
 mod stores;
 mod stores_audit;
@@ -10,4 +11,5 @@ mod stores_faults;
 mod stores_index;
 mod stores_journal;
 mod stores_power;
+mod support;
 mod tidy;
