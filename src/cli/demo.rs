@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
 use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
 use crate::engine::{Engine, EngineOptions, NewRun, RunHandle, Told};
-use crate::machine::RunState;
 use crate::machine::fact::Actor;
 use mishap::Mishap;
 use stage::Stage;
@@ -50,6 +50,10 @@ pub struct Args {
 
 /// How long the demo may take before it says that something is wrong.
 const PATIENCE: Duration = Duration::from_secs(100);
+/// Users get a good moment on the target first, so that the bad one can be seen.
+const GOOD_MOMENT: Duration = Duration::from_secs(3);
+/// A demo has nobody who answers questions.
+const NOBODY_ANSWERS: Duration = Duration::from_secs(20);
 
 /// Shows.
 pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
@@ -149,25 +153,43 @@ async fn follow(
         run.look(|run, _| run.plan.clone()).await.map_err(|gone| CliError::new("the run is gone").because(gone))?;
     let mut story = Story::new(ctx, run.name().to_string(), plan);
     let mut mishap = args.fault;
+    let mut strike_at: Option<Instant> = None;
+    let mut asked_at: Option<Instant> = None;
     loop {
-        let told = match stories.recv().await {
-            Ok(told) => told,
+        let told = tokio::select! {
+            told = stories.recv() => told,
+            () = at(strike_at) => {
+                strike_at = None;
+                if let Some(mishap) = mishap.take() {
+                    mishap.strike(stage).await?;
+                    story.aside(mishap.sentence());
+                }
+                continue;
+            }
+            // Criteria go on while a person is asked: they may still decide.
+            () = at(asked_at) => return Ok(story),
+        };
+        match told {
+            Ok(told) => story.tell(&told.record),
             // The log has what was missed; the story only gets shorter.
             Err(broadcast::error::RecvError::Lagged(_)) => continue,
             Err(broadcast::error::RecvError::Closed) => return Ok(story),
-        };
-        story.tell(&told.record);
-        if story.is_exposed() && story.state == RunState::Observing {
-            // Users get a good moment first, so that the bad one can be seen.
-            if let Some(mishap) = mishap.take() {
-                tokio::time::sleep(Duration::from_secs(2)).await;
-                mishap.strike(stage).await?;
-                story.aside(mishap.sentence());
-            }
+        }
+        if story.is_exposed() && mishap.is_some() {
+            strike_at.get_or_insert_with(|| Instant::now() + GOOD_MOMENT);
         }
         if story.rests() {
             return Ok(story);
         }
+        asked_at = story.asks().then(|| asked_at.unwrap_or_else(|| Instant::now() + NOBODY_ANSWERS));
+    }
+}
+
+/// That time, or never.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

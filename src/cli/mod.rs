@@ -1,6 +1,7 @@
 //! The verbs: one short file each. A verb is `Args` and `run`; adding one is a file and an arm here.
 
 mod catalog;
+mod check;
 mod completions;
 #[cfg(feature = "lab")]
 mod demo;
@@ -48,6 +49,7 @@ pub struct Cli {
 pub enum Verb {
     Lint(lint::Args),
     Plan(plan::Args),
+    Check(check::Args),
     Graph(graph::Args),
     Executors(executors::Args),
     Catalog(catalog::Args),
@@ -114,6 +116,7 @@ async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
     match verb {
         Verb::Lint(args) => lint::run(ctx, args).await,
         Verb::Plan(args) => plan::run(ctx, args).await,
+        Verb::Check(args) => check::run(ctx, args).await,
         Verb::Graph(args) => graph::run(ctx, args).await,
         Verb::Executors(args) => executors::run(ctx, args).await,
         Verb::Catalog(args) => catalog::run(ctx, args).await,

@@ -7,6 +7,7 @@
 mod adopt;
 mod attempt;
 pub mod attempt_log;
+pub mod check;
 pub mod clock;
 mod context;
 mod convert;

@@ -23,6 +23,7 @@ pub mod command;
 mod criteria;
 pub mod decide;
 mod draft;
+pub mod dry;
 mod eval;
 pub mod event;
 mod event_word;

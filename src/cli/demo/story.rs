@@ -48,12 +48,10 @@ impl Story {
         self.exposed
     }
 
-    /// Nothing happens any more unless a person acts.
+    /// Nothing happens any more by itself.
     pub(super) fn rests(&self) -> bool {
         match self.state {
             RunState::Accepted
-            | RunState::Deciding
-            | RunState::Stuck
             | RunState::Refused
             | RunState::Cancelled
             | RunState::Committed
@@ -66,8 +64,15 @@ impl Story {
             | RunState::CuttingOver
             | RunState::Observing
             | RunState::Committing
+            | RunState::Deciding
+            | RunState::Stuck
             | RunState::RollingBack => false,
         }
+    }
+
+    /// A person must act.
+    pub(super) fn asks(&self) -> bool {
+        matches!(self.state, RunState::Deciding | RunState::Stuck)
     }
 
     fn line(&self, at: Millis, text: &str) {
