@@ -58,7 +58,7 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
         Ok(redactor) => redactor,
         Err(failure) => return Ended::untouched(failure),
     };
-    let label = format!("{}-{}", convert::direction(action.direction).as_str(), action.attempt);
+    let label = label(action.direction, action.attempt);
     let attempt_id = format!("{}/{}/{}/{label}", cx.state_id, run.as_str(), action.id);
     let (exec, inbox) = ExecCx::new(Setup {
         key: IdempotencyKey {
@@ -89,7 +89,9 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
             }
         }
     };
+    cx.attempts().insert(attempt_id.clone());
     let outcome = guarded(call, &means.cancel, &attempt_id).await;
+    cx.attempts().remove(&attempt_id);
     let log = reader.await.ok().flatten();
     let outcome = keep(cx, clean(outcome, &redactor)).await;
     let verify = match (&outcome, means.verifier, &action.verify) {
@@ -112,6 +114,11 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
         ) => None,
     };
     Ended { outcome, verify, log }
+}
+
+/// What an attempt is called in ids and files.
+pub(super) fn label(direction: Direction, number: u32) -> String {
+    format!("{}-{number}", convert::direction(direction).as_str())
 }
 
 /// Puts the secrets into the parameters, at the last moment.
@@ -137,7 +144,7 @@ where
             Ok(ended) => ended,
             Err(_) => {
                 task.abort();
-                let gone = processes::end(attempt_id).await;
+                let gone = processes::end(attempt_id, |_| false).await;
                 let message = match gone {
                     Ok(_) => format!("it did not stop within {} s and was ended", STOP_GRACE.as_secs()),
                     Err(survivors) => survivors.to_string(),
@@ -150,8 +157,11 @@ where
         Ok(outcome) => convert::outcome(outcome),
         Err(error) => {
             // Nothing may run on behind an executor that is gone.
-            let survivors =
-                processes::end(attempt_id).await.err().map(|survivors| format!("; {survivors}")).unwrap_or_default();
+            let survivors = processes::end(attempt_id, |_| false)
+                .await
+                .err()
+                .map(|survivors| format!("; {survivors}"))
+                .unwrap_or_default();
             let panic = error.try_into_panic().ok();
             let words = panic.as_ref().and_then(|panic| {
                 panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied())
@@ -190,7 +200,8 @@ async fn read_reports(
                 let told = place.inbox.send(Message::News { input, done: Some(done) }).await.is_ok();
                 // Only a durable handle is answered; otherwise the executor hears of it by the drop.
                 if told && answer.await.is_ok() {
-                    drop(recorded.send(()));
+                    // An executor that does not wait any more has ended.
+                    recorded.send(()).unwrap_or_default();
                 }
             }
         }
@@ -334,7 +345,9 @@ pub(super) async fn look_from(from: Standpoint<'_>, executor: Arc<dyn Executor>,
             cancel.cancel();
         })
     });
+    cx.attempts().insert(attempt_id.clone());
     let outcome = guarded(call, &cancel, &attempt_id).await;
+    cx.attempts().remove(&attempt_id);
     let late = watch.as_ref().is_some_and(|watch| watch.is_finished());
     if let Some(watch) = watch {
         watch.abort();

@@ -102,6 +102,8 @@ fn one(run: &Run, question: &Question, now: Now, times: &Times) -> QuestionView 
             | QuestionKind::PastIrreversible { .. }
             | QuestionKind::LateStepFailed { .. }
             | QuestionKind::LateEffect { .. }
+            | QuestionKind::StartWindowEnded { .. }
+            | QuestionKind::StartWindowEnded { .. }
             | QuestionKind::TurnBack { .. }
             | QuestionKind::RequirementRolledBack { .. }
             | QuestionKind::PluginChanged { .. } => None,
@@ -136,6 +138,7 @@ pub(super) fn word(kind: &QuestionKind) -> &'static str {
         QuestionKind::PastIrreversible { .. } => "pastIrreversible",
         QuestionKind::LateStepFailed { .. } => "lateStepFailed",
         QuestionKind::LateEffect { .. } => "lateEffect",
+        QuestionKind::StartWindowEnded { .. } => "startWindowEnded",
         QuestionKind::TurnBack { .. } => "turnBack",
         QuestionKind::RequirementRolledBack { .. } => "requirementRolledBack",
         QuestionKind::PluginChanged { .. } => "pluginChanged",
@@ -175,6 +178,7 @@ pub fn sentence(kind: &QuestionKind) -> String {
         }
         QuestionKind::LateStepFailed { step } => format!("step `{step}` failed for good"),
         QuestionKind::LateEffect { step } => format!("a result of `{step}` came too late and reports an effect"),
+        QuestionKind::StartWindowEnded { .. } => "the start window ended while nobody watched".to_owned(),
         QuestionKind::TurnBack { .. } => {
             "the turn-back time came: later the source will not serve before the change window ends".to_owned()
         }
@@ -209,6 +213,7 @@ fn what(run: &Run, kind: &QuestionKind) -> (String, Vec<String>) {
         | QuestionKind::Irreversible { .. }
         | QuestionKind::PastIrreversible { .. }
         | QuestionKind::LateEffect { .. }
+        | QuestionKind::StartWindowEnded { .. }
         | QuestionKind::TurnBack { .. }
         | QuestionKind::RequirementRolledBack { .. }
         | QuestionKind::PluginChanged { .. } => Vec::new(),

@@ -2,8 +2,15 @@
 
 mod cli_dry;
 mod documents;
+mod machine;
 mod plan;
 mod stores;
+mod stores_audit;
+mod stores_damage;
 mod stores_disk;
+mod stores_faults;
+mod stores_index;
+mod stores_journal;
 mod stores_power;
+mod support;
 mod tidy;
