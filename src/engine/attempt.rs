@@ -302,7 +302,11 @@ pub(super) async fn look(cx: &Arc<Context>, run: &RunName, executor: Arc<dyn Exe
         attempt_id: format!("{}/{}/{}/{}", cx.state_id, run.as_str(), look.step, look.label),
         scratch: attempt_log::folder(&cx.state, run, &look.step.as_str().into()).join(&look.label),
     };
-    look_from(from, executor, look).await
+    let attempt_id = from.attempt_id.clone();
+    cx.attempts().insert(attempt_id.clone());
+    let outcome = look_from(from, executor, look).await;
+    cx.attempts().remove(&attempt_id);
+    outcome
 }
 
 /// From where a call looks: a run, or a check without one.
@@ -345,9 +349,7 @@ pub(super) async fn look_from(from: Standpoint<'_>, executor: Arc<dyn Executor>,
             cancel.cancel();
         })
     });
-    cx.attempts().insert(attempt_id.clone());
     let outcome = guarded(call, &cancel, &attempt_id).await;
-    cx.attempts().remove(&attempt_id);
     let late = watch.as_ref().is_some_and(|watch| watch.is_finished());
     if let Some(watch) = watch {
         watch.abort();
