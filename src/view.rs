@@ -386,6 +386,13 @@ pub fn needs_person(run: &Run) -> bool {
     }
 }
 
+/// Whether criteria guard the run: from exposure until it is accepted, closed or on its way back.
+#[must_use]
+pub fn is_guarded(run: &Run) -> bool {
+    let over = run.state.is_final() || matches!(run.state, RunState::Accepted | RunState::Committing);
+    run.possibly_exposed.is_some() && run.rollback.is_none() && !run.commit_intended && !over
+}
+
 /// Whether an engine has something to do for a run without a person's word: an attempt that runs, a retry, an open
 /// window. Readiness checks that only repeat do not count: they would keep an engine for ever.
 #[must_use]
@@ -393,7 +400,7 @@ pub fn has_work(run: &Run) -> bool {
     if !run.live.is_empty() {
         return true;
     }
-    let guards = run.exposed.is_some() && run.rollback.is_none() && !run.commit_intended;
+    let guards = is_guarded(run);
     match run.state {
         RunState::Created | RunState::Checking | RunState::Observing | RunState::RollingBack => true,
         RunState::Preparing | RunState::CuttingOver => run.hold.is_none() || guards,

@@ -57,7 +57,7 @@ struct Row<'a> {
 }
 
 /// Checks.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let plan = Arc::new(inputs::runnable(ctx, &args.inputs, History::default())?.plan);
     let secrets = SecretSources::from_environment(std::env::vars());
     let scratch = std::env::temp_dir().join(format!("bascule-check-{}", std::process::id()));

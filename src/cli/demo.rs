@@ -56,7 +56,7 @@ const GOOD_MOMENT: Duration = Duration::from_secs(3);
 const NOBODY_ANSWERS: Duration = Duration::from_secs(20);
 
 /// Shows.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let mut stop = Signals::new()?;
     let stage = tokio::select! {
         stage = Stage::set_up(ctx, args.fast) => stage?,

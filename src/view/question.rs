@@ -103,7 +103,6 @@ fn one(run: &Run, question: &Question, now: Now, times: &Times) -> QuestionView 
             | QuestionKind::LateStepFailed { .. }
             | QuestionKind::LateEffect { .. }
             | QuestionKind::StartWindowEnded { .. }
-            | QuestionKind::StartWindowEnded { .. }
             | QuestionKind::TurnBack { .. }
             | QuestionKind::RequirementRolledBack { .. }
             | QuestionKind::PluginChanged { .. } => None,

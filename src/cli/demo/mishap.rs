@@ -7,7 +7,7 @@ use crate::cli::error::CliError;
 
 /// A fault, by its name on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Mishap {
+pub(super) enum Mishap {
     /// Every answer of the target takes 350 ms more.
     Latency,
     /// The target answers most requests with an error.
