@@ -115,7 +115,7 @@ pub struct RunSummary {
     /// It is held: forward work waits for `resume`.
     pub held: bool,
     /// Open questions.
-    pub questions: usize,
+    pub open_questions: usize,
     /// Steps of the cutover that are done, and all of them.
     pub cutover_done: usize,
     /// See above.
@@ -230,7 +230,7 @@ impl RunSummary {
             needs_person: needs_person(run),
             working: has_work(run),
             held: run.hold.is_some() && !run.state.is_final(),
-            questions: run.questions.len(),
+            open_questions: run.questions.len(),
             cutover_done: done,
             cutover_steps: cutover.len(),
             window_deadline_at: service::open_window(run).map(|window| window.deadline),
@@ -259,7 +259,7 @@ impl RunSummary {
             needs_person: true,
             working: false,
             held: false,
-            questions: 0,
+            open_questions: 0,
             cutover_done: 0,
             cutover_steps: 0,
             window_deadline_at: None,

@@ -31,7 +31,11 @@ pub(super) fn doing(view: &RunView, canvas: &Canvas) -> Line {
     } else {
         line = line.add(Look::Dim, format!("{}for {since}", canvas.glyphs.dot));
     }
-    if let Some(because) = view.because.as_ref().filter(|_| view.rollback.is_some() || summary.is_final) {
+    let because = match &view.rollback {
+        Some(rollback) => Some(&rollback.because),
+        None => view.because.as_ref().filter(|_| summary.is_final),
+    };
+    if let Some(because) = because {
         line = line.add(Look::Dim, format!("{}{because}", canvas.glyphs.dot));
     }
     line

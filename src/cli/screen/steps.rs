@@ -152,7 +152,9 @@ fn line(step: &StepView, view: &RunView, canvas: &Canvas, name_cells: usize) -> 
     let mut line =
         Line::of(look, glyph).add(Look::Plain, " ").cell(name_look, &name, name_cells).add(Look::Plain, "  ");
     line = line.cell(if step.overrun { Look::Warn } else { Look::Dim }, &time(step), 15).add(Look::Plain, " ");
-    if step.attempt > 1 {
+    let repeats =
+        matches!(step.section.as_str(), "preChecks" | "postChecks" | "rollbackReady") && step.failure.is_none();
+    if step.attempt > 1 && !repeats {
         line = line.add(Look::Warn, format!(" #{}", step.attempt));
     }
     if let Some(progress) = &step.progress {

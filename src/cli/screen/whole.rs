@@ -37,7 +37,7 @@ pub fn whole(view: &RunView, canvas: &Canvas) -> Vec<Line> {
     }
     section(&mut lines, back::leftovers(view, canvas));
     section(&mut lines, next(view, canvas));
-    lines.into_iter().map(|line| line.cut(canvas.columns)).collect()
+    lines
 }
 
 fn section(lines: &mut Vec<Line>, part: Vec<Line>) {
