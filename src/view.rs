@@ -110,6 +110,8 @@ pub struct RunSummary {
     pub is_final: bool,
     /// A person must act.
     pub needs_person: bool,
+    /// An engine executes it now. The view of a run that is read from files alone says no.
+    pub executed: bool,
     /// An engine has something to do for it without a person: an attempt, a timer, an open window.
     pub working: bool,
     /// It is held: forward work waits for `resume`.
@@ -228,6 +230,7 @@ impl RunSummary {
             updated_at: run.updated,
             is_final: run.state.is_final(),
             needs_person: needs_person(run),
+            executed: false,
             working: has_work(run),
             held: run.hold.is_some() && !run.state.is_final(),
             open_questions: run.questions.len(),
@@ -257,6 +260,7 @@ impl RunSummary {
             updated_at: at,
             is_final: false,
             needs_person: true,
+            executed: false,
             working: false,
             held: false,
             open_questions: 0,

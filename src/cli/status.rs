@@ -55,7 +55,6 @@ pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     } else {
         print(ctx, &view)?;
     }
-    no_engine(ctx, &source, !view.summary.is_final && view.summary.state != "accepted");
     Ok(Exit::Done)
 }
 
