@@ -10,6 +10,8 @@ pub mod view;
 
 pub mod store;
 
+pub mod telemetry;
+
 pub mod engine;
 
 pub mod server;

@@ -23,7 +23,7 @@ pub struct Args {
 }
 
 /// Accepts.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let decision = Decision::dangerous(
         VerbBody::Accept,
         "accepts the target: the engine no longer goes back by itself",

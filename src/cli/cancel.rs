@@ -22,7 +22,7 @@ pub struct Args {
 }
 
 /// Cancels.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let decision =
         Decision::new(VerbBody::Cancel, "ends the run; its preparation is undone, nothing was cut over", &args.who);
     decide::decide(ctx, args.run.as_deref(), decision).await

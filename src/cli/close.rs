@@ -22,7 +22,7 @@ pub struct Args {
 }
 
 /// Closes.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let decision =
         Decision::dangerous(VerbBody::Close, "ends the run as it stands: nothing more is done or undone", &args.danger);
     decide::decide(ctx, args.run.as_deref(), decision).await

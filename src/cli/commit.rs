@@ -22,7 +22,7 @@ pub struct Args {
 }
 
 /// Commits.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let decision =
         Decision::dangerous(VerbBody::Commit, "makes the cutover final: there is no way back after it", &args.danger);
     decide::decide(ctx, args.run.as_deref(), decision).await

@@ -22,7 +22,7 @@ pub struct Args {
 }
 
 /// Confirms.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let decision = Decision::new(VerbBody::ConfirmClock, "lets what depends on the wall clock go on", &args.who);
     decide::decide(ctx, args.run.as_deref(), decision).await
 }

@@ -36,7 +36,7 @@ enum Verb {
 }
 
 /// Disarms.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let Verb::Disarm { words, length, who } = &args.verb;
     let (run, criterion) = target::run_and(words, "criterion")?;
     let what = format!("lets {criterion} ask instead of act, for {}", words::span_u(*length));

@@ -21,7 +21,7 @@ use crate::view::{EventView, Level, RunView};
 
 /// Who decides, and why.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct WhoArgs {
+pub(super) struct WhoArgs {
     /// Why: it is written into the run's log.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
@@ -35,7 +35,7 @@ pub struct WhoArgs {
 
 /// The same for verbs that cannot be taken back lightly.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct DangerArgs {
+pub(super) struct DangerArgs {
     #[command(flatten)]
     pub who: WhoArgs,
     /// The application's name, as a script says that it means this one; asked for on a terminal.
@@ -45,7 +45,7 @@ pub struct DangerArgs {
 
 /// How much harm a mistaken verb does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Danger {
+pub(super) enum Danger {
     /// Only words: never asked.
     None,
     /// Asked on a terminal.
@@ -55,7 +55,7 @@ pub enum Danger {
 }
 
 /// A verb, whom it is meant for, and how it is asked.
-pub struct Decision<'a> {
+pub(super) struct Decision<'a> {
     /// What.
     pub body: VerbBody,
     /// What it does, for the question: `goes back`.
@@ -70,17 +70,17 @@ pub struct Decision<'a> {
 
 impl<'a> Decision<'a> {
     /// An ordinary verb.
-    pub fn new(body: VerbBody, what: impl Into<String>, who: &'a WhoArgs) -> Self {
+    pub(super) fn new(body: VerbBody, what: impl Into<String>, who: &'a WhoArgs) -> Self {
         Self { body, what: what.into(), who, application: None, danger: Danger::Some }
     }
 
     /// A dangerous one.
-    pub fn dangerous(body: VerbBody, what: impl Into<String>, args: &'a DangerArgs) -> Self {
+    pub(super) fn dangerous(body: VerbBody, what: impl Into<String>, args: &'a DangerArgs) -> Self {
         Self { body, what: what.into(), who: &args.who, application: args.application.as_deref(), danger: Danger::High }
     }
 
     /// Only words.
-    pub fn harmless(body: VerbBody, who: &'a WhoArgs) -> Self {
+    pub(super) fn harmless(body: VerbBody, who: &'a WhoArgs) -> Self {
         Self { body, what: String::new(), who, application: None, danger: Danger::None }
     }
 
@@ -98,7 +98,7 @@ impl<'a> Decision<'a> {
 ///
 /// # Errors
 /// It is not legal now, not confirmed, or cannot be written.
-pub async fn decide(ctx: &Ctx, argument: Option<&str>, decision: Decision<'_>) -> Result<Exit, CliError> {
+pub(super) async fn decide(ctx: &Ctx, argument: Option<&str>, decision: Decision<'_>) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
     let run = target::run(&source, argument).await?;
     let answer = on_run(ctx, &source, &run, &decision).await?;
@@ -110,7 +110,7 @@ pub async fn decide(ctx: &Ctx, argument: Option<&str>, decision: Decision<'_>) -
 ///
 /// # Errors
 /// As [`decide`].
-pub async fn on_run(
+pub(super) async fn on_run(
     ctx: &Ctx,
     source: &Source,
     run: &RunName,
@@ -227,7 +227,7 @@ fn show(ctx: &Ctx, view: &RunView, would: &VerbAnswer, decision: &Decision<'_>) 
 ///
 /// # Errors
 /// It cannot be written as JSON.
-pub fn tell(ctx: &Ctx, source: &Source, answer: &VerbAnswer) -> Result<(), CliError> {
+pub(super) fn tell(ctx: &Ctx, source: &Source, answer: &VerbAnswer) -> Result<(), CliError> {
     if ctx.ui.json {
         return ctx.ui.json_data(answer);
     }
@@ -251,7 +251,7 @@ pub fn tell(ctx: &Ctx, source: &Source, answer: &VerbAnswer) -> Result<(), CliEr
 ///
 /// # Errors
 /// It is none, or zero.
-pub fn duration(text: &str) -> Result<u64, String> {
+pub(super) fn duration(text: &str) -> Result<u64, String> {
     match crate::runbook::duration::parse(text) {
         Ok(millis) if millis.0 > 0 => Ok(millis.0),
         Ok(_) => Err("it is zero".to_owned()),

@@ -16,7 +16,7 @@ pub struct Args {
 }
 
 /// Serves.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     // A session of its own: neither Ctrl-C nor the end of the terminal reaches it. A process that leads a group
     // already, as under a supervisor, keeps what it has.
     drop(rustix::process::setsid());

@@ -35,7 +35,7 @@ pub struct Args {
 }
 
 /// Shows.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
     let name = target::run(&source, args.run.as_deref()).await?;
     let form = match (ctx.ui.json, args.all) {

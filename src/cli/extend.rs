@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 /// Extends.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let (run, step) = target::run_and(&args.words, "step")?;
     let what = format!("moves the deadline of {step} by {}", words::span_u(args.by));
     let body = VerbBody::Extend { step: step.to_owned(), by_ms: args.by };

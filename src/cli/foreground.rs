@@ -13,7 +13,7 @@ use crate::server::wire::NewRunRequest;
 use crate::store::RunName;
 
 /// Why nothing ran here.
-pub enum Failed {
+pub(super) enum Failed {
     /// Another process owns the directory.
     Held,
     /// Anything else.
@@ -30,7 +30,7 @@ impl From<CliError> for Failed {
 ///
 /// # Errors
 /// The directory is held, or the run cannot be created.
-pub async fn run(ctx: &Ctx, start: StartArgs, request: &NewRunRequest) -> Result<Exit, Failed> {
+pub(super) async fn run(ctx: &Ctx, start: StartArgs, request: &NewRunRequest) -> Result<Exit, Failed> {
     let owner = own(ctx, start).await?;
     let created = async {
         let client = Client::find(&ctx.state).await?;
@@ -54,7 +54,7 @@ pub async fn run(ctx: &Ctx, start: StartArgs, request: &NewRunRequest) -> Result
 ///
 /// # Errors
 /// As [`run`].
-pub async fn own(ctx: &Ctx, start: StartArgs) -> Result<Owner, Failed> {
+pub(super) async fn own(ctx: &Ctx, start: StartArgs) -> Result<Owner, Failed> {
     let serves = if ctx.ui.is_interactive() { Serves::Person } else { Serves::Script };
     match Owner::start(&ctx.state, start.take_over(), serves).await {
         Ok(owner) => Ok(owner),
@@ -67,7 +67,7 @@ pub async fn own(ctx: &Ctx, start: StartArgs) -> Result<Owner, Failed> {
 ///
 /// # Errors
 /// The log cannot be closed.
-pub async fn stay(ctx: &Ctx, owner: Owner, start: StartArgs, shown: Option<&RunName>) -> Result<Exit, CliError> {
+pub(super) async fn stay(ctx: &Ctx, owner: Owner, start: StartArgs, shown: Option<&RunName>) -> Result<Exit, CliError> {
     let stopped = CancellationToken::new();
     let view = watch::beside(ctx.clone(), shown.cloned(), start.manner(ctx), stopped.clone());
     let view = tokio::spawn(view);

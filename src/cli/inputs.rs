@@ -143,7 +143,7 @@ impl Desk {
     pub fn explain(mut self, ctx: &Ctx, args: &InputArgs, step: &str) -> Result<(Explanation, SourceMap), CliError> {
         let bundle = self.read(args)?;
         let answer = bundle.and_then(|bundle| {
-            let (compiled, found) = self.with_input(&bundle, |input| (compile(input), explain(input, step)));
+            let (compiled, found) = self.with_input(&bundle, |input| (compile(input), explain::explain(input, step)));
             self.documents.report(compiled.problems);
             compiled.plan.map(|plan| (plan, found))
         });

@@ -25,7 +25,7 @@ const LEAVE: &str = "\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l";
 const SMALLEST: (usize, usize) = (20, 5);
 
 /// The second screen, given back when this is dropped.
-pub struct Screen {
+pub(super) struct Screen {
     drawn: Vec<String>,
     size: (usize, usize),
     colour: Colour,
@@ -34,7 +34,7 @@ pub struct Screen {
 impl Screen {
     /// Enters it.
     #[must_use]
-    pub fn enter() -> Self {
+    pub(super) fn enter() -> Self {
         write(ENTER);
         Self { drawn: Vec::new(), size: (0, 0), colour: colour() }
     }
@@ -76,7 +76,7 @@ fn write(text: &str) {
 
 /// Whether the terminal wants colours.
 #[must_use]
-pub fn colour() -> Colour {
+pub(super) fn colour() -> Colour {
     match anstream::AutoStream::choice(&std::io::stdout()) {
         anstream::ColorChoice::Never => Colour::Off,
         anstream::ColorChoice::Auto | anstream::ColorChoice::Always | anstream::ColorChoice::AlwaysAnsi => Colour::On,
@@ -85,7 +85,7 @@ pub fn colour() -> Colour {
 
 /// Columns and rows.
 #[must_use]
-pub fn size() -> (usize, usize) {
+pub(super) fn size() -> (usize, usize) {
     match rustix::termios::tcgetwinsize(std::io::stdout()) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
             (usize::from(size.ws_col).max(SMALLEST.0), usize::from(size.ws_row).max(SMALLEST.1))
@@ -96,7 +96,7 @@ pub fn size() -> (usize, usize) {
 
 /// Why the display ended.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ended {
+pub(super) enum Ended {
     /// The run is over, or accepted.
     Over(Box<RunView>),
     /// The person left.
@@ -109,7 +109,7 @@ pub enum Ended {
 ///
 /// # Errors
 /// There is no such run, or the owner does not answer.
-pub async fn show(
+pub(super) async fn show(
     client: &Client,
     name: &RunName,
     footer: &str,

@@ -37,7 +37,7 @@ pub struct Args {
 }
 
 /// Shows.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let (run, step) = target::run_and(&args.words, "step")?;
     let source = Source::open(ctx).await?;
     let name = target::run(&source, run).await?;

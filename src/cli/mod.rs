@@ -4,6 +4,7 @@ mod accept;
 mod approve;
 mod cancel;
 mod catalog;
+mod check;
 pub mod client;
 mod close;
 mod commit;
@@ -11,6 +12,8 @@ mod completions;
 mod confirm_clock;
 mod criteria;
 mod decide;
+#[cfg(feature = "lab")]
+mod demo;
 mod engine;
 pub mod error;
 mod events;
@@ -19,6 +22,7 @@ pub mod exit;
 mod explain;
 mod extend;
 mod foreground;
+mod graph;
 pub mod inputs;
 #[cfg(feature = "lab")]
 mod lab;
@@ -31,6 +35,7 @@ mod offline;
 pub mod owner;
 mod pause;
 mod plain;
+mod plan;
 mod reject;
 mod resolve;
 mod resume;
@@ -42,6 +47,7 @@ mod screen;
 mod skip;
 mod spawn;
 mod status;
+mod style;
 mod target;
 mod text;
 pub mod ui;
@@ -79,6 +85,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     Lint(lint::Args),
+    Plan(plan::Args),
+    Check(check::Args),
+    Graph(graph::Args),
     Run(run::Args),
     Go(resume::GoArgs),
     Resume(resume::Args),
@@ -113,6 +122,8 @@ pub enum Verb {
     Catalog(catalog::Args),
     Schema(schema::Args),
     Explain(explain::Args),
+    #[cfg(feature = "lab")]
+    Demo(demo::Args),
     Completions(completions::Args),
     #[cfg(feature = "lab")]
     Lab(lab::Args),
@@ -125,6 +136,8 @@ pub struct Ctx {
     pub ui: Ui,
     /// The state directory.
     pub state: PathBuf,
+    /// The same, if the command line or the environment names it.
+    pub given_state: Option<PathBuf>,
 }
 
 /// Parses the command line and runs the verb.
@@ -139,7 +152,11 @@ pub fn main() -> ExitCode {
             return code.into();
         }
     };
-    let ctx = Ctx { ui: Ui { json: cli.json, yes: false }, state: cli.state.unwrap_or_else(default_state) };
+    let ctx = Ctx {
+        ui: Ui { json: cli.json, yes: false },
+        state: cli.state.clone().unwrap_or_else(default_state),
+        given_state: cli.state,
+    };
     // The lab starts a runtime of its own kind.
     #[cfg(feature = "lab")]
     if let Verb::Lab(args) = &cli.verb {
@@ -165,6 +182,9 @@ fn in_runtime(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
 async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
     match verb {
         Verb::Lint(args) => lint::run(ctx, args).await,
+        Verb::Plan(args) => plan::run(ctx, args).await,
+        Verb::Check(args) => check::run(ctx, args).await,
+        Verb::Graph(args) => graph::run(ctx, args).await,
         Verb::Run(args) => run::run(ctx, args).await,
         Verb::Go(args) => resume::go(ctx, args).await,
         Verb::Resume(args) => resume::run(ctx, args).await,
@@ -199,6 +219,8 @@ async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
         Verb::Schema(args) => schema::run(ctx, args).await,
         Verb::Explain(args) => explain::run(ctx, args).await,
         Verb::Completions(args) => completions::run(ctx, args).await,
+        #[cfg(feature = "lab")]
+        Verb::Demo(args) => demo::run(ctx, args).await,
         #[cfg(feature = "lab")]
         Verb::Lab(_) => Err(CliError::usage("the lab is started before anything else")),
     }

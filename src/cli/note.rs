@@ -21,7 +21,7 @@ pub struct Args {
 }
 
 /// Writes it down.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let (run, text) = match args.words.as_slice() {
         // A text may hold a slash: one word alone is the text.
         [text] => (None, text.as_str()),
@@ -45,7 +45,7 @@ pub struct TakeArgs {
 }
 
 /// Takes charge.
-pub async fn take(ctx: &Ctx, args: TakeArgs) -> Result<Exit, CliError> {
+pub(super) async fn take(ctx: &Ctx, args: TakeArgs) -> Result<Exit, CliError> {
     let me = crate::server::peer::this_process(args.who.claimed.clone());
     let who = Some(me.claimed.unwrap_or(me.name));
     decide::decide(ctx, args.run.as_deref(), Decision::harmless(VerbBody::InCharge { who }, &args.who)).await
@@ -65,7 +65,7 @@ pub struct HandoverArgs {
 }
 
 /// Hands over.
-pub async fn handover(ctx: &Ctx, args: HandoverArgs) -> Result<Exit, CliError> {
+pub(super) async fn handover(ctx: &Ctx, args: HandoverArgs) -> Result<Exit, CliError> {
     let (run, name) = target::run_and(&args.words, "name")?;
     let who = (name != "nobody").then(|| name.to_owned());
     decide::decide(ctx, run, Decision::harmless(VerbBody::InCharge { who }, &args.who)).await
@@ -88,7 +88,7 @@ pub struct SignOffArgs {
 }
 
 /// Signs off.
-pub async fn sign_off(ctx: &Ctx, args: SignOffArgs) -> Result<Exit, CliError> {
+pub(super) async fn sign_off(ctx: &Ctx, args: SignOffArgs) -> Result<Exit, CliError> {
     let what = format!("signs off as {}", args.role);
     let body = VerbBody::SignOff { role: args.role.clone() };
     decide::decide(ctx, args.run.as_deref(), Decision::new(body, what, &args.who)).await

@@ -24,7 +24,7 @@ use crate::view::{EventView, Place};
 ///
 /// # Errors
 /// It is not legal now, or the directory cannot be taken or written.
-pub async fn decide(ctx: &Ctx, name: &RunName, request: &VerbRequest) -> Result<VerbAnswer, CliError> {
+pub(super) async fn decide(ctx: &Ctx, name: &RunName, request: &VerbRequest) -> Result<VerbAnswer, CliError> {
     if !ctx.state.join("journal").is_dir() {
         return Err(CliError::new(format!("there is no run {name}")).hint("`bascule status` lists the runs"));
     }

@@ -22,7 +22,7 @@ pub struct Args {
 }
 
 /// Pauses.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let decision = Decision::new(VerbBody::Pause, "starts nothing new until `resume`", &args.who);
     decide::decide(ctx, args.run.as_deref(), decision).await
 }

@@ -11,7 +11,7 @@ use crate::view::{EventView, Level, RunView};
 
 /// How an event is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub(super) enum Form {
     /// A line for people.
     Line,
     /// A line for people, also for bookkeeping.
@@ -21,7 +21,7 @@ pub enum Form {
 }
 
 /// Writes events; knows when nobody reads any more.
-pub struct Printer {
+pub(super) struct Printer {
     form: Form,
     zone: Zone,
     colour: Colour,
@@ -32,12 +32,12 @@ pub struct Printer {
 impl Printer {
     /// In a form and a zone.
     #[must_use]
-    pub fn new(form: Form, zone: Zone) -> Self {
+    pub(super) fn new(form: Form, zone: Zone) -> Self {
         Self { form, zone, colour: colour(), is_closed: false }
     }
 
     /// Writes an event, if its form shows it.
-    pub fn event(&mut self, event: &EventView) {
+    pub(super) fn event(&mut self, event: &EventView) {
         match self.form {
             Form::Json => {
                 let text = serde_json::to_string(event).expect("views have string keys and finite numbers");
@@ -52,7 +52,7 @@ impl Printer {
     }
 
     /// Writes a line of talk between events; not among data.
-    pub fn talk(&mut self, text: &str) {
+    pub(super) fn talk(&mut self, text: &str) {
         if self.form != Form::Json {
             self.write(text);
         }
@@ -68,7 +68,7 @@ impl Printer {
 
 /// `23:41:07  customer-analytics-api/3  final_data_sync: started`.
 #[must_use]
-pub fn line(event: &EventView, zone: &Zone, colour: Colour) -> String {
+pub(super) fn line(event: &EventView, zone: &Zone, colour: Colour) -> String {
     let who = event.who().map(|who| format!(" — {who}")).unwrap_or_default();
     let why = event.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
     let text = printable(&format!("{}{who}{why}", event.text));
@@ -82,7 +82,7 @@ pub fn line(event: &EventView, zone: &Zone, colour: Colour) -> String {
 }
 
 /// Writes the open questions of a view.
-pub fn questions(view: &RunView, printer: &mut Printer) {
+pub(super) fn questions(view: &RunView, printer: &mut Printer) {
     let canvas = Canvas::new(view, 100);
     for line in whole::questions(view, &canvas) {
         printer.talk(&format!("  {}", line.render(Colour::Off)));

@@ -21,7 +21,7 @@ pub struct Args {
 }
 
 /// Rejects.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let (run, step) = target::run_and(&args.words, "step")?;
     let what = format!("answers {step} with no");
     let body = VerbBody::Reject { step: step.to_owned() };

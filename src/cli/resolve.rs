@@ -54,7 +54,7 @@ pub struct Args {
 }
 
 /// Resolves.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     if args.go_on.is_some() || args.forward_again {
         let run = match args.words.as_slice() {
             [] => None,

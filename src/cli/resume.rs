@@ -51,7 +51,7 @@ pub struct GoArgs {
 }
 
 /// Resumes.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
     let open = source.runs(true).await?;
     let named = match args.run.as_deref() {
@@ -74,7 +74,7 @@ pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
 }
 
 /// Gives the word.
-pub async fn go(ctx: &Ctx, args: GoArgs) -> Result<Exit, CliError> {
+pub(super) async fn go(ctx: &Ctx, args: GoArgs) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
     let name = target::run(&source, args.run.as_deref()).await?;
     drop(source);

@@ -21,7 +21,7 @@ pub struct Args {
 }
 
 /// Retries.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let (run, step) = target::run_and(&args.words, "step")?;
     let what = format!("runs {step} again, with the same key");
     let body = VerbBody::Retry { step: step.to_owned() };

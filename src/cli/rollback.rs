@@ -26,7 +26,7 @@ pub struct Args {
 }
 
 /// Rolls back.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let decision = if args.go_on {
         Decision::dangerous(VerbBody::ContinueRollback, "runs the undos that are left, in order", &args.danger)
     } else {

@@ -41,7 +41,7 @@ pub struct Args {
 
 /// How an engine is started.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
-pub struct StartArgs {
+pub(super) struct StartArgs {
     /// Execute in this process instead of one of its own.
     #[arg(long)]
     pub foreground: bool,
@@ -56,19 +56,19 @@ pub struct StartArgs {
 impl StartArgs {
     /// Whether the engine lives in this process: without a terminal nobody could come back to another one.
     #[must_use]
-    pub fn is_foreground(self, ctx: &Ctx) -> bool {
+    pub(super) fn is_foreground(self, ctx: &Ctx) -> bool {
         self.foreground || !ctx.ui.is_terminal()
     }
 
     /// As the store wants it.
     #[must_use]
-    pub fn take_over(self) -> TakeOver {
+    pub(super) fn take_over(self) -> TakeOver {
         if self.take_over { TakeOver::Yes } else { TakeOver::No }
     }
 
     /// How events are shown.
     #[must_use]
-    pub fn manner(self, ctx: &Ctx) -> Manner {
+    pub(super) fn manner(self, ctx: &Ctx) -> Manner {
         if ctx.ui.json {
             Manner::Json
         } else if self.plain || !ctx.ui.is_terminal() {
@@ -80,7 +80,7 @@ impl StartArgs {
 }
 
 /// Runs.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let planned = inputs::runnable(ctx, &args.input, History::default())?;
     if !planned.problems.is_empty() && !ctx.ui.json {
         inputs::show(ctx, &planned.sources, &planned.problems);

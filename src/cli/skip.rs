@@ -21,7 +21,7 @@ pub struct Args {
 }
 
 /// Skips.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let (run, step) = target::run_and(&args.words, "step")?;
     let what = format!("goes on without {step}: what needs it treats it as done");
     let body = VerbBody::Skip { step: step.to_owned() };

@@ -25,7 +25,7 @@ const LOG: &str = "engine.log";
 ///
 /// # Errors
 /// It cannot be started, or does not listen in time.
-pub async fn owner(ctx: &Ctx, take_over: TakeOver) -> Result<(Client, Health), CliError> {
+pub(super) async fn owner(ctx: &Ctx, take_over: TakeOver) -> Result<(Client, Health), CliError> {
     if let Some(found) = Client::find(&ctx.state).await? {
         return Ok(found);
     }

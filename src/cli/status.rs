@@ -33,7 +33,7 @@ pub struct Args {
 }
 
 /// Shows.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
     if args.run.is_none() && !args.brief {
         let open = source.runs(true).await?;
@@ -68,7 +68,7 @@ fn no_engine(ctx: &Ctx, source: &Source, matters: bool) {
 ///
 /// # Errors
 /// It cannot be written as JSON.
-pub fn print(ctx: &Ctx, view: &RunView) -> Result<(), CliError> {
+pub(super) fn print(ctx: &Ctx, view: &RunView) -> Result<(), CliError> {
     if ctx.ui.json {
         return ctx.ui.json_data(view);
     }

@@ -9,7 +9,7 @@ use crate::view::RunSummary;
 ///
 /// # Errors
 /// It names none, or more than one is meant.
-pub async fn run(source: &Source, argument: Option<&str>) -> Result<RunName, CliError> {
+pub(super) async fn run(source: &Source, argument: Option<&str>) -> Result<RunName, CliError> {
     match argument {
         Some(text) if text.contains('/') => parse(text),
         Some(application) => newest(&source.runs(false).await?, application),
@@ -53,7 +53,7 @@ fn only_open(runs: &[RunSummary]) -> Result<RunName, CliError> {
 ///
 /// # Errors
 /// No word, or too many.
-pub fn run_and<'a>(words: &'a [String], what: &str) -> Result<(Option<&'a str>, &'a str), CliError> {
+pub(super) fn run_and<'a>(words: &'a [String], what: &str) -> Result<(Option<&'a str>, &'a str), CliError> {
     match words {
         [only] if only.contains('/') => Err(CliError::usage(format!("which {what} of run {only}?"))
             .hint(format!("write `{only} {}`", what.to_uppercase()))),

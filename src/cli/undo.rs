@@ -39,7 +39,7 @@ struct StepArgs {
 }
 
 /// Helps.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let (Verb::Retry(of) | Verb::Waive(of) | Verb::Done(of)) = &args.verb;
     let (run, step) = target::run_and(&of.words, "step")?;
     let id = step.to_owned();

@@ -24,7 +24,7 @@ pub struct Args {
 }
 
 /// Waives.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let (run, step) = target::run_and(&args.words, "check")?;
     let what = format!("goes on without check {step}");
     let body = VerbBody::Waive { step: step.to_owned(), role: args.role.clone() };

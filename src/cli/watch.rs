@@ -38,7 +38,7 @@ pub struct Args {
 
 /// How a run is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub(super) enum Manner {
     /// A screen.
     Live,
     /// A line per event.
@@ -57,7 +57,7 @@ impl Manner {
 }
 
 /// Watches.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
     let name = target::run(&source, args.run.as_deref()).await?;
     if !source.has_engine() {
@@ -76,7 +76,7 @@ pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
 ///
 /// # Errors
 /// There is no such run, or the owner does not answer.
-pub async fn follow(ctx: &Ctx, name: &RunName, manner: Manner) -> Result<Exit, CliError> {
+pub(super) async fn follow(ctx: &Ctx, name: &RunName, manner: Manner) -> Result<Exit, CliError> {
     let Some((client, _)) = Client::find(&ctx.state).await? else {
         let source = Source::open(ctx).await?;
         return ended(ctx, &source.run(name).await?);
@@ -171,12 +171,12 @@ fn ended(ctx: &Ctx, view: &RunView) -> Result<Exit, CliError> {
 
 /// The exit code of a run as it stands.
 #[must_use]
-pub fn exit_of_view(view: &RunView) -> Option<Exit> {
+pub(super) fn exit_of_view(view: &RunView) -> Option<Exit> {
     view.summary.exit.map(Exit::of_code)
 }
 
 /// The exit code of a run of this process.
-pub async fn exit_of_run(engine: &Engine, name: &RunName) -> Option<Exit> {
+pub(super) async fn exit_of_run(engine: &Engine, name: &RunName) -> Option<Exit> {
     let code = match engine.live(name) {
         Some(handle) => handle.look(|run, _| crate::view::exit(run)).await.ok().flatten(),
         None => None,
@@ -188,7 +188,7 @@ pub async fn exit_of_run(engine: &Engine, name: &RunName) -> Option<Exit> {
 }
 
 /// Shows what the owner in this process does, until `stopped` says that everything was told.
-pub async fn beside(ctx: Ctx, name: Option<RunName>, manner: Manner, stopped: CancellationToken) {
+pub(super) async fn beside(ctx: Ctx, name: Option<RunName>, manner: Manner, stopped: CancellationToken) {
     if let Err(error) = show_beside(&ctx, name, manner, stopped).await {
         ctx.ui.say(&format!("the display ended: {error}"));
     }

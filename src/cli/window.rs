@@ -35,7 +35,7 @@ enum Verb {
 }
 
 /// Moves it.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let Verb::Extend { run, by, who } = &args.verb;
     let what = format!("moves the end of the rollback window by {}", words::span_u(*by));
     decide::decide(ctx, run.as_deref(), Decision::new(VerbBody::WindowExtend { by_ms: *by }, what, who)).await

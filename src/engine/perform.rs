@@ -113,7 +113,8 @@ impl Hands {
         });
     }
 
-    fn acquire(&self, scope: LockScope, claims: Vec<crate::plan::policy::LockClaim>, direction: Direction) {
+    /// Asks for locks; the answer comes as news.
+    pub(super) fn acquire(&self, scope: LockScope, claims: Vec<crate::plan::policy::LockClaim>, direction: Direction) {
         let answer = self.cx.locks.acquire(Holder::new(&self.run, &scope), claims, direction);
         let input = match answer {
             Answer::Granted => Input::LocksGranted { scope },

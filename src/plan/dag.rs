@@ -4,7 +4,7 @@
 //! one that needs it. Every order given here is reproducible: ties go to declaration order.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::fmt;
 
 use petgraph::Direction;
@@ -137,8 +137,10 @@ fn find_cycle(graph: &DiGraph<(), NeedKind, u32>, steps: &[Step]) -> Cycle {
         .min_by_key(|knot| knot.iter().map(|node| node.index()).min());
     let Some(knot) = knot else { return Cycle(Vec::new()) };
     let Some(start) = knot.iter().copied().min() else { return Cycle(Vec::new()) };
+    let knot: HashSet<NodeIndex> = knot.into_iter().collect();
     // Walk "needs" inside the knot until a step repeats: that stretch is a circle.
     let mut path = vec![start];
+    let mut walked = HashSet::from([start]);
     loop {
         let here = path[path.len() - 1];
         let next = graph
@@ -146,7 +148,8 @@ fn find_cycle(graph: &DiGraph<(), NeedKind, u32>, steps: &[Step]) -> Cycle {
             .filter(|parent| knot.contains(parent))
             .min()
             .expect("a strongly connected component has an edge into each of its nodes");
-        if let Some(at) = path.iter().position(|node| *node == next) {
+        if !walked.insert(next) {
+            let at = path.iter().position(|node| *node == next).unwrap_or(0);
             return Cycle(path[at..].iter().map(|node| steps[node.index()].id.clone()).collect());
         }
         path.push(next);

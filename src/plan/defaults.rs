@@ -10,6 +10,8 @@ const MINUTE: u64 = 60 * SECOND;
 pub const ACTION_TIMEOUT_MS: u64 = 10 * MINUTE;
 /// When an attempt of a check is interrupted.
 pub const CHECK_TIMEOUT_MS: u64 = MINUTE;
+/// A timeout that nobody wrote is at least this many times the estimate.
+pub const ESTIMATES_UNTIL_TIMEOUT: u64 = 3;
 /// When a sample of a criterion is interrupted; never longer than its `every`.
 pub const SAMPLE_TIMEOUT_MS: u64 = 30 * SECOND;
 /// Distance of a criterion's samples.
@@ -53,6 +55,13 @@ pub fn retry(effect: Effect) -> Retry {
 #[must_use]
 pub fn timeout_ms(section: Section) -> u64 {
     if section.is_check() { CHECK_TIMEOUT_MS } else { ACTION_TIMEOUT_MS }
+}
+
+/// The same for something that takes an estimated time: what takes as long as was said is not
+/// interrupted.
+#[must_use]
+pub fn timeout_beyond_ms(section: Section, estimate_ms: Option<u64>) -> u64 {
+    timeout_ms(section).max(estimate_ms.unwrap_or(0).saturating_mul(ESTIMATES_UNTIL_TIMEOUT))
 }
 
 impl Step {

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use super::criteria::{Criterion, TripRule};
-use super::estimate::{Estimates, History, Length, estimate};
+use super::estimate::{Estimates, History, Length, estimate_with};
 use super::policy::DataAnswer;
-use super::rollback;
+use super::rollback::{self, RollbackOrder};
 use super::sealed::{Plan, StepIx};
 use super::step::{Call, Effect, NeedKind, Proof, Section, StepId, StepKind, Undo};
 use crate::runbook::codes::{self, Code};
@@ -51,8 +51,13 @@ impl Places {
 /// All warnings about a plan.
 #[must_use]
 pub fn lint(plan: &Plan, history: &History, places: &Places) -> Problems {
-    let times = estimate(plan, history);
-    let lints = Lints { plan, places, times: &times };
+    lint_with(plan, history, places, &rollback::complete(plan))
+}
+
+/// The same, for a caller that knows [`rollback::complete`] already.
+pub(super) fn lint_with(plan: &Plan, history: &History, places: &Places, back: &RollbackOrder) -> Problems {
+    let times = estimate_with(plan, history, back);
+    let lints = Lints { plan, places, times: &times, back };
     let mut problems = Problems::new();
     problems.extend(lints.times());
     problems.extend(lints.unknown_way_back());
@@ -62,6 +67,7 @@ pub fn lint(plan: &Plan, history: &History, places: &Places) -> Problems {
     problems.extend(lints.unproved_end());
     problems.extend(lints.undo_once());
     problems.extend(lints.slow_criteria());
+    problems.extend(lints.short_timeouts());
     problems.extend(lints.unpinned_files());
     problems
 }
@@ -113,6 +119,7 @@ struct Lints<'a> {
     plan: &'a Plan,
     places: &'a Places,
     times: &'a Estimates,
+    back: &'a RollbackOrder,
 }
 
 impl Lints<'_> {
@@ -172,8 +179,7 @@ impl Lints<'_> {
         if !self.times.until_source_serves.is_open {
             return None;
         }
-        let order = rollback::complete(self.plan);
-        let restore: Vec<StepIx> = order.restore.iter().map(|node| node.step).collect();
+        let restore: Vec<StepIx> = self.back.restore.iter().map(|node| node.step).collect();
         let unknown = self.times.unknown.iter().filter(|unknown| {
             let checks = self.plan.step(unknown.step).section == Section::RollbackCheck;
             checks || (unknown.is_undo && restore.contains(&unknown.step))
@@ -222,9 +228,8 @@ impl Lints<'_> {
     /// The implied sequence gives way to the stages by design. What somebody wrote does not vanish
     /// without a word.
     fn dropped_edges(&self) -> Vec<Problem> {
-        let order = rollback::complete(self.plan);
         let mut found = Vec::new();
-        for edge in &order.dropped {
+        for edge in &self.back.dropped {
             let undo = self.plan.step(edge.undo);
             let named = undo.undo_action().and_then(|action| action.needs.as_ref());
             let in_needs = named.is_some_and(|needs| needs.contains(&self.plan.step(edge.after).id));
@@ -280,6 +285,33 @@ impl Lints<'_> {
                 .help("make it repeatable, and remove `effect: once`")
         })
         .collect()
+    }
+
+    fn short_timeouts(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        for (ix, step) in self.plan.steps.iter().enumerate() {
+            let own = step
+                .estimate_ms
+                .filter(|estimate| *estimate > step.timeout_ms)
+                .map(|estimate| (estimate, step.timeout_ms, ""));
+            let undo = step.undo_action().and_then(|undo| {
+                let estimate = undo.estimate_ms.filter(|estimate| *estimate > undo.timeout_ms)?;
+                Some((estimate, undo.timeout_ms, "the undo of "))
+            });
+            for (estimate, timeout, of) in own.into_iter().chain(undo) {
+                let message = format!(
+                    "{of}`{}` takes an estimated {}, and is interrupted after {}",
+                    step.id,
+                    minutes(estimate),
+                    minutes(timeout)
+                );
+                let problem = Problem::warning(codes::TIMEOUT_BELOW_ESTIMATE, message)
+                    .at(self.places.step(self.plan, ix), "would never end")
+                    .help("make `timeout` longer than `estimate`");
+                found.push(problem);
+            }
+        }
+        found
     }
 
     fn slow_criteria(&self) -> Vec<Problem> {

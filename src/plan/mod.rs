@@ -11,12 +11,14 @@ pub mod defaults;
 pub mod draw;
 pub mod estimate;
 pub mod lint;
+pub mod phases;
 pub mod policy;
 pub mod rollback;
 pub mod sealed;
 pub mod step;
 
-pub use compile::explain::{Explanation, explain};
+pub use compile::explain;
+pub use compile::explain::Explanation;
 pub use compile::{CatalogRank, CatalogSource, Compiled, ExecutorInfo, Executors, Input, compile};
 pub use criteria::{Criterion, CriterionAction, TripRule};
 pub use dag::{Cycle, Dag};

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::criteria::Criterion;
 use super::dag::{Cycle, Dag};
 use super::policy::{Contacts, LockClaim, Policies, Requirement, SignOff};
-use super::step::{Section, Step, StepId};
+use super::step::{Call, Probe, Section, Step, StepId, StepKind, Undo};
 
 /// A step's place in [`PlanBody::steps`]. Never leaves the process: names do.
 pub type StepIx = usize;
@@ -212,6 +212,7 @@ impl Plan {
         }
         // A stable sort: sections become ranges, declaration order stays.
         body.steps.sort_by_key(|step| step.section);
+        sort_maps(&mut body);
         let mut index = HashMap::with_capacity(body.steps.len());
         for (ix, step) in body.steps.iter().enumerate() {
             if index.insert(step.id.clone(), ix).is_some() {
@@ -293,6 +294,51 @@ impl Plan {
     #[must_use]
     pub fn body(&self) -> &PlanBody {
         &self.body
+    }
+}
+
+/// Sorts the maps that people wrote: the order in which keys were typed is no part of a plan.
+fn sort_maps(body: &mut PlanBody) {
+    for step in &mut body.steps {
+        if let StepKind::Action(call) = &mut step.kind {
+            sort_call(call);
+        }
+        if let Some(Probe::Call { call, .. }) = &mut step.probe {
+            sort_call(call);
+        }
+        let undo = match &mut step.undo {
+            Undo::Action(action) => Some(action),
+            Undo::Nothing { .. } | Undo::Irreversible => None,
+        };
+        let undo_verify = undo.map(|action| (&mut action.call, &mut action.verify));
+        let (undo_call, undo_verify) = undo_verify.unzip();
+        undo_call.into_iter().flatten().for_each(sort_call);
+        let proofs = [step.verify.as_mut(), undo_verify.and_then(Option::as_mut)];
+        proofs.into_iter().flatten().for_each(|verify| sort_call(&mut verify.call));
+        step.rehearsal.iter_mut().for_each(Value::sort_all_objects);
+    }
+    body.criteria.iter_mut().for_each(|criterion| sort_call(&mut criterion.call));
+    body.contacts.values_mut().for_each(Value::sort_all_objects);
+    if body.inputs.values().any(|value| !is_sorted(value)) {
+        Arc::make_mut(&mut body.inputs).values_mut().for_each(Value::sort_all_objects);
+    }
+}
+
+fn sort_call(call: &mut Call) {
+    // Definitions are shared by many steps: only what is out of order is copied.
+    if !is_sorted(&call.with) {
+        Arc::make_mut(&mut call.with).sort_all_objects();
+    }
+    if call.params.values().any(|value| !is_sorted(value)) {
+        Arc::make_mut(&mut call.params).values_mut().for_each(Value::sort_all_objects);
+    }
+}
+
+fn is_sorted(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.keys().is_sorted() && map.values().all(is_sorted),
+        Value::Array(items) => items.iter().all(is_sorted),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     }
 }
 

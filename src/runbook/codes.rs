@@ -105,6 +105,7 @@ codes! {
     B0031 UNKNOWN_ROOT Reader "the expression names something that does not exist here";
     B0032 UNKNOWN_FUNCTION Reader "the expression calls a function that does not exist";
     B0033 TRIP_RULES Reader "a criterion needs exactly one trip rule";
+    B0034 LOST_DIGITS Reader "a number will be written with other digits";
     B0040 UNKNOWN_STEP Compiler "no catalog knows the step";
     B0041 UNKNOWN_CRITERION Compiler "no catalog knows the criterion";
     B0042 DUPLICATE_ID Compiler "two steps have the same name";
@@ -149,4 +150,5 @@ codes! {
     B0081 DOWNTIME_OVER_BUDGET Compiler "the estimated downtime exceeds the budget";
     B0082 CHANGE_WINDOW_TOO_SHORT Compiler "there and back takes longer than the change window";
     B0083 EXPOSURE_NOT_UNDONE Compiler "nothing brings users back";
+    B0084 TIMEOUT_BELOW_ESTIMATE Compiler "a step is interrupted before its estimate is over";
 }

@@ -196,3 +196,62 @@ fn split_offset(text: &str) -> Option<(&str, Option<Offset>)> {
     let signed = if text.get(sign..)?.starts_with('-') { -seconds } else { seconds };
     Offset::from_seconds(signed).ok().map(|offset| (text.get(..sign).unwrap_or(""), Some(offset)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    fn at(text: &str) -> i64 {
+        text.parse::<jiff::Timestamp>().expect("a timestamp").as_millisecond()
+    }
+
+    #[test]
+    fn local_times_need_a_zone_and_offsets_do_not() {
+        let local = LocalTime::parse("2026-11-28T22:00").expect("a time");
+        assert_eq!(local.resolve(Some("Europe/Paris")), Ok(at("2026-11-28T21:00:00Z")));
+        assert_eq!(local.resolve(None), Err(TimeError::NoZone("2026-11-28T22:00:00".into())));
+        assert_eq!(local.resolve(Some("Mars/Base")), Err(TimeError::UnknownZone("Mars/Base".into())));
+        for text in ["2026-11-28T22:00+01:00", "2026-11-28T21:00Z", "2026-11-28 16:00:00-0500"] {
+            let fixed = LocalTime::parse(text).expect("a time");
+            assert_eq!(fixed.resolve(None), Ok(at("2026-11-28T21:00:00Z")), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_interval_ends_at_the_next_time_on_the_clock() {
+        let interval =
+            |text: &str| LocalInterval::parse(text).and_then(|interval| interval.resolve(Some("Europe/Paris")));
+        let start = at("2026-11-28T21:00:00Z");
+        assert_eq!(interval("2026-11-28T22:00/04:00"), Ok((start, start + 6 * HOUR)));
+        assert_eq!(interval("2026-11-28T22:00/23:30"), Ok((start, start + HOUR + HOUR / 2)));
+        assert_eq!(interval("2026-11-28T22:00/6h"), Ok((start, start + 6 * HOUR)));
+        assert_eq!(interval("2026-11-28T22:00/2026-11-29T22:00"), Ok((start, start + 24 * HOUR)));
+        assert_eq!(interval("2026-11-28T22:00+01:00/04:00"), Ok((start, start + 6 * HOUR)));
+        // The night in which the clocks are put back is an hour longer.
+        assert_eq!(interval("2026-10-24T22:00/04:00").map(|(from, until)| until - from), Ok(7 * HOUR));
+        assert_eq!(interval("2026-11-28T22:00/2026-11-28T21:00"), Err(TimeError::Backwards));
+    }
+
+    #[test]
+    fn times_that_do_not_exist_once_are_refused() {
+        let resolve = |text: &str| LocalTime::parse(text).and_then(|time| time.resolve(Some("Europe/Paris")));
+        assert!(matches!(resolve("2026-03-29T02:30"), Err(TimeError::InGap { .. })));
+        assert!(matches!(resolve("2026-10-25T02:30"), Err(TimeError::Twice { .. })));
+        assert_eq!(resolve("2026-10-25T02:30+02:00"), Ok(at("2026-10-25T00:30:00Z")));
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in
+            ["", "tomorrow", "2026-11-28", "22:00", "2026-13-28T22:00", "2026-11-28T25:00", "2026-11-28T22:00+1"]
+        {
+            assert!(LocalTime::parse(text).is_err(), "{text}");
+        }
+        for text in ["2026-11-28T22:00", "2026-11-28T22:00/", "/04:00", "2026-11-28T22:00/later", "2026-11-28T22:00/4"]
+        {
+            assert!(LocalInterval::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! The reader never stops at a problem: what it cannot read it leaves out and goes on, so that a person
 //! sees all mistakes at once. It checks what one document alone can tell; names of steps, cycles, undos and
-//! inputs are the compiler's. Start with [`runbook`], then [`map`] and [`values`].
+//! inputs are the compiler's. Start with [`runbook`], then `map.rs` and `values.rs`.
 
 mod catalog;
 mod conditions;

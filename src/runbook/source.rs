@@ -258,3 +258,49 @@ fn aligned(raw: &str, value: &str, part: &Range<usize>) -> Option<Range<usize>> 
 fn newlines(text: &str) -> impl Iterator<Item = usize> + '_ {
     text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(index, _)| index)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_characters_and_cells() {
+        let mut sources = SourceMap::default();
+        let file = sources.add("a.yaml", "a: b\r\n\tnäme: 日本 x\n\nend");
+        let at = |text: &str| {
+            let start = sources.file(file).text().find(text).expect("there");
+            let position = sources.position(Span::new(file, start..start + 1));
+            (position.line, position.column, position.display_column)
+        };
+        assert_eq!(at("b"), (1, 4, 4));
+        assert_eq!(at("näme"), (2, 2, 5));
+        assert_eq!(at("x"), (2, 11, 16));
+        assert_eq!(at("end"), (4, 1, 1));
+        assert_eq!(sources.file(file).line(1), "a: b");
+        assert_eq!(sources.file(file).line(3), "");
+        assert_eq!(sources.file(file).line(9), "");
+        assert_eq!(sources.file(file).line_count(), 4);
+    }
+
+    #[test]
+    fn a_part_of_a_value_is_found_in_the_file() {
+        let mut sources = SourceMap::default();
+        let text = "plain ${{ a }}|'quoted ${{ b }}'|folded\n    ${{ c }} and ${{ c }}|\"esc\\t${{ d }}\"|nothing";
+        let file = sources.add("a.yaml", text);
+        let whole = |piece: &str| {
+            let start = text.find(piece).expect("there");
+            Span::new(file, start..start + piece.len())
+        };
+        let inside = |raw: &str, value: &str, part: &str, nth: usize| {
+            let (start, _) = value.match_indices(part).nth(nth).expect("there");
+            let span = sources.inside(whole(raw), value, start..start + part.len());
+            (sources.slice(span).to_owned(), span.start as usize - whole(raw).range().start)
+        };
+        assert_eq!(inside("plain ${{ a }}", "plain ${{ a }}", "a }", 0), ("a }".into(), 10));
+        assert_eq!(inside("'quoted ${{ b }}'", "quoted ${{ b }}", "b", 0), ("b".into(), 12));
+        let folded = "folded\n    ${{ c }} and ${{ c }}";
+        assert_eq!(inside(folded, "folded ${{ c }} and ${{ c }}", "${{ c }}", 1), ("${{ c }}".into(), 24));
+        assert_eq!(inside("\"esc\\t${{ d }}\"", "esc\t${{ d }}", "${{ d }}", 0), ("${{ d }}".into(), 6));
+        assert_eq!(inside("nothing", "else", "else", 0), ("nothing".into(), 0));
+    }
+}

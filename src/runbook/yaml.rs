@@ -88,7 +88,18 @@ impl Scalar {
         if self.quoted || !(first.is_ascii_digit() || first == b'-') {
             return None;
         }
-        serde_json::from_str(&self.text).ok()
+        let number: serde_json::Number = serde_json::from_str(&self.text).ok()?;
+        // An identifier of thirty digits must not become 1.2e29.
+        let is_whole = self.text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        (!is_whole || !number.is_f64()).then_some(number)
+    }
+
+    /// Whether it is a number that will be written with other digits than its author did: `1.10` becomes 1.1.
+    #[must_use]
+    pub fn loses_digits(&self) -> bool {
+        let plain = self.text.contains('.') && !self.text.contains(['e', 'E']);
+        let number = if plain { self.as_number().and_then(|number| number.as_f64()) } else { None };
+        number.is_some_and(|number| number.to_string() != *self.text)
     }
 }
 

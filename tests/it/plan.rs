@@ -1,8 +1,12 @@
 //! Documents become plans: what is refused, what is warned of, what comes out.
 
 mod draw;
+mod edges;
 mod problems;
+mod seal;
+mod shipped;
 mod support;
+mod values;
 
 use support::Bench;
 

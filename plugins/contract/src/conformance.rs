@@ -30,8 +30,9 @@ pub trait World: Send + Sync {
     /// Parameters with which a step succeeds in a fresh world.
     fn with(&self) -> Value;
 
-    /// All that the executor can change, as text: two worlds that a person would call the same
-    /// have the same fingerprint, in whatever folder or on whatever port they live.
+    /// All that the executor can change, as text, once what is on its way has arrived: two worlds
+    /// that a person would call the same have the same fingerprint, in whatever folder or on
+    /// whatever port they live.
     async fn fingerprint(&self) -> String;
 }
 
@@ -53,7 +54,14 @@ pub trait Subject: Send + Sync {
         self.executor().effect(with)
     }
 
-    /// Within which time a cancelled attempt must have ended.
+    /// Whether the step can be taken back; a step that destroys something cannot, whatever its
+    /// executor is able to.
+    fn undoes(&self) -> bool {
+        self.executor().describe().undoes
+    }
+
+    /// Within which time a cancelled attempt must have ended, and its processes be gone. A subject
+    /// whose undisturbed step takes longer than that shows that it is the cancel that ends it.
     fn prompt(&self) -> Duration {
         Duration::from_secs(5)
     }

@@ -8,7 +8,7 @@ use crate::view::{RunView, words};
 
 /// All lines.
 #[must_use]
-pub fn whole(view: &RunView, canvas: &Canvas) -> Vec<Line> {
+pub(crate) fn whole(view: &RunView, canvas: &Canvas) -> Vec<Line> {
     let mut lines = vec![parts::title(view, canvas), parts::doing(view, canvas), parts::service(view, canvas)];
     lines.extend(parts::window(view, canvas));
     lines.extend(parts::change(view, canvas));
@@ -66,7 +66,7 @@ fn next(view: &RunView, canvas: &Canvas) -> Vec<Line> {
 
 /// Five plain lines to read aloud.
 #[must_use]
-pub fn brief(view: &RunView, canvas: &Canvas) -> Vec<String> {
+pub(crate) fn brief(view: &RunView, canvas: &Canvas) -> Vec<String> {
     let summary = &view.summary;
     let since = canvas.zone.near(summary.since_at, view.now_at);
     let what = format!("{}: {}, since {since}.", summary.run, summary.doing);
@@ -118,6 +118,6 @@ pub fn brief(view: &RunView, canvas: &Canvas) -> Vec<String> {
 
 /// The open questions, complete.
 #[must_use]
-pub fn questions(view: &RunView, canvas: &Canvas) -> Vec<Line> {
+pub(crate) fn questions(view: &RunView, canvas: &Canvas) -> Vec<Line> {
     asks::questions(view, canvas, Detail::Full)
 }

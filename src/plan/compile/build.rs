@@ -86,14 +86,15 @@ fn fill(cx: &mut Context<'_>, made: &Definition<'_, '_>, step: &mut Step) {
     step.takes_source_down = flag(def.takes_source_down);
     step.exposes = flag(def.exposes);
     step.retry_partial = flag(def.retry_partial);
-    step.timeout_ms = millis(def.timeout).unwrap_or(step.timeout_ms);
+    step.estimate_ms = millis(def.estimate);
+    step.timeout_ms =
+        millis(def.timeout).unwrap_or_else(|| defaults::timeout_beyond_ms(draft.section, step.estimate_ms));
     let asks = if step.moves_data { OnTimeout::Ask } else { OnTimeout::Fail };
     step.on_timeout = def.on_timeout.map_or(asks, |on| on.value);
     step.retry = retry(def.retry.as_ref(), defaults::retry(step.effect));
     step.probe = probe(cx, made, step.effect);
     step.verify = def.verify.as_ref().and_then(|verify| calls::verify(cx, verify, def.uses.as_ref(), params));
     step.keep_fresh_ms = millis(def.keep_fresh);
-    step.estimate_ms = millis(def.estimate);
     step.locks = locks(cx, def.locks.as_ref().map_or(&[][..], |locks| &locks.value), params);
     step.check = check(def, draft.section);
     step.rehearsal = def.rehearsal.as_ref().and_then(|rehearsal| rehearsal.with.as_ref()).map(Data::to_json);

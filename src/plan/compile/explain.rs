@@ -228,7 +228,7 @@ impl Rows<'_> {
         self.expr("when", def.when.as_ref());
         let why = if built.section.is_check() { "checks only look" } else { "the executor's own" };
         self.word("effect", def.effect, built.effect, why);
-        self.length("timeout", def.timeout, Some(built.timeout_ms), "default");
+        self.length("timeout", def.timeout, Some(built.timeout_ms), "default, or three times the estimate");
         let why = if built.moves_data { "it moves data" } else { "default" };
         self.word("onTimeout", def.on_timeout, built.on_timeout, why);
         self.retry("retry", def.retry.as_ref(), built.retry);
@@ -296,7 +296,7 @@ impl Rows<'_> {
             self.text("undo.needs", Some(need));
         }
         self.length("undo.estimate", action.estimate, None, "");
-        self.length("undo.timeout", action.timeout, Some(holds.timeout_ms), "default");
+        self.length("undo.timeout", action.timeout, Some(holds.timeout_ms), "default, or three times the estimate");
         self.retry("undo.retry", action.retry.as_ref(), holds.retry);
         self.verify("undo.verify", action.verify.as_ref());
         self.text("undo.byHand", action.by_hand.as_ref());

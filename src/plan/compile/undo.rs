@@ -83,7 +83,8 @@ fn action_of(cx: &mut Context<'_>, made: &Definition<'_, '_>, action: &model::Un
             .as_ref()
             .map(|needs| needs.value.iter().map(|name| StepId::from(name.value.clone())).collect()),
         estimate_ms: millis(action.estimate),
-        timeout_ms: millis(action.timeout).unwrap_or_else(|| defaults::timeout_ms(Section::Cutover)),
+        timeout_ms: millis(action.timeout)
+            .unwrap_or_else(|| defaults::timeout_beyond_ms(Section::Cutover, millis(action.estimate))),
         retry: retry(action.retry.as_ref(), defaults::UNDO_RETRY),
         verify: action.verify.as_ref().and_then(|verify| calls::verify(cx, verify, uses, params)),
         by_hand: action.by_hand.as_ref().map(|text| bind::settle_text(&scope, &text.value).into_owned()),

@@ -115,14 +115,29 @@ impl Converter<'_> {
         if ROOTS.contains(&name) {
             return Ok(Term::Root(name.to_owned()));
         }
-        let mut wrong =
-            error(ExprErrorKind::Root, format!("`{name}` is not a name that expressions know"), self.place(name, None));
-        wrong.help = Some(match nearest(name, ROOTS) {
-            _ if name == "secrets" => "a secret stands alone in `with` or `env`: `${{ secrets.NAME }}`".to_owned(),
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("expressions begin with {}; text stands in quotes", listed(&ROOTS)),
+        let place = self.place(name, None);
+        let dashed = self.dashed(&place);
+        let mut wrong = error(ExprErrorKind::Root, format!("`{name}` is not a name that expressions know"), place);
+        wrong.help = Some(match (dashed, nearest(name, ROOTS)) {
+            (Some(key), _) => format!("a key with `-` in it stands in brackets: `[\"{key}\"]`"),
+            (None, _) if name == "secrets" => {
+                "a secret stands alone in `with` or `env`: `${{ secrets.NAME }}`".to_owned()
+            }
+            (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, None) => format!("expressions begin with {}; text stands in quotes", listed(&ROOTS)),
         });
         Err(wrong)
+    }
+
+    /// The whole key, if the name is the part behind the dash of something like `steps.smoke-test`.
+    fn dashed(&self, place: &Range<usize>) -> Option<&str> {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let before = self.text.get(..place.start)?;
+        let start = before.rfind(|c| !is_part(c))? + 1;
+        let joined = before.ends_with('-') && before.get(..start)?.ends_with('.') && start + 1 < place.start;
+        let length = self.text.get(place.start..)?.find(|c| !is_part(c));
+        let end = length.map_or(self.text.len(), |length| place.start + length);
+        self.text.get(start..end).filter(|_| joined)
     }
 
     /// Where a name stands that is followed by a symbol, or by none in particular.

@@ -278,3 +278,25 @@ fn truth_of_values() {
     }
     assert_eq!(evaluate(&compile("[1, null]").expect("valid"), &Scope::new()), Ok(json!([1, Value::Null])));
 }
+
+#[test]
+fn keys_may_be_words_that_the_grammar_reserves() {
+    let scope = Scope::new().with("inputs", json!({ "namespace": "prod", "package": 1, "in": 2, "for": 3, "a-b": 4 }));
+    let table: Vec<String> = [
+        "inputs.namespace == \"prod\"",
+        "inputs.package",
+        "inputs.in",
+        "inputs.for",
+        "inputs[\"a-b\"]",
+        "inputs.a-b",
+        "steps.smoke-test-2.outputs.x == 1",
+        "1 -b",
+    ]
+    .into_iter()
+    .map(|text| match compile(text) {
+        Ok(compiled) => format!("{text}  =>  {:?}", evaluate(&compiled, &scope)),
+        Err(error) => format!("{text}  =>  error at {:?}: {} {:?}", error.at, error.message, error.help),
+    })
+    .collect();
+    insta::assert_snapshot!(table.join("\n"));
+}

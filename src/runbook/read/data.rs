@@ -6,7 +6,7 @@ use super::map::Field;
 use crate::runbook::codes;
 use crate::runbook::model::{Bindings, Data, DataValue};
 use crate::runbook::problem::Problem;
-use crate::runbook::source::Text;
+use crate::runbook::source::{Span, Text};
 use crate::runbook::template;
 use crate::runbook::yaml::{Content, Node};
 
@@ -18,7 +18,12 @@ impl Reader<'_> {
             Content::Null => DataValue::Null,
             Content::Scalar(scalar) => match (scalar.as_bool(), scalar.as_number()) {
                 (Some(value), _) => DataValue::Bool(value),
-                (None, Some(number)) => DataValue::Number(number),
+                (None, Some(number)) => {
+                    if scalar.loses_digits() {
+                        self.lost_digits(&scalar.text, &number, span);
+                    }
+                    DataValue::Number(number)
+                }
                 (None, None) => {
                     self.placeholders(&scalar.text, span, allowed);
                     DataValue::Text(scalar.text)
@@ -36,6 +41,15 @@ impl Reader<'_> {
             }
         };
         Data { value, span }
+    }
+
+    fn lost_digits(&mut self, text: &str, number: &serde_json::Number, span: Span) {
+        let shown = number.as_f64().map_or_else(|| number.to_string(), |number| number.to_string());
+        let problem =
+            Problem::warning(codes::LOST_DIGITS, format!("`{text}` is a number and will be written `{shown}`"))
+                .at(span, "a number")
+                .help(format!("a version or a code needs quotes: \"{text}\"; a number is written `{shown}`"));
+        self.report(problem);
     }
 
     fn check_key(&mut self, key: &Text) {

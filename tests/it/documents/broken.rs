@@ -144,3 +144,10 @@ fn empty_files_and_empty_documents_say_so() {
         insta::assert_snapshot!(shown(text));
     }
 }
+
+#[test]
+fn numbers_that_lose_digits_are_warned_of() {
+    insta::assert_snapshot!(shown(with(
+        "inputs: { version: 1.10, exact: 0.5, count: 7, phone: 0049123, id: 123456789012345678901234567890, tiny: 1e-3 }\ncutoverSteps: [a]\n"
+    )));
+}

@@ -8,11 +8,12 @@ use proptest::prelude::*;
 
 use super::{EVERYTHING, FIXTURE, read, shown, with};
 
-/// What is said about it, and that it is said soon. Debug builds on a busy machine get ten seconds.
+/// What is said about it, and that it is said at all: a minute is a limit that only a quadratic mistake meets, even in a
+/// debug build on a busy machine.
 fn soon(bytes: &[u8]) -> String {
     let start = Instant::now();
     let text = shown(bytes);
-    assert!(start.elapsed() < Duration::from_secs(10), "it took {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(60), "it took {:?}", start.elapsed());
     text
 }
 

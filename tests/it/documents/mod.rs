@@ -2,6 +2,7 @@
 
 mod broken;
 mod hostile;
+mod layers;
 mod pages;
 mod schemas;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bascule::plan::{CatalogRank, CatalogSource, ExecutorInfo, Executors, History, Input, compile, lint, step::Effect};
-use bascule::runbook::codes::{self, Code};
+use bascule::runbook::codes::{self, Code, FoundBy};
 use bascule::runbook::{Documents, Severity, Unreadable};
 use serde_json::json;
 
@@ -39,8 +39,9 @@ fn executors() -> Executors {
     ])
 }
 
-/// Codes and severities of everything that is wrong with the documents of a part of a page.
-fn verdict(blocks: &[Block<'_>]) -> Vec<(&'static str, Severity)> {
+/// Codes and severities of everything that the reader, or the compiler too, finds wrong with the documents of
+/// a part of a page.
+fn verdict(blocks: &[Block<'_>], by: FoundBy) -> Vec<(&'static str, Severity)> {
     let mut documents = Documents::new();
     let (mut runbook, mut catalogs, mut overlays) = (None, Vec::new(), Vec::new());
     for (info, text) in blocks {
@@ -71,7 +72,7 @@ fn verdict(blocks: &[Block<'_>]) -> Vec<(&'static str, Severity)> {
             other => panic!("a block of an unknown kind: {other}"),
         }
     }
-    if let Some(runbook) = &runbook {
+    if let (Some(runbook), FoundBy::Compiler) = (&runbook, by) {
         let catalogs: Vec<CatalogSource<'_>> =
             catalogs.iter().map(|(rank, catalog)| CatalogSource { name: "shop", rank: *rank, catalog }).collect();
         let compiled = compile(&Input {
@@ -104,7 +105,8 @@ fn every_page_shows_a_mistake_and_how_to_mend_it() {
     let mut wrong = Vec::new();
     for code in codes::ALL {
         let (bad, good) = parts(*code);
-        let (bad, good) = (verdict(&blocks(bad)), verdict(&blocks(good)));
+        let bad = verdict(&blocks(bad), code.found_by);
+        let good = verdict(&blocks(good), FoundBy::Compiler);
         if !bad.iter().any(|(id, _)| *id == code.id) {
             wrong.push(format!("the example of {code} earns {bad:?}"));
         }

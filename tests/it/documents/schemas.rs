@@ -59,6 +59,21 @@ fn shipped() -> Vec<(PathBuf, Kind)> {
     found
 }
 
+#[test]
+fn a_document_says_what_it_is() {
+    for (text, kind) in [(FIXTURE, "Runbook"), (CATALOG, "Catalog"), (OVERLAY, "Overlay"), (SITE, "Site")] {
+        let mut documents = Documents::new();
+        let file = documents.add("x.yaml", text.as_bytes());
+        let shape = bascule::runbook::read::kind(documents.sources(), file);
+        assert_eq!(shape.map(|shape| shape.schema), Some(kind));
+    }
+    for text in ["kind: Other\n", "- a\n", "a: [\n"] {
+        let mut documents = Documents::new();
+        let file = documents.add("x.yaml", text.as_bytes());
+        assert_eq!(bascule::runbook::read::kind(documents.sources(), file), None, "{text}");
+    }
+}
+
 /// What a schema says against a document. The reader of the YAML library that the tests use is not ours.
 fn complaints(kind: Kind, text: &str) -> Vec<String> {
     let validator = jsonschema::draft7::new(&schema(kind)).expect("a schema");

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use bascule::plan::{
-    CatalogRank, CatalogSource, Compiled, ExecutorInfo, Executors, History, Input, Plan, StepIx, compile, estimate,
-    lint, rollback, step::Effect,
+    CatalogRank, CatalogSource, Compiled, ExecutorInfo, Executors, Explanation, History, Input, Plan, StepIx, compile,
+    estimate, explain::explain, lint, rollback, step::Effect,
 };
 use bascule::runbook::render::{self, Colour};
-use bascule::runbook::{Catalog, Documents, Overlay};
+use bascule::runbook::{Catalog, Documents, Overlay, Runbook};
 use serde_json::{Value, json};
 
 /// Documents on their way to a plan.
@@ -94,24 +94,46 @@ impl Bench {
         self
     }
 
+    pub(crate) fn with_executors(mut self, executors: Executors) -> Self {
+        self.executors = executors;
+        self
+    }
+
+    /// Where the values of a step come from.
+    pub(crate) fn explain(mut self, step: &str) -> Option<Explanation> {
+        let runbook = self.runbook();
+        let catalogs = self.sources();
+        explain(&self.input(&runbook, &catalogs), step)
+    }
+
     pub(crate) fn compile(mut self) -> Made {
-        let file = self.documents.add("runbook.yaml", self.runbook.as_bytes());
-        let runbook = self.documents.runbook(file).expect("the test's runbook can be read");
-        let catalogs: Vec<CatalogSource<'_>> =
-            self.catalogs.iter().map(|(name, rank, catalog)| CatalogSource { name, rank: *rank, catalog }).collect();
-        let mut compiled = compile(&Input {
-            files: self.documents.sources(),
-            runbook: &runbook,
-            overlays: &self.overlays,
-            catalogs: &catalogs,
-            executors: &self.executors,
-            history: &self.history,
-        });
-        let found = std::mem::take(&mut compiled.problems);
-        compiled.problems = found.clone();
-        self.documents.report(found);
+        let runbook = self.runbook();
+        let catalogs = self.sources();
+        let compiled = compile(&self.input(&runbook, &catalogs));
+        drop(catalogs);
+        self.documents.report(compiled.problems.clone());
         let (sources, problems) = self.documents.finish();
         Made { compiled, report: render::report(&problems, &sources, Colour::Plain) }
+    }
+
+    fn runbook(&mut self) -> Runbook {
+        let file = self.documents.add("runbook.yaml", self.runbook.as_bytes());
+        self.documents.runbook(file).expect("the test's runbook can be read")
+    }
+
+    fn sources(&self) -> Vec<CatalogSource<'_>> {
+        self.catalogs.iter().map(|(name, rank, catalog)| CatalogSource { name, rank: *rank, catalog }).collect()
+    }
+
+    fn input<'a>(&'a self, runbook: &'a Runbook, catalogs: &'a [CatalogSource<'a>]) -> Input<'a> {
+        Input {
+            files: self.documents.sources(),
+            runbook,
+            overlays: &self.overlays,
+            catalogs,
+            executors: &self.executors,
+            history: &self.history,
+        }
     }
 }
 

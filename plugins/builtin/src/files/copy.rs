@@ -183,10 +183,9 @@ async fn copy(cx: &ExecCx, claim: &Claim, params: &Params) -> Result<Copied, (Ha
             return Err((halt, if removed { Left::Nothing } else { Left::Possible }));
         }
     };
-    let (job, key, ours) = (params.clone(), cx.key().clone(), present.is_some_and(|present| present.ours));
-    let marked = digest.clone();
-    let placed = claim.run(move || put_in_place(&job, &key, ours, &marked)).await;
-    let kept = placed.map_err(|error| (Halt::io("move the copy to", &params.to, &error), Left::Possible))?;
+    let ours = present.is_some_and(|present| present.ours);
+    let kept = put_in_place(cx, claim, params, (&digest, ours)).await;
+    let kept = kept.map_err(|error| (Halt::io("move the copy to", &params.to, &error), Left::Possible))?;
     Ok(Copied { digest, entries, created: true, kept })
 }
 
@@ -237,18 +236,29 @@ async fn prepare(cx: &ExecCx, claim: &Claim, params: &Params, entries: &[tree::E
     Ok(digest)
 }
 
-/// Marks the copy and gives it its name; where what was there before lies now.
-fn put_in_place(params: &Params, key: &IdempotencyKey, ours: bool, digest: &str) -> io::Result<Option<PathBuf>> {
-    let (part, to) = (place::part(&params.to, key), &params.to);
-    mark::set(&part, to, key, digest)?;
-    if ours {
+/// Marks the copy with its digest and gives it its name, step by step, so that an interruption
+/// between two of them is one that was tried; where what was there before lies now.
+async fn put_in_place(
+    cx: &ExecCx,
+    claim: &Claim,
+    params: &Params,
+    (digest, ours): (&str, bool),
+) -> io::Result<Option<PathBuf>> {
+    let place = || (params.to.clone(), cx.key().clone());
+    let ((to, key), digest) = (place(), digest.to_owned());
+    claim.run(move || mark::set(&place::part(&to, &key), &to, &key, &digest)).await?;
+    let (to, key) = place();
+    let freed = claim.run(move || match (ours, exists(&to)?) {
         // The same step wrote it from an older source; nobody else's content is lost.
-        tree::delete(to)?;
-    } else if exists(to)? {
-        place::keep_beside(to, &place::aside(to, Beside::Aside, key))?;
-    }
-    place::rename_over_file(&part, to)?;
-    place::moved_by_step(to, Beside::Aside, key)
+        (true, _) => tree::delete(&to),
+        (false, true) => place::keep_beside(&to, &place::aside(&to, Beside::Aside, &key)),
+        (false, false) => Ok(()),
+    });
+    freed.await?;
+    let (to, key) = place();
+    claim.run(move || place::rename_over_file(&place::part(&to, &key), &to)).await?;
+    let (to, key) = place();
+    claim.run(move || place::moved_by_step(&to, Beside::Aside, &key)).await
 }
 
 async fn take_back(
@@ -267,8 +277,7 @@ async fn take_back(
         taken.map_err(|error| possible(Halt::io("take away", &params.to, &error)))?;
         removed = true;
     }
-    let (to, key) = (params.to.clone(), cx.key().clone());
-    let cleaned = claim.run(move || clean_up(&to, &key)).await;
+    let cleaned = clean_up(cx, claim, params).await;
     let (kept, restored) = cleaned.map_err(|error| possible(Halt::io("restore", &params.to, &error)))?;
     let kept: Vec<_> = kept.iter().map(|path| path.display().to_string()).collect();
     Ok(json!({"removed": removed, "kept": kept, "restored": restored}))
@@ -334,13 +343,18 @@ fn take_away(to: &Path, key: &IdempotencyKey, disposable: bool) -> io::Result<()
     }
 }
 
-/// Removes what is unfinished or half removed, and brings back what was replaced.
-fn clean_up(to: &Path, key: &IdempotencyKey) -> io::Result<(Option<PathBuf>, bool)> {
-    tree::delete(&place::part(to, key))?;
-    mark::clear(to, key)?;
-    let restored = place::bring_back(to, key)?;
-    let kept = place::aside(to, Beside::Aside, key);
-    Ok((exists(&kept)?.then_some(kept), restored))
+/// Removes what is unfinished or half removed, and brings back what was replaced, step by step.
+async fn clean_up(cx: &ExecCx, claim: &Claim, params: &Params) -> io::Result<(Option<PathBuf>, bool)> {
+    let place = || (params.to.clone(), cx.key().clone());
+    let (to, key) = place();
+    claim.run(move || tree::delete(&place::part(&to, &key))).await?;
+    let (to, key) = place();
+    claim.run(move || mark::clear(&to, &key)).await?;
+    let (to, key) = place();
+    let restored = claim.run(move || place::bring_back(&to, &key)).await?;
+    let (to, key) = place();
+    let kept = place::aside(&to, Beside::Aside, &key);
+    Ok((blocking(move || exists(&kept).map(|there| there.then_some(kept))).await?, restored))
 }
 
 #[cfg(test)]

@@ -83,8 +83,12 @@ impl Executor for Remove {
             Ok(claim) => claim,
             Err(halt) => return halt.into_outcome(Left::Nothing),
         };
-        let (path, key, keeps) = (params.path.clone(), cx.key().clone(), params.keeps());
-        let done = claim.run(move || if keeps { keep(&path, &key) } else { delete(&path, &key) }).await;
+        let (path, key) = (params.path.clone(), cx.key().clone());
+        let done = if params.keeps() {
+            claim.run(move || keep(&path, &key)).await
+        } else {
+            delete(&claim, &path, &place::part(&path, &key)).await
+        };
         match done {
             Ok(outputs) => Outcome::done(outputs),
             Err(error) => Halt::io("remove", &params.path, &error).into_outcome(Left::Possible),
@@ -123,14 +127,19 @@ fn keep(path: &Path, key: &IdempotencyKey) -> std::io::Result<Value> {
 }
 
 /// Out of sight at once, then deleted: an interruption never leaves half a folder at the path.
-fn delete(path: &Path, key: &IdempotencyKey) -> std::io::Result<Value> {
-    let part = place::part(path, key);
-    let begun = exists(&part)?;
-    tree::delete(&part)?;
-    let there = exists(path)?;
-    if there {
-        place::rename_new(path, &part)?;
-        tree::delete(&part)?;
-    }
+async fn delete(claim: &Claim, path: &Path, part: &Path) -> std::io::Result<Value> {
+    let (from, to) = (path.to_owned(), part.to_owned());
+    let there = claim.run(move || {
+        let there = exists(&from)?;
+        if there {
+            // What an earlier attempt could not finish makes room.
+            tree::delete(&to)?;
+            place::rename_new(&from, &to)?;
+        }
+        Ok::<_, std::io::Error>(there)
+    });
+    let there = there.await?;
+    let gone = part.to_owned();
+    let begun = claim.run(move || exists(&gone).and_then(|begun| tree::delete(&gone).map(|()| begun))).await?;
     Ok(json!({"removed": there || begun, "kept": []}))
 }

@@ -13,7 +13,11 @@ use bascule_plugin::{Effect, Executor};
 
 /// Every subject; an executor may have several.
 fn subjects() -> Vec<Box<dyn Subject>> {
-    [processes::subjects(), files::subjects(), network::subjects()].into_iter().flatten().collect()
+    let (idle, slow) = (processes::idle_subjects(), processes::slow_subjects());
+    [processes::subjects(), idle, slow, files::copies(), files::others(), network::subjects()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The executor as the engine gets it.
@@ -36,8 +40,23 @@ async fn executors_of_processes_conform() {
 }
 
 #[tokio::test]
-async fn executors_of_files_conform() {
-    conforms(files::subjects()).await;
+async fn executors_that_let_time_pass_conform() {
+    conforms(processes::idle_subjects()).await;
+}
+
+#[tokio::test]
+async fn executors_that_take_long_conform() {
+    conforms(processes::slow_subjects()).await;
+}
+
+#[tokio::test]
+async fn copies_of_files_conform() {
+    conforms(files::copies()).await;
+}
+
+#[tokio::test]
+async fn other_executors_of_files_conform() {
+    conforms(files::others()).await;
 }
 
 #[tokio::test]

@@ -138,7 +138,7 @@ async fn no_answer_is_unknown_unless_it_was_a_read() {
     let server = Server::start().await;
     let (dropping, _guard) = raw(read_and_drop).await;
     for url in [server.url("/hang"), format!("http://{dropping}/")] {
-        let with = |method: &str| json!({"method": method, "url": url, "timeout": "300ms"});
+        let with = |method: &str| json!({"method": method, "url": url, "timeout": "1s"});
         let failure = unknown(call(with("POST")).await);
         assert!(failure.contains("did not answer"), "{failure}");
         let (_, left) = call(with("GET")).await.failure();
@@ -151,7 +151,7 @@ async fn an_answer_that_breaks_off_is_unknown_unless_it_was_a_read() {
     let (broken, _guard) = raw(break_off).await;
     let (slow, _guard2) = raw(trickle).await;
     for address in [broken, slow] {
-        let with = |method: &str| json!({"method": method, "url": format!("http://{address}/"), "timeout": "300ms"});
+        let with = |method: &str| json!({"method": method, "url": format!("http://{address}/"), "timeout": "1s"});
         let failure = unknown(call(with("POST")).await);
         assert!(failure.contains("answered 200, and the answer broke off"), "{failure}");
         assert_eq!(call(with("GET")).await.failure().1, Left::Nothing);

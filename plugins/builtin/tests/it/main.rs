@@ -22,3 +22,5 @@ mod pages;
 mod server;
 #[cfg(test)]
 mod tcp_probe;
+#[cfg(test)]
+mod wait;

@@ -77,6 +77,17 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
+    /// Returns once the server has seen what was sent to it before: each round it answers a
+    /// question that was sent later.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..3 {
+            let mut stream = TcpStream::connect(self.address).await.expect("it listens");
+            stream.write_all(b"GET /empty HTTP/1.0\r\n\r\n").await.expect("it listens");
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.expect("it answers");
+        }
+    }
+
     pub(crate) fn look<T>(&self, at: impl FnOnce(&Ledger) -> T) -> T {
         at(&self.ledger.lock().expect("no handler panics"))
     }
@@ -92,11 +103,16 @@ fn key(headers: &HeaderMap) -> String {
 }
 
 async fn add(State(ledger): Shared, headers: HeaderMap, Json(body): Json<Value>) -> Response {
-    let mut ledger = ledger.lock().expect("no handler panics");
-    ledger.seen.push("POST /things".to_owned());
     let id = key(&headers);
-    ledger.things.entry(id.clone()).or_insert(body);
-    (StatusCode::CREATED, Json(json!({"id": id, "count": ledger.things.len()}))).into_response()
+    let count = {
+        let mut ledger = ledger.lock().expect("no handler panics");
+        ledger.seen.push("POST /things".to_owned());
+        ledger.things.entry(id.clone()).or_insert(body);
+        ledger.things.len()
+    };
+    // Between the effect and its answer is time to be interrupted.
+    tokio::time::sleep(Duration::from_millis(8)).await;
+    (StatusCode::CREATED, Json(json!({"id": id, "count": count}))).into_response()
 }
 
 async fn list(State(ledger): Shared) -> Json<Value> {

@@ -22,12 +22,12 @@ struct Files {
     with: fn(&Path) -> Value,
 }
 
-pub(super) fn subjects() -> Vec<Box<dyn Subject>> {
-    copies().into_iter().chain(others()).map(|files| Box::new(files) as Box<dyn Subject>).collect()
+fn boxed<const N: usize>(list: [Files; N]) -> Vec<Box<dyn Subject>> {
+    list.into_iter().map(|files| Box::new(files) as Box<dyn Subject>).collect()
 }
 
-fn copies() -> [Files; 5] {
-    [
+pub(super) fn copies() -> Vec<Box<dyn Subject>> {
+    boxed([
         Files {
             executor: "files.copy",
             name: "a file",
@@ -68,11 +68,11 @@ fn copies() -> [Files; 5] {
             },
             with: |at| json!({"from": at.join("disk"), "to": at.join("copy")}),
         },
-    ]
+    ])
 }
 
-fn others() -> [Files; 5] {
-    [
+pub(super) fn others() -> Vec<Box<dyn Subject>> {
+    boxed([
         Files {
             executor: "files.verify",
             name: "a file",
@@ -99,11 +99,17 @@ fn others() -> [Files; 5] {
         },
         Files {
             executor: "files.remove",
+            name: "a folder, for good",
+            fill: folder,
+            with: |at| json!({"path": at.join("site"), "keep": false}),
+        },
+        Files {
+            executor: "files.remove",
             name: "a link, kept",
             fill: folder,
             with: |at| json!({"path": at.join("site/link")}),
         },
-    ]
+    ])
 }
 
 /// Two pieces of content, as an attempt reads it.
@@ -137,8 +143,15 @@ impl Subject for Files {
         registered(self.executor)
     }
 
+    fn undoes(&self) -> bool {
+        self.executor().describe().undoes && !self.name.ends_with("for good")
+    }
+
     async fn fresh(&self) -> Box<dyn World> {
-        let folder = TempDir::new().expect("a folder");
+        // A file system in memory makes the many flushes cheap.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+        let folder = folder.expect("a folder");
         (self.fill)(folder.path());
         Box::new(Folder { with: (self.with)(folder.path()), folder })
     }

@@ -165,6 +165,7 @@ impl World for Served {
     }
 
     async fn fingerprint(&self) -> String {
+        self.server.settle().await;
         self.server.look(|ledger| {
             let jobs: Vec<_> = ledger.jobs.iter().map(|(id, job)| (id, job.done)).collect();
             format!("things {:?} jobs {jobs:?}", ledger.things)

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bascule_plugin::conformance::{Subject, World};
@@ -15,10 +16,24 @@ pub(super) fn subjects() -> Vec<Box<dyn Subject>> {
     vec![
         Box::new(Script { name: "writes a file", effect: Effect::Idempotent, script: WRITES }),
         Box::new(Script { name: "starts children and ignores TERM", effect: Effect::Once, script: STUBBORN }),
+    ]
+}
+
+/// This takes longer than a cancelled one may.
+pub(super) fn slow_subjects() -> Vec<Box<dyn Subject>> {
+    vec![Box::new(Script { name: "takes long", effect: Effect::Once, script: "sleep 3" })]
+}
+
+/// Executors that only let time pass, or not even that.
+pub(super) fn idle_subjects() -> Vec<Box<dyn Subject>> {
+    vec![
         Box::new(Plain { name: "noop", with: json!({"outputs": {"vip": "10.0.0.7"}}) }),
         Box::new(Plain { name: "wait", with: json!({"for": "30ms"}) }),
     ]
 }
+
+/// Shorter than the slow ones.
+const PROMPT: Duration = Duration::from_secs(2);
 
 const WRITES: &str = "echo one > part && mv part whole && echo whole=yes > \"$BASCULE_OUTPUTS\"";
 const STUBBORN: &str = "trap '' TERM; (sleep 0.02; echo a > a) & sleep 0.03; echo b > b; wait";
@@ -51,6 +66,10 @@ impl Subject for Script {
 
     fn effect(&self, _with: &Value) -> Effect {
         self.effect
+    }
+
+    fn prompt(&self) -> Duration {
+        PROMPT
     }
 }
 
@@ -114,6 +133,10 @@ impl Subject for Plain {
 
     async fn fresh(&self) -> Box<dyn World> {
         Box::new(Nothing(self.with.clone()))
+    }
+
+    fn prompt(&self) -> Duration {
+        PROMPT
     }
 }
 

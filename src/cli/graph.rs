@@ -1,0 +1,80 @@
+//! `graph`: the picture of a plan.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use super::Ctx;
+use super::error::CliError;
+use super::exit::Exit;
+use super::inputs::{self, Desk, InputArgs};
+use crate::plan::{Plan, draw};
+
+/// Draw the plan of a runbook: phases, order, exposure, and the way back.
+///
+/// SVG is for people and change boards, Mermaid for documents that draw it themselves, DOT for Graphviz.
+///
+///   bascule graph runbook.yaml -o plan.svg
+///   bascule graph runbook.yaml --format mermaid
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// How it is drawn [default: as the name after -o says, else mermaid].
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Write it to a file.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For Markdown documents.
+    Mermaid,
+    /// For Graphviz.
+    Dot,
+    /// A picture.
+    Svg,
+}
+
+impl Format {
+    fn of(args: &Args) -> Self {
+        let end = args.output.as_ref().and_then(|path| path.extension()).and_then(|end| end.to_str());
+        args.format.unwrap_or(match end {
+            Some("svg") => Self::Svg,
+            Some("dot" | "gv") => Self::Dot,
+            Some(_) | None => Self::Mermaid,
+        })
+    }
+
+    fn draw(self, plan: &Plan, look: &draw::Look) -> String {
+        match self {
+            Self::Mermaid => draw::mermaid(plan, look),
+            Self::Dot => draw::dot(plan, look),
+            Self::Svg => draw::svg(plan, look),
+        }
+    }
+}
+
+/// Draws.
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+    let format = Format::of(&args);
+    if format == Format::Svg && args.output.is_none() && std::io::stdout().is_terminal() {
+        return Err(CliError::usage("a picture is not for a terminal").hint("write it to a file: -o plan.svg"));
+    }
+    let planned = Desk::new().plan(ctx, &args.inputs)?;
+    let picture = format.draw(&planned.plan, &draw::Look::default());
+    match &args.output {
+        None => ctx.ui.data(&picture),
+        Some(path) => {
+            std::fs::write(path, &picture)
+                .map_err(|error| CliError::new(format!("{} cannot be written", path.display())).because(error))?;
+            ctx.ui.say(&format!("wrote {}", path.display()));
+        }
+    }
+    if !ctx.ui.json {
+        inputs::show(ctx, &planned.sources, &planned.problems);
+    }
+    Ok(Exit::Done)
+}
