@@ -2,6 +2,8 @@
 
 mod cli_dry;
 mod documents;
+#[cfg(feature = "lab")]
+mod lab_runs;
 mod machine;
 mod plan;
 mod stores;
