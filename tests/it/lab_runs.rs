@@ -26,7 +26,7 @@ async fn a_slow_target_is_left_by_itself_and_every_order_comes_home() {
     let rig = Rig::start().await;
     rig.lab.start_users(3, 40).await.expect("users");
     let run = rig.spawn(&["--set", "rollbackWindow=60s"]);
-    rig.until_exposed().await;
+    rig.until_the_target_took_orders().await;
     rig.lab
         .inject(&Fault::new(rig.target_machine(), FaultKind::Latency).value(400.0))
         .await

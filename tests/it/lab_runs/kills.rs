@@ -66,6 +66,7 @@ async fn kill_minus_nine_loses_nothing_and_repeats_nothing() {
 }
 
 async fn one(seed: u64) -> Tale {
+    println!("seed {seed}");
     let mut rng = Rng::with_seed(seed);
     match rng.u32(0..10) {
         0..5 => over(seed, &mut rng).await,
@@ -74,31 +75,40 @@ async fn one(seed: u64) -> Tale {
     }
 }
 
-/// A moment in the cutover, which is short, or somewhere in the run.
-fn moment(rng: &mut Rng) -> Duration {
-    Duration::from_millis(if rng.u32(0..10) < 7 { rng.u64(0..700) } else { rng.u64(0..4_000) })
+/// A moment in the busy beginning of a run of this length, or anywhere in it.
+fn moment(rng: &mut Rng, length_ms: u64) -> Duration {
+    let busy = length_ms / 4;
+    Duration::from_millis(if rng.u32(0..10) < 7 { rng.u64(0..busy) } else { rng.u64(0..length_ms) })
 }
 
-/// Starts again until it ends by itself; answers how, and how often it was killed.
-async fn until_end(
-    (state, folder): (&Path, &Path),
-    rng: &mut Rng,
-    kills: &mut u32,
-    (first, again): (&[&str], &[&str]),
-) -> Ended {
+/// A run that is started, and started again, until it ends by itself.
+struct Killed<'a> {
+    state: &'a Path,
+    folder: &'a Path,
+    first: &'a [&'a str],
+    again: &'a [&'a str],
+    /// About how long it takes.
+    length_ms: u64,
+}
+
+/// Kills and starts again until it ends by itself; answers how, and how often it was killed.
+async fn until_end(run: Killed<'_>, rng: &mut Rng, kills: &mut u32) -> Ended {
+    let Killed { state, folder, first, again, length_ms } = run;
     let most = rng.u32(1..=3);
+    // A window that ends while nobody watches asks a person, as it must: no kill comes near its end.
+    let last_kill = Instant::now() + Duration::from_secs(4);
     loop {
         // Killed before its first transition was durable, there is no run yet.
         let begun = spawn(state, folder, &["status", "--json"]).wait().await.out.contains("\"run\"");
         let running = spawn(state, folder, if begun { again } else { first });
-        if *kills >= most {
+        if *kills >= most || Instant::now() > last_kill {
             let ended = running.wait().await;
             if ended.err.contains("nothing to resume") {
                 return final_word(state, folder, ended).await;
             }
             return ended;
         }
-        match running.kill_after(moment(rng)).await {
+        match running.kill_after(moment(rng, length_ms)).await {
             None => *kills += 1,
             Some(ended) if ended.err.contains("nothing to resume") => return final_word(state, folder, ended).await,
             Some(ended) => return ended,
@@ -124,7 +134,9 @@ async fn over(seed: u64, rng: &mut Rng) -> Tale {
     rig.lab.start_users(2, 100).await.expect("users");
     let mut kills = 0;
     let again = ["resume", "--foreground"];
-    let ended = until_end((&rig.state(), rig.folder()), rng, &mut kills, (&RUN, &again)).await;
+    let first = [&RUN[..], &["--set", "rollbackWindow=8s"]].concat();
+    let run = Killed { state: &rig.state(), folder: rig.folder(), first: &first, again: &again, length_ms: 2_500 };
+    let ended = until_end(run, rng, &mut kills).await;
     rig.lab.stop_users().await.expect("users go home");
     assert_eq!(ended.code, Some(0), "seed {seed}, {kills} kills: {ended}");
     assert_eq!(rig.effects(), OVER, "seed {seed}: an effect is missing, or there twice: {ended}");
@@ -144,18 +156,26 @@ async fn back(seed: u64, rng: &mut Rng) -> Tale {
     rig.lab.start_users(2, 100).await.expect("users");
     let window = ["--set", "rollbackWindow=60s"];
     let run = rig.spawn(&window);
-    rig.until_exposed().await;
+    rig.until_the_target_took_orders().await;
     rig.lab.inject(&Fault::new(rig.target_machine(), FaultKind::Refuse)).await.expect("a fault of the target");
     let mut kills = 0;
-    let ended = match run.kill_after(Duration::from_millis(rng.u64(0..2_500))).await {
+    // Half of them are killed once the way back has begun, the others anywhere between the fault and its end.
+    let after = if rng.bool() {
+        rig.until_effect("target fence").await;
+        rng.u64(0..400)
+    } else {
+        rng.u64(0..1_500)
+    };
+    let ended = match run.kill_after(Duration::from_millis(after)).await {
         Some(ended) => ended,
         None => {
             kills += 1;
             let first = [&RUN[..], &window[..]].concat();
-            // Forward work that was interrupted waits for a word; a way back and an open window do not.
-            let held = rng.bool() && rig.status().await["state"] == "rolling_back";
-            let again: &[&str] = if held { &["resume", "--foreground", "--held"] } else { &["resume", "--foreground"] };
-            until_end((&rig.state(), rig.folder()), rng, &mut kills, (&first, again)).await
+            // Nobody gives a word: an open window is watched, and a way back goes on, at the next start of an engine.
+            let again = ["resume", "--foreground", "--held"];
+            let run =
+                Killed { state: &rig.state(), folder: rig.folder(), first: &first, again: &again, length_ms: 1_500 };
+            until_end(run, rng, &mut kills).await
         }
     };
     rig.lab.stop_users().await.expect("users go home");
@@ -196,7 +216,9 @@ async fn scripts(seed: u64, rng: &mut Rng) -> Tale {
     let first = ["run", "scripts.yaml", "--foreground", "--set", &inputs[0], "--set", &inputs[1]];
     let mut kills = 0;
     let again = ["resume", "--foreground"];
-    let ended = until_end((&path("state"), folder.path()), rng, &mut kills, (&first, &again)).await;
+    let state = path("state");
+    let run = Killed { state: &state, folder: folder.path(), first: &first, again: &again, length_ms: 2_000 };
+    let ended = until_end(run, rng, &mut kills).await;
     assert_eq!(ended.code, Some(0), "seed {seed}, {kills} kills: {ended}");
     let text = std::fs::read_to_string(&ledger).expect("the scripts' ledger");
     let expected = ["first", "second", "third"].map(|step| format!("done scripts/1/{step}/forward/1"));

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use bascule_lab::{EntryKind, Lab, LabHandle, LabOptions};
+use bascule_lab::{EntryKind, Lab, LabHandle, LabOptions, read_acked};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
@@ -33,7 +34,20 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// A lab, and a state directory.
 pub(super) struct Rig {
     pub(super) lab: LabHandle,
+    guard: Guard,
     folder: tempfile::TempDir,
+}
+
+/// Ends the lab of a test that failed.
+struct Guard(Option<i32>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0.and_then(Pid::from_raw) {
+            // It may be gone already.
+            drop(kill_process(pid, Signal::TERM));
+        }
+    }
 }
 
 /// How a call of the program ended.
@@ -49,27 +63,36 @@ impl fmt::Display for Ended {
     }
 }
 
-/// A call of the program.
-pub(super) struct Running(Child);
+/// A call of the program. What it writes goes into files, so that one that hangs can be read, too.
+pub(super) struct Running {
+    child: Child,
+    out: tempfile::NamedTempFile,
+    err: tempfile::NamedTempFile,
+}
 
 impl Running {
     /// Waits for its end.
-    pub(super) async fn wait(self) -> Ended {
-        let output = tokio::time::timeout(PATIENCE, self.0.wait_with_output());
-        let output = output.await.expect("the program ends in time").expect("the program's output");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ended { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    pub(super) async fn wait(mut self) -> Ended {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let ended = ended.map(|status| self.ended(status.expect("the program's end").code()));
+        ended.unwrap_or_else(|_late| panic!("the program does not end: {}", self.ended(None)))
+    }
+
+    fn ended(&self, code: Option<i32>) -> Ended {
+        let text = |file: &tempfile::NamedTempFile| {
+            String::from_utf8_lossy(&std::fs::read(file.path()).expect("what the program wrote")).into_owned()
+        };
+        Ended { code, out: text(&self.out), err: text(&self.err) }
     }
 
     /// kill -9 after a while; if it ended before, how.
     pub(super) async fn kill_after(mut self, after: Duration) -> Option<Ended> {
-        let ended = tokio::time::timeout(after, self.0.wait()).await;
-        if ended.is_ok() {
-            return Some(self.wait().await);
+        if let Ok(status) = tokio::time::timeout(after, self.child.wait()).await {
+            return Some(self.ended(status.expect("the program's end").code()));
         }
-        self.0.start_kill().expect("a process can be killed");
+        self.child.start_kill().expect("a process can be killed");
         // The kernel has reaped it when this returns: its locks are free.
-        self.0.wait().await.expect("a killed process ends");
+        self.child.wait().await.expect("a killed process ends");
         None
     }
 }
@@ -80,6 +103,9 @@ fn root() -> &'static Path {
 
 /// Starts the program with a state directory; whatever happens to the test, it does not outlive it.
 pub(super) fn spawn(state: &Path, folder: &Path, args: &[&str]) -> Running {
+    let file = || tempfile::NamedTempFile::new().expect("a temporary file");
+    let (out, err) = (file(), file());
+    let pipe = |file: &tempfile::NamedTempFile| Stdio::from(file.reopen().expect("a temporary file"));
     let child = Command::new(PROGRAM)
         .args(args)
         .arg("--state")
@@ -87,11 +113,11 @@ pub(super) fn spawn(state: &Path, folder: &Path, args: &[&str]) -> Running {
         .current_dir(folder)
         .env_remove("BASCULE_STATE")
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(pipe(&out))
+        .stderr(pipe(&err))
         .kill_on_drop(true)
         .spawn();
-    Running(child.expect("the program starts"))
+    Running { child: child.expect("the program starts"), out, err }
 }
 
 impl Rig {
@@ -108,7 +134,8 @@ impl Rig {
         {
             std::fs::copy(root().join(from), folder.path().join(to)).expect("a document of the repository");
         }
-        Self { lab, folder }
+        let guard = Guard(i32::try_from(lab.site.pid).ok());
+        Self { lab, guard, folder }
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -143,15 +170,26 @@ impl Rig {
         asked.map(|entry| format!("{} {}", entry.platform, entry.action)).collect()
     }
 
-    /// Waits until users can reach the target.
-    pub(super) async fn until_exposed(&self) {
+    /// Waits until a user was promised something by the target.
+    pub(super) async fn until_the_target_took_orders(&self) {
         let seen = async {
             let mut tick = tokio::time::interval(Duration::from_millis(20));
-            while !self.effects().iter().any(|effect| effect == "lb set_weights") {
+            while !read_acked(&self.lab.dir).expect("the users' notes").iter().any(|acked| acked.platform == "target") {
                 tick.tick().await;
             }
         };
-        tokio::time::timeout(PATIENCE, seen).await.expect("the target is exposed in time");
+        tokio::time::timeout(PATIENCE, seen).await.expect("users reach the target in time");
+    }
+
+    /// Waits until something was done to the world.
+    pub(super) async fn until_effect(&self, effect: &str) {
+        let seen = async {
+            let mut tick = tokio::time::interval(Duration::from_millis(10));
+            while !self.effects().iter().any(|seen| seen == effect) {
+                tick.tick().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("no effect `{effect}` in time"));
     }
 
     pub(super) fn target_machine(&self) -> String {
@@ -176,7 +214,8 @@ impl Rig {
     }
 
     /// Ends the lab and all in it.
-    pub(super) async fn stop(self) {
+    pub(super) async fn stop(mut self) {
+        self.guard.0 = None;
         self.lab.stop().await.expect("the lab stops");
     }
 }

@@ -2,6 +2,6 @@
 ledger=$1 name=$2
 exec 9>"$ledger.$name.lock"
 flock -n 9 || echo "overlap $name" >> "$ledger"
-sleep 0.15 &
+sleep 0.5 &
 wait $!
 grep -qx "done $BASCULE_KEY" "$ledger" 2>/dev/null || echo "done $BASCULE_KEY" >> "$ledger"
