@@ -50,8 +50,8 @@ impl Screen {
         let rendered: Vec<String> = lines.iter().map(|line| line.render(self.colour)).collect();
         for (row, line) in rendered.iter().enumerate() {
             if self.drawn.get(row) != Some(line) {
-                // Position, text, then the rest of the row cleared.
-                out.push_str(&format!("\u{1b}[{};1H{line}\u{1b}[0m\u{1b}[K", row + 1));
+                // Cleared first: at the right edge, clearing afterwards would take the last letter with it.
+                out.push_str(&format!("\u{1b}[{};1H\u{1b}[2K{line}\u{1b}[0m", row + 1));
             }
         }
         if rendered.len() < self.drawn.len() {

@@ -184,7 +184,7 @@ fn tell_found(ctx: &Ctx, health: &Health, open: &[RunSummary]) {
         }
         if let Some(run) = open.iter().find(|run| run.run == adopted.run) {
             ctx.ui.say(&format!("  now: {}", run.doing));
-            let command = if run.questions > 0 {
+            let command = if run.open_questions > 0 {
                 format!("bascule status {}", run.run)
             } else if run.held {
                 format!("bascule resume {}", run.run)

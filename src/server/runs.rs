@@ -65,7 +65,7 @@ async fn summary(site: &Site, entry: &RunEntry) -> Result<RunSummary, Problem> {
         return Ok(RunSummary::damaged(name.as_str(), entry.head.at_ms, stopped.to_string()));
     }
     if let Some(handle) = site.engine.live(name)
-        && let Ok(summary) = handle.look(|run, _| RunSummary::of(run)).await
+        && let Ok(summary) = handle.look(|run, _| RunSummary { executed: true, ..RunSummary::of(run) }).await
     {
         return Ok(summary);
     }
@@ -113,7 +113,9 @@ pub(super) async fn one(
 pub(super) async fn view(site: &Site, name: &RunName) -> Result<RunView, Problem> {
     let (run, now) = run_now(site, name).await?;
     let progress = progress(site, name, &run).await;
-    Ok(RunView::of(&run, now, &progress))
+    let mut view = RunView::of(&run, now, &progress);
+    view.summary.executed = !run.state.is_final();
+    Ok(view)
 }
 
 async fn progress(site: &Site, name: &RunName, run: &Run) -> ProgressMap {

@@ -13,10 +13,10 @@ pub(crate) fn frame(view: &RunView, canvas: &Canvas, rows: usize, footer: &str) 
     head.extend(parts::change(view, canvas));
     head.extend(parts::warnings(view));
     let room = rows.saturating_sub(head.len() + 1);
-    let mut asked = asks::questions(view, canvas, Detail::Full);
-    if asked.len() + 4 > room {
-        asked = asks::questions(view, canvas, Detail::Short);
-    }
+    // As much of the questions as leaves room for a few steps.
+    let asked = [Detail::Full, Detail::Middle].into_iter().map(|detail| asks::questions(view, canvas, detail));
+    let asked = asked.into_iter().find(|lines| lines.len() + 5 <= room);
+    let asked = asked.unwrap_or_else(|| asks::questions(view, canvas, Detail::Short));
     let criteria =
         if checks::are_live(view) && view.rollback.is_none() { checks::criteria(view, canvas) } else { vec![] };
     let gate = checks::gate(view, canvas);
