@@ -1,5 +1,6 @@
 //! Integration tests, in one binary so that they link once. One module per subject.
 
+mod cli_dry;
 mod documents;
 mod machine;
 mod plan;
