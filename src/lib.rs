@@ -14,4 +14,6 @@ pub mod telemetry;
 
 pub mod engine;
 
+pub mod report;
+
 pub mod cli;
