@@ -14,6 +14,10 @@ pub mod telemetry;
 
 pub mod engine;
 
+<<<<<<< HEAD
 pub mod report;
+=======
+pub mod server;
+>>>>>>> main
 
 pub mod cli;

@@ -25,7 +25,7 @@ pub use criterion::{CriterionView, SampleView};
 pub use event::{EventView, Level, Place};
 pub use next::NextCommand;
 pub use plan::PlanView;
-pub use question::{AnswerView, QuestionView};
+pub use question::{AnswerView, QuestionView, sentence};
 pub use rollback::{LeftView, RollbackView, UndoView};
 pub use service::{ChangeView, DataView, ServiceView, Times, WayBackView, WindowView};
 pub use step::{FailureView, StepView, WaitView};
@@ -112,6 +112,8 @@ pub struct RunSummary {
     pub is_final: bool,
     /// A person must act.
     pub needs_person: bool,
+    /// An engine has something to do for it without a person: an attempt, a timer, an open window.
+    pub working: bool,
     /// It is held: forward work waits for `resume`.
     pub held: bool,
     /// Open questions.
@@ -228,6 +230,7 @@ impl RunSummary {
             updated_at: run.updated,
             is_final: run.state.is_final(),
             needs_person: needs_person(run),
+            working: has_work(run),
             held: run.hold.is_some() && !run.state.is_final(),
             questions: run.questions.len(),
             cutover_done: done,
@@ -235,6 +238,35 @@ impl RunSummary {
             window_deadline_at: service::open_window(run).map(|window| window.deadline),
             exit: exit(run),
             damaged: None,
+        }
+    }
+}
+
+impl RunSummary {
+    /// A run that cannot be shown until `repair` is told what to believe.
+    #[must_use]
+    pub fn damaged(run: &str, at: Millis, why: String) -> Self {
+        let (application, number) = run.rsplit_once('/').unwrap_or((run, "0"));
+        Self {
+            run: run.to_owned(),
+            application: application.to_owned(),
+            number: number.parse().unwrap_or(0),
+            wave: None,
+            state: "damaged".to_owned(),
+            doing: "its log is damaged: `bascule repair` explains what can be believed".to_owned(),
+            since_at: at,
+            created_at: at,
+            updated_at: at,
+            is_final: false,
+            needs_person: true,
+            working: false,
+            held: false,
+            questions: 0,
+            cutover_done: 0,
+            cutover_steps: 0,
+            window_deadline_at: None,
+            exit: Some(1),
+            damaged: Some(why),
         }
     }
 }
@@ -346,6 +378,37 @@ pub fn needs_person(run: &Run) -> bool {
         RunState::Created
         | RunState::Accepted
         | RunState::RollingBack
+        | RunState::Refused
+        | RunState::Cancelled
+        | RunState::Committed
+        | RunState::RolledBack
+        | RunState::ClosedWithResidue => false,
+    }
+}
+
+/// Whether criteria guard the run: from exposure until it is accepted, closed or on its way back.
+#[must_use]
+pub fn is_guarded(run: &Run) -> bool {
+    let over = run.state.is_final() || matches!(run.state, RunState::Accepted | RunState::Committing);
+    run.possibly_exposed.is_some() && run.rollback.is_none() && !run.commit_intended && !over
+}
+
+/// Whether an engine has something to do for a run without a person's word: an attempt that runs, a retry, an open
+/// window. Readiness checks that only repeat do not count: they would keep an engine for ever.
+#[must_use]
+pub fn has_work(run: &Run) -> bool {
+    if !run.live.is_empty() {
+        return true;
+    }
+    let guards = is_guarded(run);
+    match run.state {
+        RunState::Created | RunState::Checking | RunState::Observing | RunState::RollingBack => true,
+        RunState::Preparing | RunState::CuttingOver => run.hold.is_none() || guards,
+        RunState::Committing => run.hold.is_none(),
+        RunState::Prepared => run.go,
+        RunState::Deciding => guards,
+        RunState::Accepted
+        | RunState::Stuck
         | RunState::Refused
         | RunState::Cancelled
         | RunState::Committed

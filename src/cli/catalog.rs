@@ -49,7 +49,7 @@ struct Row {
 }
 
 /// Lists or shows.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     match args.what {
         What::List => list(ctx),
         What::Show { name } => show(ctx, &name),

@@ -19,7 +19,7 @@ pub struct Args {
 }
 
 /// Prints.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "bascule", &mut text);
     ctx.ui.data(&String::from_utf8_lossy(&text));

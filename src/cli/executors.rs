@@ -67,7 +67,7 @@ const PAGES: &[(&str, &str)] = &[
 ];
 
 /// Lists or explains.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let all = engine::registry::executors();
     let Some(name) = args.name else { return list(ctx, all.values().map(|one| Row::of(one.describe())).collect()) };
     let Some(executor) = all.get(name.as_str()) else {

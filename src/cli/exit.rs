@@ -33,3 +33,22 @@ impl From<Exit> for ExitCode {
         Self::from(exit as u8)
     }
 }
+
+impl Exit {
+    /// The code that a view gives.
+    #[must_use]
+    pub fn of_code(code: u8) -> Self {
+        match code {
+            0 => Self::Done,
+            2 => Self::Usage,
+            3 => Self::RolledBack,
+            4 => Self::Untouched,
+            5 => Self::PersonNeeded,
+            6 => Self::Interrupted,
+            7 => Self::Residue,
+            8 => Self::NotVerified,
+            9 => Self::InvalidDocument,
+            _ => Self::Error,
+        }
+    }
+}

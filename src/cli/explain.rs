@@ -35,7 +35,7 @@ struct Page<'a> {
 }
 
 /// Explains.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let wanted = normal(&args.topic);
     if wanted.is_empty() {
         return list(ctx);

@@ -58,7 +58,7 @@ impl Format {
 }
 
 /// Draws.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let format = Format::of(&args);
     if format == Format::Svg && args.output.is_none() && std::io::stdout().is_terminal() {
         return Err(CliError::usage("a picture is not for a terminal").hint("write it to a file: -o plan.svg"));

@@ -12,9 +12,9 @@ pub struct Args {
 }
 
 /// The first word of the lab's processes on the command line of this program.
-pub const PREFIX: &str = "lab";
+pub(super) const PREFIX: &str = "lab";
 
 /// Hands over, before any runtime is started.
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     bascule_lab::cli(&[PREFIX], args.words.iter().cloned())
 }

@@ -37,7 +37,7 @@ struct Answer {
 }
 
 /// Lints.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let mut desk = Desk::new();
     let mut files = Vec::with_capacity(args.files.len());
     for file in &args.files {

@@ -1,21 +1,61 @@
 //! The verbs: one short file each. A verb is `Args` and `run`; adding one is a file and an arm here.
 
+mod accept;
+mod approve;
+mod cancel;
 mod catalog;
+mod check;
+pub mod client;
+mod close;
+mod commit;
 mod completions;
+mod confirm_clock;
+mod criteria;
+mod decide;
+#[cfg(feature = "lab")]
+mod demo;
+mod engine;
 pub mod error;
+mod events;
 mod executors;
 pub mod exit;
 mod explain;
+mod extend;
+mod foreground;
 mod graph;
 pub mod inputs;
 #[cfg(feature = "lab")]
 mod lab;
 mod lint;
+mod live;
+mod logs;
+pub mod look;
+mod note;
+mod offline;
+pub mod owner;
+mod pause;
+mod plain;
 mod plan;
+mod reject;
+mod resolve;
+mod resume;
+mod retry;
+mod rollback;
+mod run;
 mod schema;
+mod screen;
+mod skip;
+mod spawn;
+mod status;
 mod style;
+mod target;
 mod text;
 pub mod ui;
+mod undo;
+mod waive;
+mod watch;
+mod when;
+mod window;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,11 +86,44 @@ pub struct Cli {
 pub enum Verb {
     Lint(lint::Args),
     Plan(plan::Args),
+    Check(check::Args),
     Graph(graph::Args),
+    Run(run::Args),
+    Go(resume::GoArgs),
+    Resume(resume::Args),
+    Status(status::Args),
+    Watch(watch::Args),
+    Events(events::Args),
+    Logs(logs::Args),
+    Note(note::Args),
+    Pause(pause::Args),
+    Extend(extend::Args),
+    Retry(retry::Args),
+    Skip(skip::Args),
+    Waive(waive::Args),
+    Resolve(resolve::Args),
+    Approve(approve::Args),
+    Reject(reject::Args),
+    Cancel(cancel::Args),
+    Rollback(rollback::Args),
+    Undo(undo::Args),
+    Window(window::Args),
+    Criteria(criteria::Args),
+    SignOff(note::SignOffArgs),
+    Commit(commit::Args),
+    Accept(accept::Args),
+    Close(close::Args),
+    Take(note::TakeArgs),
+    Handover(note::HandoverArgs),
+    ConfirmClock(confirm_clock::Args),
+    #[command(hide = true)]
+    Engine(engine::Args),
     Executors(executors::Args),
     Catalog(catalog::Args),
     Schema(schema::Args),
     Explain(explain::Args),
+    #[cfg(feature = "lab")]
+    Demo(demo::Args),
     Completions(completions::Args),
     #[cfg(feature = "lab")]
     Lab(lab::Args),
@@ -63,6 +136,8 @@ pub struct Ctx {
     pub ui: Ui,
     /// The state directory.
     pub state: PathBuf,
+    /// The same, if the command line or the environment names it.
+    pub given_state: Option<PathBuf>,
 }
 
 /// Parses the command line and runs the verb.
@@ -77,7 +152,11 @@ pub fn main() -> ExitCode {
             return code.into();
         }
     };
-    let ctx = Ctx { ui: Ui { json: cli.json, yes: false }, state: cli.state.unwrap_or_else(default_state) };
+    let ctx = Ctx {
+        ui: Ui { json: cli.json, yes: false },
+        state: cli.state.clone().unwrap_or_else(default_state),
+        given_state: cli.state,
+    };
     // The lab starts a runtime of its own kind.
     #[cfg(feature = "lab")]
     if let Verb::Lab(args) = &cli.verb {
@@ -104,12 +183,44 @@ async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
     match verb {
         Verb::Lint(args) => lint::run(ctx, args).await,
         Verb::Plan(args) => plan::run(ctx, args).await,
+        Verb::Check(args) => check::run(ctx, args).await,
         Verb::Graph(args) => graph::run(ctx, args).await,
+        Verb::Run(args) => run::run(ctx, args).await,
+        Verb::Go(args) => resume::go(ctx, args).await,
+        Verb::Resume(args) => resume::run(ctx, args).await,
+        Verb::Status(args) => status::run(ctx, args).await,
+        Verb::Watch(args) => watch::run(ctx, args).await,
+        Verb::Events(args) => events::run(ctx, args).await,
+        Verb::Logs(args) => logs::run(ctx, args).await,
+        Verb::Note(args) => note::run(ctx, args).await,
+        Verb::Pause(args) => pause::run(ctx, args).await,
+        Verb::Extend(args) => extend::run(ctx, args).await,
+        Verb::Retry(args) => retry::run(ctx, args).await,
+        Verb::Skip(args) => skip::run(ctx, args).await,
+        Verb::Waive(args) => waive::run(ctx, args).await,
+        Verb::Resolve(args) => resolve::run(ctx, args).await,
+        Verb::Approve(args) => approve::run(ctx, args).await,
+        Verb::Reject(args) => reject::run(ctx, args).await,
+        Verb::Cancel(args) => cancel::run(ctx, args).await,
+        Verb::Rollback(args) => rollback::run(ctx, args).await,
+        Verb::Undo(args) => undo::run(ctx, args).await,
+        Verb::Window(args) => window::run(ctx, args).await,
+        Verb::Criteria(args) => criteria::run(ctx, args).await,
+        Verb::SignOff(args) => note::sign_off(ctx, args).await,
+        Verb::Commit(args) => commit::run(ctx, args).await,
+        Verb::Accept(args) => accept::run(ctx, args).await,
+        Verb::Close(args) => close::run(ctx, args).await,
+        Verb::Take(args) => note::take(ctx, args).await,
+        Verb::Handover(args) => note::handover(ctx, args).await,
+        Verb::ConfirmClock(args) => confirm_clock::run(ctx, args).await,
+        Verb::Engine(args) => engine::run(ctx, args).await,
         Verb::Executors(args) => executors::run(ctx, args).await,
         Verb::Catalog(args) => catalog::run(ctx, args).await,
         Verb::Schema(args) => schema::run(ctx, args).await,
         Verb::Explain(args) => explain::run(ctx, args).await,
         Verb::Completions(args) => completions::run(ctx, args).await,
+        #[cfg(feature = "lab")]
+        Verb::Demo(args) => demo::run(ctx, args).await,
         #[cfg(feature = "lab")]
         Verb::Lab(_) => Err(CliError::usage("the lab is started before anything else")),
     }

@@ -41,7 +41,7 @@ struct Answer {
 }
 
 /// Plans.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     if let Some(step) = &args.explain {
         return source::explain(ctx, &args.inputs, step);
     }

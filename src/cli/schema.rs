@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 /// Prints.
-pub async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let names = Kind::ALL.map(Kind::name);
     let Some(kind) = Kind::find(&args.kind) else {
         let error = CliError::usage(format!("there is no kind of document `{}`", args.kind));

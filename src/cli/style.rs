@@ -3,12 +3,12 @@
 use anstyle::{AnsiColor, Style};
 
 /// Headings and what matters most.
-pub const BOLD: Style = Style::new().bold();
+pub(super) const BOLD: Style = Style::new().bold();
 /// What can be skipped.
-pub const DIM: Style = Style::new().dimmed();
+pub(super) const DIM: Style = Style::new().dimmed();
 /// As it should be.
-pub const GOOD: Style = AnsiColor::Green.on_default();
+pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 /// Somebody should look.
-pub const CARE: Style = AnsiColor::Yellow.on_default().bold();
+pub(super) const CARE: Style = AnsiColor::Yellow.on_default().bold();
 /// Somebody must act.
-pub const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();

@@ -11,7 +11,7 @@ const NARROWEST: usize = 60;
 
 /// How wide a line of data may be: the terminal's width, within reason; 80 where there is none.
 #[must_use]
-pub fn columns() -> usize {
+pub(super) fn columns() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stdout());
     match size {
         Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).clamp(NARROWEST, WIDEST),
@@ -21,19 +21,19 @@ pub fn columns() -> usize {
 
 /// Cells that a text takes.
 #[must_use]
-pub fn width(text: &str) -> usize {
+pub(super) fn width(text: &str) -> usize {
     text.width()
 }
 
 /// Pads to a number of cells; a longer text stays as it is.
 #[must_use]
-pub fn pad(text: &str, cells: usize) -> String {
+pub(super) fn pad(text: &str, cells: usize) -> String {
     format!("{text}{}", " ".repeat(cells.saturating_sub(width(text))))
 }
 
 /// Cuts to a number of cells, with an ellipsis where something is missing.
 #[must_use]
-pub fn cut(text: &str, cells: usize) -> String {
+pub(super) fn cut(text: &str, cells: usize) -> String {
     if width(text) <= cells {
         return text.to_owned();
     }
@@ -52,7 +52,7 @@ pub fn cut(text: &str, cells: usize) -> String {
 
 /// Breaks at spaces so that no line is wider than `cells`, where words allow it.
 #[must_use]
-pub fn wrap(text: &str, cells: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, cells: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
         let mut line = String::new();
@@ -72,7 +72,7 @@ pub fn wrap(text: &str, cells: usize) -> Vec<String> {
 
 /// Breaks at spaces where it can, and anywhere where it must: no line is wider than `cells`.
 #[must_use]
-pub fn fold(text: &str, cells: usize) -> Vec<String> {
+pub(super) fn fold(text: &str, cells: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for line in wrap(text, cells) {
         let mut piece = String::new();

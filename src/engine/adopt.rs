@@ -1,14 +1,14 @@
 //! An engine: takes a state directory, ends what dead attempts left, adopts every open run.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::attempt;
 use super::clock::{Clock, SystemClock};
 use super::context::{BlobFiles, Context, Progresses, Told};
 use super::driver::{Driver, INBOX};
@@ -16,12 +16,12 @@ use super::handle::{Decided, Gone, Message, RunHandle};
 use super::locks::{Holder, Locks as LockTable};
 use super::perform::Hands;
 use super::processes::{self, Survivors};
+use super::pulse;
 use super::secrets::SecretSources;
-use crate::machine::event::{Event, Record};
 use crate::machine::fact::{Actor, Direction, LockScope, Millis};
 use crate::machine::run::Locks;
 use crate::machine::state::{Status, StepLocks};
-use crate::machine::{Draft, Illegal, Input, Run, RunState, Verb, decide};
+use crate::machine::{Illegal, Input, Run, RunState, Verb};
 use crate::plan::{Plan, PlanHash};
 use crate::store::{
     Blobs, CommitError, Head, Journal, JournalFile, JournalOptions, OpenReport, ReadError, RunLog, RunName, StateDir,
@@ -91,18 +91,6 @@ pub enum EngineError {
     },
 }
 
-/// A run to be created.
-pub struct NewRun {
-    /// What it executes.
-    pub plan: Arc<Plan>,
-    /// Who wants it.
-    pub by: Actor,
-    /// Why.
-    pub reason: Option<Arc<str>>,
-    /// Names given with `--as` count for four-eyes rules.
-    pub trust_claimed_names: bool,
-}
-
 /// A run that was open when the engine started.
 #[derive(Debug, Clone)]
 pub struct Adopted {
@@ -120,21 +108,15 @@ pub struct Adopted {
 
 /// Executes the runs of one state directory.
 pub struct Engine {
-    cx: Arc<Context>,
-    plans: Mutex<HashMap<PlanHash, Arc<Plan>>>,
-    numbers: Mutex<HashMap<String, u64>>,
-    reviving: tokio::sync::Mutex<()>,
-    report: OpenReport,
-    adopted: Vec<Adopted>,
-    ended: Vec<String>,
-    host: String,
+    pub(super) cx: Arc<Context>,
+    pub(super) plans: Mutex<HashMap<PlanHash, Arc<Plan>>>,
+    pub(super) numbers: Mutex<HashMap<String, u64>>,
+    pub(super) reviving: tokio::sync::Mutex<()>,
+    pub(super) report: OpenReport,
+    pub(super) adopted: Vec<Adopted>,
+    pub(super) ended: Vec<String>,
+    pub(super) host: String,
 }
-
-/// Distance of the engine's signs of life, and of its looks at the wall clock.
-const PULSE: Duration = Duration::from_secs(1);
-
-/// A wall clock that is off by more is in doubt.
-const JUMP_MS: i64 = 5_000;
 
 impl Engine {
     /// Takes the directory, ends dead attempts, adopts all open runs.
@@ -144,9 +126,8 @@ impl Engine {
     pub async fn start(options: EngineOptions) -> Result<Self, EngineError> {
         let clock = options.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let owned = StateDir::own(&options.state, options.take_over)?;
-        let last_alive = read_pulse(&options.state);
-        let state_id = state_id(&options.state)?;
-        let ended = processes::end(&format!("{state_id}/")).await?;
+        let last_alive = pulse::read_pulse(&options.state);
+        let state_id = pulse::state_id(&options.state)?;
         let (log, report) = JournalFile::open(owned, JournalOptions::default())?;
         let log: Arc<dyn RunLog> = Arc::new(log);
         let blobs = Blobs::open(Arc::new(crate::store::disk::RealDisk), &options.state)?;
@@ -163,10 +144,11 @@ impl Engine {
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             runs: Mutex::default(),
+            attempts: Mutex::default(),
             stories: broadcast::Sender::new(4096),
             sayings: broadcast::Sender::new(64),
         });
-        let host = host_name();
+        let host = pulse::host_name();
         let mut engine = Self {
             cx,
             plans: Mutex::default(),
@@ -174,11 +156,11 @@ impl Engine {
             reviving: tokio::sync::Mutex::new(()),
             report,
             adopted: vec![],
-            ended,
+            ended: vec![],
             host,
         };
         engine.adopt_all(last_alive).await?;
-        engine.cx.tasks.spawn(pulse(engine.cx.clone()));
+        engine.cx.tasks.spawn(pulse::pulse(engine.cx.clone()));
         Ok(engine)
     }
 
@@ -244,6 +226,7 @@ impl Engine {
                 open.push(self.read(&entry.head.run).await?);
             }
         }
+        self.ended = self.end_dead_attempts(&open).await?;
         // Whoever holds locks holds them before anybody asks for any.
         for (run, head) in &open {
             self.restore_locks(run, &head.run);
@@ -276,10 +259,30 @@ impl Engine {
         Ok(())
     }
 
-    fn saw_number(&self, run: &RunName) {
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = numbers.entry(run.application().to_owned()).or_insert(0);
-        *newest = (*newest).max(run.number());
+    /// Before anything else happens to a run. What a finished attempt left running on purpose stays.
+    async fn end_dead_attempts(&self, open: &[(Run, Head)]) -> Result<Vec<String>, EngineError> {
+        let prefix = format!("{}/", self.cx.state_id);
+        let mut dead = BTreeSet::new();
+        for (run, head) in open {
+            for (ix, direction) in &run.live {
+                let record = run.step(*ix);
+                let number = match direction {
+                    Direction::Forward => record.attempts,
+                    Direction::Undo => record.undo_attempts,
+                };
+                let label = attempt::label(*direction, number);
+                dead.insert(format!("{prefix}{}/{}/{label}", head.run.as_str(), run.plan.step(*ix).id));
+            }
+        }
+        if open.is_empty() {
+            // Nothing was under way when the last engine ended.
+            return Ok(Vec::new());
+        }
+        let finished = |id: &str| {
+            let label = id.rsplit('/').next().unwrap_or("");
+            (label.starts_with("forward-") || label.starts_with("undo-")) && !dead.contains(id)
+        };
+        Ok(processes::end(&prefix, finished).await?)
     }
 
     fn restore_locks(&self, run: &Run, name: &RunName) {
@@ -330,69 +333,7 @@ impl Engine {
         Ok(plan)
     }
 
-    /// Creates a run: its plan and its first transition are durable when its name is told.
-    ///
-    /// # Errors
-    /// The plan lacks inputs, or the store refuses.
-    pub async fn create(&self, new: NewRun) -> Result<RunHandle, EngineError> {
-        if !new.plan.missing.is_empty() {
-            return Err(EngineError::MissingInputs(new.plan.missing.iter().map(|input| input.name.clone()).collect()));
-        }
-        let hash = new.plan.hash().clone();
-        let known = self.plans.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&hash);
-        if !known {
-            self.cx.blobs.put(new.plan.canonical()).await?;
-            self.plans.lock().unwrap_or_else(PoisonError::into_inner).insert(hash.clone(), new.plan.clone());
-        }
-        let number = self.next_number(&new.plan.application);
-        let name = RunName::new(&new.plan.application, number).map_err(StoreError::from)?;
-        let now = self.cx.clock.now();
-        let created = Record {
-            at: now.steady,
-            by: Some(new.by),
-            reason: new.reason,
-            event: Event::Created {
-                application: new.plan.application.clone(),
-                number,
-                plan: hash,
-                trust_claimed_names: new.trust_claimed_names,
-                go_at: None,
-            },
-        };
-        let mut run = Run::begin(new.plan.clone(), &created)?;
-        let epoch = self.cx.log.claim(&name).await?.epoch;
-        let missing = missing(&new.plan, &self.cx);
-        let mut draft = Draft::new(&mut run, now, fastrand::u64(1..));
-        let owned = Input::Recovered { epoch, host: self.host.clone(), pid: std::process::id(), away_ms: None };
-        decide(&mut draft, owned)?;
-        decide(&mut draft, Input::Begin { missing })?;
-        let (records, commands) = draft.finish();
-        let records: Vec<Record> = std::iter::once(created).chain(records).collect();
-        let mut journal = Journal::at(self.cx.log.clone(), Head::none(name.clone()), epoch);
-        let permits = journal.commit(now.wall, run.state.is_final(), &records, commands).await?;
-        let head = journal.head().clone();
-        let driver = self.driver(run, head, epoch);
-        // Known before it asks for locks: whoever gives them back must find it.
-        let handle = self.announce(&driver);
-        for permit in permits {
-            driver.hands.perform(permit);
-        }
-        for record in &records {
-            self.cx.story(&name, record);
-        }
-        self.spawn(driver, vec![]);
-        Ok(handle)
-    }
-
-    /// The next number of an application. A run that then fails to be created leaves a gap.
-    fn next_number(&self, application: &str) -> u64 {
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = numbers.entry(application.to_owned()).or_insert(0);
-        *newest += 1;
-        *newest
-    }
-
-    fn driver(&self, run: Run, head: Head, epoch: u64) -> Driver {
+    pub(super) fn driver(&self, run: Run, head: Head, epoch: u64) -> Driver {
         let (inbox, messages) = mpsc::channel(INBOX);
         let hands = Hands::new(self.cx.clone(), head.run.clone(), inbox);
         let journal = Journal::at(self.cx.log.clone(), head, epoch);
@@ -400,13 +341,13 @@ impl Engine {
     }
 
     /// Puts a run on the list: from here on others find it.
-    fn announce(&self, driver: &Driver) -> RunHandle {
+    pub(super) fn announce(&self, driver: &Driver) -> RunHandle {
         let handle = RunHandle { name: driver.hands.run.clone(), inbox: driver.hands.inbox.clone() };
         self.cx.runs().insert(handle.name.clone(), handle.clone());
         handle
     }
 
-    fn spawn(&self, driver: Driver, first: Vec<Input>) -> RunHandle {
+    pub(super) fn spawn(&self, driver: Driver, first: Vec<Input>) -> RunHandle {
         let handle = self.announce(&driver);
         let cx = self.cx.clone();
         let name = handle.name.clone();
@@ -483,7 +424,8 @@ impl Engine {
         }
         self.cx.tasks.close();
         // Attempts that would not stop are ended like those of a dead engine.
-        drop(processes::end(&format!("{}/", self.cx.state_id)).await);
+        let mine = |id: &str| !self.cx.attempts().contains(id);
+        drop(processes::end(&format!("{}/", self.cx.state_id), mine).await);
         self.cx.log.close().await?;
         Ok(())
     }
@@ -505,60 +447,4 @@ fn ask_again(driver: &Driver) {
             driver.hands.acquire(LockScope::Step(run.plan.step(ix).id.clone()), claims, direction);
         }
     }
-}
-
-/// What the plan needs and this engine does not have.
-fn missing(plan: &Plan, cx: &Context) -> Vec<String> {
-    let have = |name: &str| cx.registry.contains_key(name);
-    plan.executors.keys().filter(|name| !have(name)).map(|name| format!("the executor `{name}`")).collect()
-}
-
-/// Signs of life, and a look at the wall clock, each second.
-async fn pulse(cx: Arc<Context>) {
-    let mut tick = tokio::time::interval(PULSE);
-    let mut offset = 0;
-    let path = cx.state.join("alive");
-    loop {
-        tokio::select! {
-            () = cx.shutdown.cancelled() => return,
-            _ = tick.tick() => {}
-        }
-        let now = cx.clock.now();
-        // Lost with a crash of the machine, at worst a second is missing: no flush is needed.
-        drop(tokio::fs::write(&path, now.wall.to_string()).await);
-        let off = now.wall.saturating_sub(now.steady);
-        if (off - offset).abs() > JUMP_MS {
-            cx.say(format!(
-                "the wall clock jumped by {} s; `confirm-clock` says that it is right now",
-                (off - offset) / 1000
-            ));
-            cx.tell_all(&Input::ClockJumped { by_ms: off - offset }).await;
-            offset = off;
-        }
-    }
-}
-
-fn read_pulse(state: &std::path::Path) -> Option<Millis> {
-    std::fs::read_to_string(state.join("alive")).ok()?.trim().parse().ok()
-}
-
-/// The id of a state directory: what the children of its attempts carry.
-fn state_id(state: &std::path::Path) -> Result<String, EngineError> {
-    let path = state.join("id");
-    match std::fs::read_to_string(&path) {
-        Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
-        Ok(_) | Err(_) => {
-            let id = uuid::Uuid::now_v7().simple().to_string();
-            std::fs::write(&path, format!("{id}\n")).map_err(|source| EngineError::File {
-                path,
-                what: "written",
-                source,
-            })?;
-            Ok(id)
-        }
-    }
-}
-
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

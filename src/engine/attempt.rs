@@ -13,7 +13,7 @@ use super::attempt_log::{self, AttemptLog};
 use super::convert;
 use super::handle::Message;
 use super::processes;
-use super::secrets::Redactor;
+use super::secrets::{Redactor, SecretSources};
 use crate::machine::Input;
 use crate::machine::command::{Action, Sample};
 use crate::machine::fact::{Direction, Failure, Found, Left, LogDigest, Resolved};
@@ -54,11 +54,11 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
         Err(failure) => return Ended::untouched(failure),
     };
     let mut with = action.call.with.clone();
-    let redactor = match fill(cx, &mut with, &action.call).await {
+    let redactor = match fill(&cx.secrets, &mut with, &action.call).await {
         Ok(redactor) => redactor,
         Err(failure) => return Ended::untouched(failure),
     };
-    let label = format!("{}-{}", convert::direction(action.direction).as_str(), action.attempt);
+    let label = label(action.direction, action.attempt);
     let attempt_id = format!("{}/{}/{}/{label}", cx.state_id, run.as_str(), action.id);
     let (exec, inbox) = ExecCx::new(Setup {
         key: IdempotencyKey {
@@ -89,7 +89,9 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
             }
         }
     };
+    cx.attempts().insert(attempt_id.clone());
     let outcome = guarded(call, &means.cancel, &attempt_id).await;
+    cx.attempts().remove(&attempt_id);
     let log = reader.await.ok().flatten();
     let outcome = keep(cx, clean(outcome, &redactor)).await;
     let verify = match (&outcome, means.verifier, &action.verify) {
@@ -114,12 +116,17 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
     Ended { outcome, verify, log }
 }
 
+/// What an attempt is called in ids and files.
+pub(super) fn label(direction: Direction, number: u32) -> String {
+    format!("{}-{number}", convert::direction(direction).as_str())
+}
+
 /// Puts the secrets into the parameters, at the last moment.
-async fn fill(cx: &Context, with: &mut Arc<Value>, call: &Resolved) -> Result<Redactor, Failure> {
+async fn fill(secrets: &SecretSources, with: &mut Arc<Value>, call: &Resolved) -> Result<Redactor, Failure> {
     if call.secrets.is_empty() {
         return Ok(Redactor::default());
     }
-    cx.secrets
+    secrets
         .fill(Arc::make_mut(with), &call.secrets)
         .await
         .map_err(|error| convert::failure_of("a secret is missing", &error))
@@ -137,7 +144,7 @@ where
             Ok(ended) => ended,
             Err(_) => {
                 task.abort();
-                let gone = processes::end(attempt_id).await;
+                let gone = processes::end(attempt_id, |_| false).await;
                 let message = match gone {
                     Ok(_) => format!("it did not stop within {} s and was ended", STOP_GRACE.as_secs()),
                     Err(survivors) => survivors.to_string(),
@@ -150,8 +157,11 @@ where
         Ok(outcome) => convert::outcome(outcome),
         Err(error) => {
             // Nothing may run on behind an executor that is gone.
-            let survivors =
-                processes::end(attempt_id).await.err().map(|survivors| format!("; {survivors}")).unwrap_or_default();
+            let survivors = processes::end(attempt_id, |_| false)
+                .await
+                .err()
+                .map(|survivors| format!("; {survivors}"))
+                .unwrap_or_default();
             let panic = error.try_into_panic().ok();
             let words = panic.as_ref().and_then(|panic| {
                 panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied())
@@ -190,7 +200,8 @@ async fn read_reports(
                 let told = place.inbox.send(Message::News { input, done: Some(done) }).await.is_ok();
                 // Only a durable handle is answered; otherwise the executor hears of it by the drop.
                 if told && answer.await.is_ok() {
-                    drop(recorded.send(()));
+                    // An executor that does not wait any more has ended.
+                    recorded.send(()).unwrap_or_default();
                 }
             }
         }
@@ -266,6 +277,12 @@ impl Look {
         }
     }
 
+    /// A call of a check without a run.
+    pub(super) fn check(step: &str, label: &str, call: Resolved, timeout: Duration) -> Self {
+        let cancel = CancellationToken::new();
+        Self { label: label.to_owned(), step: step.to_owned(), call, timeout: Some(timeout), cancel }
+    }
+
     pub(super) fn sample(sample: &Sample) -> Self {
         Self {
             label: "sample".to_owned(),
@@ -279,15 +296,38 @@ impl Look {
 
 /// Makes a call that only looks; its log is kept only while it runs.
 pub(super) async fn look(cx: &Arc<Context>, run: &RunName, executor: Arc<dyn Executor>, look: &Look) -> Outcome {
+    let from = Standpoint {
+        secrets: &cx.secrets,
+        run: run.as_str(),
+        attempt_id: format!("{}/{}/{}/{}", cx.state_id, run.as_str(), look.step, look.label),
+        scratch: attempt_log::folder(&cx.state, run, &look.step.as_str().into()).join(&look.label),
+    };
+    let attempt_id = from.attempt_id.clone();
+    cx.attempts().insert(attempt_id.clone());
+    let outcome = look_from(from, executor, look).await;
+    cx.attempts().remove(&attempt_id);
+    outcome
+}
+
+/// From where a call looks: a run, or a check without one.
+pub(super) struct Standpoint<'a> {
+    pub(super) secrets: &'a SecretSources,
+    pub(super) run: &'a str,
+    pub(super) attempt_id: String,
+    pub(super) scratch: std::path::PathBuf,
+}
+
+/// As [`look`], without a run.
+pub(super) async fn look_from(from: Standpoint<'_>, executor: Arc<dyn Executor>, look: &Look) -> Outcome {
     let mut with = look.call.with.clone();
-    let redactor = match fill(cx, &mut with, &look.call).await {
+    let redactor = match fill(from.secrets, &mut with, &look.call).await {
         Ok(redactor) => redactor,
         Err(failure) => return Outcome::Unknown { failure },
     };
-    let attempt_id = format!("{}/{}/{}/{}", cx.state_id, run.as_str(), look.step, look.label);
+    let attempt_id = from.attempt_id;
     let (exec, mut inbox) = ExecCx::new(Setup {
         key: IdempotencyKey {
-            run: run.as_str().to_owned(),
+            run: from.run.to_owned(),
             step: format!("{}/{}", look.step, look.label),
             direction: bascule_plugin::Direction::Forward,
             generation: 1,
@@ -297,7 +337,7 @@ pub(super) async fn look(cx: &Arc<Context>, run: &RunName, executor: Arc<dyn Exe
         attached: None,
         deadline: None,
         cancel: look.cancel.clone(),
-        scratch: attempt_log::folder(&cx.state, run, &look.step.as_str().into()).join(&look.label),
+        scratch: from.scratch,
     });
     let reader = tokio::spawn(async move { while inbox.recv().await.is_some() {} });
     let call = async move { executor.execute(&exec, &with).await };
@@ -326,14 +366,23 @@ pub(super) async fn look(cx: &Arc<Context>, run: &RunName, executor: Arc<dyn Exe
 
 /// Asks the executor's own probe.
 pub(super) async fn probe(cx: &Arc<Context>, executor: Arc<dyn Executor>, action: &Action) -> Found {
-    let mut with = action.call.with.clone();
-    let redactor = match fill(cx, &mut with, &action.call).await {
+    probe_from(&cx.secrets, executor, &action.call, action.attached.clone()).await
+}
+
+/// As [`probe`], without a run.
+pub(super) async fn probe_from(
+    secrets: &SecretSources,
+    executor: Arc<dyn Executor>,
+    call: &Resolved,
+    handle: Option<Value>,
+) -> Found {
+    let mut with = call.with.clone();
+    let redactor = match fill(secrets, &mut with, call).await {
         Ok(redactor) => redactor,
         Err(failure) => return Found::CannotTell { failure },
     };
     let cancel = CancellationToken::new();
     let (check, mut inbox) = CheckCx::new(None, cancel.clone());
-    let handle = action.attached.clone();
     let task = tokio::spawn(async move { executor.probe(&check, &with, handle.as_ref()).await });
     let reader = tokio::spawn(async move { while inbox.recv().await.is_some() {} });
     let answer = tokio::time::timeout(PROBE_TIMEOUT, task).await;
@@ -347,4 +396,11 @@ pub(super) async fn probe(cx: &Arc<Context>, executor: Arc<dyn Executor>, action
             Found::CannotTell { failure: Failure::new(message) }
         }
     }
+}
+
+/// The parameters of a call with its secrets, and what must be redacted afterwards.
+pub(super) async fn filled(secrets: &SecretSources, call: Resolved) -> Result<(Arc<Value>, Redactor), Failure> {
+    let mut with = call.with.clone();
+    let redactor = fill(secrets, &mut with, &call).await?;
+    Ok((with, redactor))
 }

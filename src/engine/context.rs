@@ -1,6 +1,6 @@
 //! What all runs of an engine share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,7 +46,7 @@ impl Progresses {
 
 /// Files named by their content.
 #[derive(Clone)]
-pub struct BlobFiles {
+pub(super) struct BlobFiles {
     blobs: Arc<crate::store::Blobs>,
 }
 
@@ -59,7 +59,7 @@ impl BlobFiles {
     ///
     /// # Errors
     /// What the disk said.
-    pub async fn put(&self, bytes: Vec<u8>) -> Result<String, StoreError> {
+    pub(super) async fn put(&self, bytes: Vec<u8>) -> Result<String, StoreError> {
         let blobs = self.blobs.clone();
         match tokio::task::spawn_blocking(move || blobs.put(&bytes)).await {
             Ok(put) => put.map(|hash| hash.to_string()),
@@ -71,7 +71,7 @@ impl BlobFiles {
     ///
     /// # Errors
     /// Damaged, or what the disk said.
-    pub fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(super) fn get(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         match Hash::from_hex(name.as_bytes()) {
             Some(hash) => self.blobs.get(&hash),
             None => Ok(None),
@@ -102,6 +102,7 @@ pub struct Context {
     pub(super) tasks: TaskTracker,
     pub(super) shutdown: CancellationToken,
     pub(super) runs: Mutex<BTreeMap<RunName, RunHandle>>,
+    pub(super) attempts: Mutex<BTreeSet<String>>,
     pub(super) stories: broadcast::Sender<Told>,
     pub(super) sayings: broadcast::Sender<String>,
 }
@@ -109,6 +110,11 @@ pub struct Context {
 impl Context {
     pub(super) fn runs(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunName, RunHandle>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Attempts that this engine makes now, by id.
+    pub(super) fn attempts(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Something that people at this engine should read; never needed for correctness.

@@ -7,18 +7,22 @@
 mod adopt;
 mod attempt;
 pub mod attempt_log;
+pub mod check;
 pub mod clock;
 mod context;
 mod convert;
+mod create;
 mod driver;
 pub mod handle;
 pub mod locks;
 mod perform;
 pub mod processes;
+mod pulse;
 pub mod registry;
 pub mod secrets;
 
-pub use adopt::{Adopted, Engine, EngineError, EngineOptions, NewRun};
-pub use context::{Context, Progresses};
+pub use adopt::{Adopted, Engine, EngineError, EngineOptions};
+pub use context::{Context, Progresses, Told};
 pub use convert::effect;
+pub use create::NewRun;
 pub use handle::{Decided, Gone, RunHandle};

@@ -30,7 +30,7 @@ pub struct Found {
     pub attempt: String,
 }
 
-/// Processes whose attempt id begins with `prefix`.
+/// Processes whose attempt id is `prefix`, or begins with it if it ends with a slash.
 #[must_use]
 pub fn find(prefix: &str) -> Vec<Found> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
@@ -49,23 +49,36 @@ fn attempt_of(process: &Path, wanted: &str) -> Option<String> {
     let environment = std::fs::read(process.join("environ")).ok()?;
     environment.split(|byte| *byte == 0).find_map(|entry| {
         let entry = std::str::from_utf8(entry).ok()?;
-        entry.starts_with(wanted).then(|| entry[ATTEMPT_VARIABLE.len() + 1..].to_owned())
+        // `…/forward-1` is not `…/forward-10`: a prefix is a whole id, or ends with a slash.
+        let rest = entry.strip_prefix(wanted)?;
+        (rest.is_empty() || wanted.ends_with('/')).then(|| entry[ATTEMPT_VARIABLE.len() + 1..].to_owned())
     })
 }
 
-/// Ends everything whose attempt id begins with `prefix`; answers the ids.
+/// Ends everything whose attempt id begins with `prefix` and is not spared; answers the ids.
+///
+/// What a step started on purpose and left running when it succeeded is spared by the caller. Two
+/// looks in a row must find nothing: a child that was just spawned shows no environment yet.
 ///
 /// # Errors
 /// Something is still there after KILL.
-pub async fn end(prefix: &str) -> Result<Vec<String>, Survivors> {
+pub async fn end(prefix: &str, spared: impl Fn(&str) -> bool) -> Result<Vec<String>, Survivors> {
     let mut ended = BTreeSet::new();
     let started = Instant::now();
-    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    let mut empty = 0;
     loop {
-        let found = find(prefix);
+        tick.tick().await;
+        let mut found = find(prefix);
+        found.retain(|process| !spared(&process.attempt));
         if found.is_empty() {
-            return Ok(ended.into_iter().collect());
+            empty += 1;
+            if empty == 2 {
+                return Ok(ended.into_iter().collect());
+            }
+            continue;
         }
+        empty = 0;
         if started.elapsed() > GRACE + PATIENCE {
             return Err(Survivors(found.iter().map(|f| format!("{} (pid {})", f.attempt, f.pid)).collect()));
         }
@@ -76,7 +89,6 @@ pub async fn end(prefix: &str) -> Result<Vec<String>, Survivors> {
                 strike(process.pid, signal);
             }
         }
-        tick.tick().await;
     }
 }
 

@@ -1,16 +1,17 @@
 //! The books of attempts: intended, interrupted, ended, probed, resolved by a person.
 
-use std::sync::Arc;
-
-use super::apply::{Illegal, find, literal, ms, refuse, set_forward, succeed};
-use super::command::{Action, Command};
+use super::apply::{Illegal, find, ms, refuse};
+use super::apply_run::hand_back;
+use super::books::{begin_generation, forget_effects, idle, leave_undo, mark_effects, set_forward, set_undo, succeed};
+use super::command::Command;
 use super::event::{Event, Record};
-use super::fact::{Direction, End, Failure, Found, Left, LockScope, Millis, Resolution, Resolved};
+use super::fact::{Direction, End, Failure, Found, Interruption, Left, Millis, Resolution, Resolved};
+use super::perform::{attempt_action, probe_action};
 use super::run::Run;
 use super::state::{Attempt, Forward, RunState, Status, StepLocks, UndoState};
 use super::timers::Timer;
-use crate::plan::step::{Effect, Probe};
-use crate::plan::{Section, StepId, StepIx, StepKind};
+use crate::plan::step::Effect;
+use crate::plan::{Section, StepId, StepIx};
 
 /// Takes in one of the events that [`super::apply`] sends here.
 pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
@@ -23,14 +24,7 @@ pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Ille
             live.handle = Some(handle.clone());
             Ok(vec![])
         }
-        Event::Interrupted { step, attempt, direction, why } => {
-            let ix = find(run, step)?;
-            let live = live_attempt(run, ix, *direction, *attempt)
-                .ok_or(Illegal::Needs { event: "interrupted", needs: "its attempt" })?;
-            live.interrupted = Some(*why);
-            run.timers.clear(Timer::Deadline(ix, *direction));
-            Ok(vec![Command::Cancel { step: ix, direction: *direction, attempt: *attempt }])
-        }
+        Event::Interrupted { .. } => interrupted(run, record),
         Event::AttemptEnded { step, attempt, direction, end, .. } => {
             let ix = find(run, step)?;
             if live_attempt(run, ix, *direction, *attempt).is_none() {
@@ -38,10 +32,11 @@ pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Ille
             }
             match direction {
                 Direction::Forward => ended_forward(run, ix, end, record.at),
-                Direction::Undo => ended_undo(run, ix, end, record.at),
+                Direction::Undo => ended_undo(run, ix, end, record.at)?,
             }
-            Ok(release(run, ix, *direction))
+            Ok(vec![])
         }
+        Event::LateResult { step, direction, end, .. } => late_result(run, find(run, step)?, *direction, end),
         Event::RetryPlanned { step, direction, at } => retry_planned(run, step, *direction, *at),
         Event::Readied { step, new_generation } => readied(run, step, *new_generation),
         Event::OutcomeUnknown { step, direction, failure } => outcome_unknown(run, step, *direction, failure),
@@ -83,17 +78,17 @@ fn intended(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
     if !legal {
         return Err(refuse(run, ix, "attemptIntended"));
     }
+    let handle = run.steps[ix].attached.take();
     let live = Attempt {
         number: *attempt,
         started: record.at,
         deadline: *deadline,
-        handle: run.steps[ix].attached.clone(),
+        handle: handle.clone(),
         interrupted: None,
     };
     if let Some(deadline) = deadline {
         run.timers.set(Timer::Deadline(ix, *direction), *deadline);
     }
-    run.live.insert((ix, *direction));
     if run.plan.step(ix).section == Section::Ready {
         // The round is on; its end plans the next one.
         run.timers.clear(Timer::Ready);
@@ -103,6 +98,8 @@ fn intended(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
             let steps = &mut run.steps[ix];
             steps.attempts = *attempt;
             steps.tries += 1;
+            steps.evaluated = true;
+            steps.unsettled = false;
             steps.first_started.get_or_insert(record.at);
             steps.completed = run.sequence;
             remember(&mut steps.call, call.as_ref());
@@ -124,7 +121,8 @@ fn intended(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
             set_undo(run, ix, UndoState::Undoing(live))?;
         }
     }
-    Ok(vec![Command::Perform(Box::new(action(run, ix, *direction, *attempt, *deadline)))])
+    let action = attempt_action(run, ix, *direction, *attempt, handle);
+    Ok(vec![Command::Perform(Box::new(action))])
 }
 
 fn remember(slot: &mut Option<Resolved>, call: Option<&Resolved>) {
@@ -133,139 +131,96 @@ fn remember(slot: &mut Option<Resolved>, call: Option<&Resolved>) {
     }
 }
 
-/// What the intent of a step says of the whole run.
-fn mark_effects(run: &mut Run, ix: StepIx, at: Millis) {
-    let plan = run.plan.clone();
-    let step = plan.step(ix);
-    if step.effect == Effect::None {
-        return;
-    }
-    match step.section {
-        Section::Cutover => {
-            run.first_effect.get_or_insert(at);
-        }
-        Section::Prepare => run.prepared_effect = true,
-        Section::Commit => run.commit_intended = true,
-        Section::PreCheck | Section::PostCheck | Section::Fence | Section::Ready | Section::RollbackCheck => {}
-    }
-    if step.is_irreversible() {
-        run.irreversible.get_or_insert(ix);
-    }
-    if step.takes_source_down {
-        run.down_since.get_or_insert(at);
-    }
-    if plan.exposing() == Some(ix) {
-        run.possibly_exposed.get_or_insert(at);
-    }
-}
-
-/// What `perform` needs for the attempt that was just intended.
-fn action(run: &mut Run, ix: StepIx, direction: Direction, attempt: u32, deadline: Option<Millis>) -> Action {
-    let plan = run.plan.clone();
-    let step = plan.step(ix);
-    let record = &mut run.steps[ix];
-    let own = |kind: &StepKind| match kind {
-        StepKind::Action(call) => literal(call),
-        // The machine never intends an attempt of these; the engine refuses an empty name.
-        StepKind::Approval(_) | StepKind::Manual(_) => {
-            Resolved { uses: "".into(), with: Arc::new(serde_json::Value::Null), secrets: vec![] }
-        }
+/// The engine stops an attempt; within the settling time its end must be proved.
+fn interrupted(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
+    let Event::Interrupted { step, attempt, direction, why } = &record.event else {
+        return Err(Illegal::Needs { event: record.event.word(), needs: "a handler" });
     };
-    let forward = record.call.clone().unwrap_or_else(|| own(&step.kind));
-    let (call, native, verify, outputs, generation) = match direction {
-        Direction::Forward => {
-            let verify = record.verify.clone().or_else(|| step.verify.as_ref().map(|verify| literal(&verify.call)));
-            (forward, false, verify, None, record.generation)
-        }
-        Direction::Undo => {
-            let undo = step.undo_action();
-            let call = undo.and_then(|undo| undo.call.as_ref());
-            let native = call.is_none();
-            let call = record.undo_call.clone().unwrap_or_else(|| call.map_or(forward, literal));
-            let verify = record
-                .undo_verify
-                .clone()
-                .or_else(|| undo.and_then(|undo| undo.verify.as_ref()).map(|verify| literal(&verify.call)));
-            (call, native, verify, record.outputs.clone(), record.undo_generation)
-        }
-    };
-    let attached = record.attached.take();
-    Action {
-        step: ix,
-        id: step.id.clone(),
-        direction,
-        attempt,
-        generation,
-        deadline,
-        call,
-        native,
-        verify,
-        outputs,
-        attached,
+    let ix = find(run, step)?;
+    let live = live_attempt(run, ix, *direction, *attempt)
+        .ok_or(Illegal::Needs { event: "interrupted", needs: "its attempt" })?;
+    live.interrupted = Some(*why);
+    run.timers.clear(Timer::Estimate(ix));
+    if *why == Interruption::EngineDied {
+        // Its processes were ended before anything else: there is nothing to stop.
+        run.timers.clear(Timer::Deadline(ix, *direction));
+        return Ok(vec![]);
     }
+    let proved_by = record.at.saturating_add(ms(run.plan.policies.settle_within_ms).max(1));
+    run.timers.set(Timer::Deadline(ix, *direction), proved_by);
+    Ok(vec![Command::Cancel { step: ix, direction: *direction, attempt: *attempt }])
 }
 
 fn ended_forward(run: &mut Run, ix: StepIx, end: &End, at: Millis) {
-    run.live.remove(&(ix, Direction::Forward));
     run.timers.clear(Timer::Deadline(ix, Direction::Forward));
     run.timers.clear(Timer::Estimate(ix));
-    run.steps[ix].ended = Some(at);
-    run.steps[ix].completed = run.sequence;
     let looks_only = run.plan.step(ix).effect == Effect::None;
-    run.steps[ix].inconclusive = if let End::Unknown { .. } = end { run.steps[ix].inconclusive + 1 } else { 0 };
-    let possible = |left: &Left| *left == Left::Possible && !looks_only;
+    let record = &mut run.steps[ix];
+    record.ended = Some(at);
+    record.completed = run.sequence;
+    record.unsettled = false;
+    record.inconclusive = if let End::Unknown { .. } = end { record.inconclusive + 1 } else { 0 };
+    record.touched |= !looks_only
+        && match end {
+            End::Succeeded { .. } | End::Unknown { .. } => true,
+            End::Failed { left, .. } | End::Cancelled { left } => *left == Left::Possible,
+        };
+    let left = if record.touched { Left::Possible } else { Left::Nothing };
     match end {
         End::Succeeded { outputs } => {
-            run.steps[ix].touched |= !looks_only;
-            run.steps[ix].outputs = Some(outputs.clone());
-            succeed(run, ix, at);
+            record.outputs = Some(outputs.clone());
+            succeed(run, ix, at, at);
         }
-        End::Failed { failure, left } => {
-            run.steps[ix].touched |= possible(left);
-            let left = if run.steps[ix].touched { Left::Possible } else { Left::Nothing };
-            run.steps[ix].last_failure = Some(failure.clone());
+        End::Failed { failure, .. } => {
+            record.last_failure = Some(failure.clone());
             set_forward(run, ix, Forward::Failed { failure: failure.clone(), left });
         }
-        End::Cancelled { left } => {
-            run.steps[ix].touched |= possible(left);
-            let left = if run.steps[ix].touched { Left::Possible } else { Left::Nothing };
+        End::Cancelled { .. } => {
             set_forward(run, ix, Forward::Failed { failure: Failure::new("it was stopped"), left });
         }
         End::Unknown { failure } => {
-            run.steps[ix].touched |= !looks_only;
+            record.last_failure = Some(failure.clone());
             set_forward(run, ix, Forward::Unknown { failure: failure.clone(), probing: false });
         }
     }
+    forget_effects(run, ix);
 }
 
-fn ended_undo(run: &mut Run, ix: StepIx, end: &End, at: Millis) {
-    run.live.remove(&(ix, Direction::Undo));
+fn ended_undo(run: &mut Run, ix: StepIx, end: &End, at: Millis) -> Result<(), Illegal> {
     run.timers.clear(Timer::Deadline(ix, Direction::Undo));
-    run.steps[ix].ended = Some(at);
+    let record = &mut run.steps[ix];
+    record.ended = Some(at);
     let to = match end {
+        // Something came to light while it ran: once more, it is repeatable.
+        End::Succeeded { .. } if std::mem::take(&mut record.undo_again) => UndoState::Pending,
         End::Succeeded { .. } => {
-            run.steps[ix].undo_generation += 1;
+            record.undo_generation += 1;
+            record.touched = false;
             UndoState::Undone { note: None }
         }
         End::Failed { failure, .. } => {
-            run.steps[ix].last_failure = Some(failure.clone());
+            record.last_failure = Some(failure.clone());
             UndoState::Failed { failure: failure.clone() }
         }
         End::Cancelled { .. } => UndoState::Failed { failure: Failure::new("the undo was stopped") },
         End::Unknown { failure } => UndoState::Unknown { failure: failure.clone(), probing: false },
     };
-    if let Status::Undo { state, .. } = &mut run.steps[ix].status {
-        *state = to;
-    }
+    set_undo(run, ix, to)
 }
 
-/// Step-scope locks end with their attempt.
-fn release(run: &mut Run, ix: StepIx, _direction: Direction) -> Vec<Command> {
-    if run.steps[ix].locks == StepLocks::None {
-        return vec![];
+/// Never applied to the step; it only makes an undo that is under way happen once more.
+fn late_result(run: &mut Run, ix: StepIx, direction: Direction, end: &End) -> Result<Vec<Command>, Illegal> {
+    let effect = match end {
+        End::Succeeded { .. } | End::Unknown { .. } => true,
+        End::Failed { left, .. } | End::Cancelled { left } => *left == Left::Possible,
+    };
+    if direction == Direction::Forward
+        && effect
+        && let Status::Undo { state: UndoState::Undoing(_) | UndoState::Backoff { .. }, .. } = run.steps[ix].status
+    {
+        run.steps[ix].undo_again = true;
     }
-    run.steps[ix].locks = StepLocks::None;
-    vec![Command::ReleaseLocks { scope: LockScope::Step(run.plan.step(ix).id.clone()) }]
+    Ok(vec![])
 }
 
 fn retry_planned(run: &mut Run, step: &StepId, direction: Direction, at: Millis) -> Result<Vec<Command>, Illegal> {
@@ -285,13 +240,19 @@ fn retry_planned(run: &mut Run, step: &StepId, direction: Direction, at: Millis)
 
 fn readied(run: &mut Run, step: &StepId, new_generation: bool) -> Result<Vec<Command>, Illegal> {
     let ix = find(run, step)?;
-    if let Status::Undo { state: UndoState::Backoff { .. }, .. } = run.steps[ix].status {
-        run.timers.clear(Timer::Backoff(ix, Direction::Undo));
-        set_undo(run, ix, UndoState::Pending)?;
-        return Ok(vec![]);
-    }
-    if run.steps[ix].status.is_live() || matches!(run.steps[ix].status, Status::Undo { .. }) {
-        return Err(refuse(run, ix, "readied"));
+    match &run.steps[ix].status {
+        Status::Undo { state: UndoState::Backoff { .. }, .. } => {
+            run.timers.clear(Timer::Backoff(ix, Direction::Undo));
+            set_undo(run, ix, UndoState::Pending)?;
+            return Ok(vec![]);
+        }
+        // A part was taken back: the step begins anew.
+        Status::Undo { state: UndoState::Undone { .. }, .. } if run.partial.contains(&ix) => {
+            leave_undo(run, ix, Forward::NotRun);
+        }
+        Status::Undo { .. } => return Err(refuse(run, ix, "readied")),
+        Status::Forward(_) if run.steps[ix].status.is_live() => return Err(refuse(run, ix, "readied")),
+        Status::Forward(_) => {}
     }
     for timer in [Timer::Backoff(ix, Direction::Forward), Timer::Repeat(ix), Timer::Approval(ix)] {
         run.timers.clear(timer);
@@ -299,33 +260,19 @@ fn readied(run: &mut Run, step: &StepId, new_generation: bool) -> Result<Vec<Com
     if new_generation {
         begin_generation(run, ix);
     }
-    let repeated = matches!(run.steps[ix].status, Status::Forward(Forward::Succeeded));
-    if repeated
-        && run.plan.step(ix).section == Section::PreCheck
-        && !matches!(run.state, RunState::Checking | RunState::Created)
-    {
-        run.rechecking.insert(ix);
-    }
-    if repeated {
+    if matches!(run.steps[ix].status, Status::Forward(Forward::Succeeded)) {
+        // It is repeated: a check looks again, a preparation is kept fresh.
         run.steps[ix].tries = 0;
+        let before_checks =
+            matches!(run.state, RunState::Checking | RunState::Created) || run.left == Some(RunState::Checking);
+        if run.plan.step(ix).section == Section::PreCheck && !before_checks {
+            run.rechecking.insert(ix);
+        }
     }
-    let to = if run.steps[ix].waits_for == 0 { Forward::Ready } else { Forward::Pending };
+    let commands = if run.steps[ix].locks == StepLocks::None { vec![] } else { hand_back(run, ix) };
+    let to = idle(run, ix);
     set_forward(run, ix, to);
-    Ok(vec![])
-}
-
-/// What was done before does not stand any more: a new key, new evaluation, nothing to undo.
-pub(super) fn begin_generation(run: &mut Run, ix: StepIx) {
-    let record = &mut run.steps[ix];
-    record.generation += 1;
-    record.tries = 0;
-    record.touched = false;
-    record.outputs = None;
-    record.call = None;
-    record.verify = None;
-    record.attached = None;
-    record.overrun = false;
-    record.last_failure = None;
+    Ok(commands)
 }
 
 fn outcome_unknown(
@@ -335,28 +282,41 @@ fn outcome_unknown(
     failure: &Failure,
 ) -> Result<Vec<Command>, Illegal> {
     let ix = find(run, step)?;
-    run.live.remove(&(ix, direction));
     run.timers.clear(Timer::Deadline(ix, direction));
     run.timers.clear(Timer::Estimate(ix));
-    match direction {
-        Direction::Forward => {
-            let Status::Forward(_) = run.steps[ix].status else { return Err(refuse(run, ix, "outcomeUnknown")) };
-            if let Some(handle) = run.steps[ix].status.attempt_handle() {
-                run.steps[ix].attached = Some(handle);
+    let to = UndoState::Unknown { failure: failure.clone(), probing: false };
+    match (&run.steps[ix].status, direction) {
+        (Status::Forward(Forward::Running(attempt)), Direction::Forward) => {
+            let died = attempt.interrupted == Some(Interruption::EngineDied);
+            let handle = attempt.handle.clone();
+            let has_effect = run.plan.step(ix).effect != Effect::None;
+            let record = &mut run.steps[ix];
+            // What died with its engine was ended before anything else; remote work goes on.
+            record.unsettled = has_effect && (!died || handle.is_some());
+            if died {
+                record.tries = record.tries.saturating_sub(1);
             }
-            run.steps[ix].touched |= run.plan.step(ix).effect != Effect::None;
-            // Settling: what cannot be proved stopped is not undone.
-            run.steps[ix].unsettled = run.rollback.as_ref().is_some_and(|rollback| !rollback.ordered);
-            set_forward(run, ix, Forward::Unknown { failure: failure.clone(), probing: false });
+            record.attached = handle;
+            record.touched |= has_effect;
         }
-        Direction::Undo => {
-            if let Some(handle) = run.steps[ix].status.attempt_handle() {
-                run.steps[ix].attached = Some(handle);
+        (Status::Forward(_), Direction::Forward) => {
+            run.steps[ix].touched |= run.steps[ix].attempts > 0 && run.plan.step(ix).effect != Effect::None;
+        }
+        (Status::Undo { state, .. }, Direction::Undo) => {
+            let handle = state.attempt().and_then(|attempt| attempt.handle.clone());
+            if handle.is_some() {
+                run.steps[ix].attached = handle;
             }
-            set_undo(run, ix, UndoState::Unknown { failure: failure.clone(), probing: false })?;
+            run.timers.clear(Timer::Backoff(ix, direction));
+            set_undo(run, ix, to)?;
+            return Ok(vec![]);
+        }
+        (Status::Forward(_), Direction::Undo) | (Status::Undo { .. }, Direction::Forward) => {
+            return Err(refuse(run, ix, "outcomeUnknown"));
         }
     }
-    Ok(release(run, ix, direction))
+    set_forward(run, ix, Forward::Unknown { failure: failure.clone(), probing: false });
+    Ok(vec![])
 }
 
 fn probe_intended(
@@ -366,27 +326,16 @@ fn probe_intended(
     call: Option<&Resolved>,
 ) -> Result<Vec<Command>, Illegal> {
     let ix = find(run, step)?;
-    match &mut run.steps[ix].status {
-        Status::Forward(Forward::Unknown { probing, .. })
-        | Status::Undo { state: UndoState::Unknown { probing, .. }, .. } => *probing = true,
-        Status::Forward(_) | Status::Undo { .. } => return Err(refuse(run, ix, "probeIntended")),
+    match (run.steps[ix].status.clone(), direction) {
+        (Status::Forward(Forward::Unknown { failure, .. }), Direction::Forward) => {
+            set_forward(run, ix, Forward::Unknown { failure, probing: true });
+        }
+        (Status::Undo { state: UndoState::Unknown { failure, .. }, .. }, Direction::Undo) => {
+            set_undo(run, ix, UndoState::Unknown { failure, probing: true })?;
+        }
+        (Status::Forward(_) | Status::Undo { .. }, _) => return Err(refuse(run, ix, "probeIntended")),
     }
-    let plan = run.plan.clone();
-    let attached = run.steps[ix].attached.clone();
-    let attempt = run.steps[ix].attempts;
-    let mut action = action(run, ix, direction, attempt, None);
-    run.steps[ix].attached.clone_from(&attached);
-    action.attached = attached;
-    action.verify = None;
-    action.native = true;
-    if let Some(call) = call {
-        action.call = call.clone();
-        action.native = false;
-    } else if let (Some(Probe::Call { call, .. }), Direction::Forward) = (&plan.step(ix).probe, direction) {
-        action.call = literal(call);
-        action.native = false;
-    }
-    Ok(vec![Command::Probe(Box::new(action))])
+    Ok(vec![Command::Probe(Box::new(probe_action(run, ix, direction, call)))])
 }
 
 fn probed(
@@ -397,46 +346,60 @@ fn probed(
     at: Millis,
 ) -> Result<Vec<Command>, Illegal> {
     let ix = find(run, step)?;
-    if let Found::Partial { .. } | Found::CannotTell { .. } = found {
-        if let Status::Forward(Forward::Unknown { probing, .. })
-        | Status::Undo { state: UndoState::Unknown { probing, .. }, .. } = &mut run.steps[ix].status
-        {
-            *probing = false;
+    match (run.steps[ix].status.clone(), direction) {
+        (Status::Forward(Forward::Unknown { failure, .. }), Direction::Forward) => {
+            probed_forward(run, ix, failure, found, at);
         }
-        return Ok(vec![]);
-    }
-    match direction {
-        Direction::Forward => match found {
-            Found::Done { outputs } => {
-                run.steps[ix].outputs = Some(outputs.clone());
-                // Exposure counts from the intent: users may have been there all the while.
-                let since = if run.plan.exposing() == Some(ix) { run.possibly_exposed.unwrap_or(at) } else { at };
-                succeed(run, ix, since);
-            }
-            Found::NotStarted => {
-                run.steps[ix].touched = false;
-                run.steps[ix].attached = None;
-                set_forward(run, ix, Forward::Ready);
-            }
-            Found::InProgress { handle } => {
-                run.steps[ix].attached = Some(handle.clone());
-                set_forward(run, ix, Forward::Ready);
-            }
-            Found::Partial { .. } | Found::CannotTell { .. } => {}
-        },
-        Direction::Undo => match found {
-            Found::Done { .. } => {
-                set_undo(run, ix, UndoState::Undone { note: Some("found done by its probe".to_owned()) })?
-            }
-            Found::NotStarted => set_undo(run, ix, UndoState::Pending)?,
-            Found::InProgress { handle } => {
-                run.steps[ix].attached = Some(handle.clone());
-                set_undo(run, ix, UndoState::Pending)?;
-            }
-            Found::Partial { .. } | Found::CannotTell { .. } => {}
-        },
+        (Status::Undo { state: UndoState::Unknown { failure, .. }, .. }, Direction::Undo) => {
+            let to = match found {
+                Found::Done { .. } => UndoState::Undone { note: Some("its probe found it done".to_owned()) },
+                Found::NotStarted => UndoState::Pending,
+                Found::InProgress { handle } => {
+                    run.steps[ix].attached = Some(handle.clone());
+                    UndoState::Pending
+                }
+                Found::Partial { .. } | Found::CannotTell { .. } => UndoState::Unknown { failure, probing: false },
+            };
+            set_undo(run, ix, to)?;
+        }
+        (Status::Forward(_) | Status::Undo { .. }, _) => return Err(refuse(run, ix, "probed")),
     }
     Ok(vec![])
+}
+
+fn probed_forward(run: &mut Run, ix: StepIx, failure: Failure, found: &Found, at: Millis) {
+    match found {
+        Found::Done { outputs } => {
+            run.steps[ix].outputs = Some(outputs.clone());
+            run.steps[ix].touched |= run.plan.step(ix).effect != Effect::None;
+            succeed(run, ix, at, exposed_since(run, ix, at));
+        }
+        Found::NotStarted => {
+            let record = &mut run.steps[ix];
+            record.touched = false;
+            record.unsettled = false;
+            record.attached = None;
+            let to = idle(run, ix);
+            set_forward(run, ix, to);
+            forget_effects(run, ix);
+        }
+        Found::InProgress { handle } => {
+            run.steps[ix].attached = Some(handle.clone());
+            // On the way back nobody attaches: it goes on, so it cannot be undone yet.
+            let back = run.rollback.is_some();
+            run.steps[ix].unsettled = back;
+            let to = if back { Forward::Unknown { failure, probing: false } } else { idle(run, ix) };
+            set_forward(run, ix, to);
+        }
+        Found::Partial { .. } | Found::CannotTell { .. } => {
+            set_forward(run, ix, Forward::Unknown { failure, probing: false });
+        }
+    }
+}
+
+/// Exposure that is found late counts from its intent: users may have been there all the while.
+fn exposed_since(run: &Run, ix: StepIx, at: Millis) -> Millis {
+    if run.plan.exposing() == Some(ix) { run.possibly_exposed.unwrap_or(at) } else { at }
 }
 
 fn resolved(run: &mut Run, step: &StepId, resolution: &Resolution, at: Millis) -> Result<Vec<Command>, Illegal> {
@@ -445,53 +408,46 @@ fn resolved(run: &mut Run, step: &StepId, resolution: &Resolution, at: Millis) -
         return Err(refuse(run, ix, "resolved"));
     }
     run.timers.clear(Timer::Backoff(ix, Direction::Forward));
-    if let Status::Undo { of, state } = &mut run.steps[ix].status {
-        match resolution {
+    run.steps[ix].unsettled = false;
+    run.steps[ix].attached = None;
+    if run.partial.contains(&ix) {
+        // Whatever was to be taken back: a person says what is the case now.
+        leave_undo(run, ix, Forward::NotRun);
+    }
+    if let Status::Undo { of, .. } = &mut run.steps[ix].status {
+        let to = match resolution {
             Resolution::Happened { outputs } => {
                 **of = Forward::Succeeded;
-                *state = UndoState::Pending;
                 run.steps[ix].outputs = Some(outputs.clone());
+                UndoState::Pending
             }
             Resolution::DidNotHappen => {
-                *state = UndoState::Undone { note: Some("a person says that it did not happen".to_owned()) };
                 run.steps[ix].touched = false;
+                UndoState::Undone { note: Some("it did not happen".to_owned()) }
             }
-            Resolution::Failed { .. } => *state = UndoState::Pending,
-        }
+            Resolution::Failed { .. } => UndoState::Pending,
+        };
+        set_undo(run, ix, to)?;
         return Ok(vec![]);
     }
     match resolution {
         Resolution::Happened { outputs } => {
             run.steps[ix].outputs = Some(outputs.clone());
             run.steps[ix].touched |= run.plan.step(ix).effect != Effect::None;
-            let since = if run.plan.exposing() == Some(ix) { run.possibly_exposed.unwrap_or(at) } else { at };
-            if run.plan.exposing() == Some(ix) {
-                run.possibly_exposed.get_or_insert(since);
-            }
-            succeed(run, ix, since);
+            mark_effects(run, ix, at);
+            succeed(run, ix, at, exposed_since(run, ix, at));
         }
         Resolution::DidNotHappen => {
             begin_generation(run, ix);
-            let to = if run.steps[ix].waits_for == 0 { Forward::Ready } else { Forward::Pending };
+            let to = idle(run, ix);
             set_forward(run, ix, to);
         }
         Resolution::Failed { left } => {
-            run.steps[ix].touched |= *left == Left::Possible;
-            set_forward(
-                run,
-                ix,
-                Forward::Failed { failure: Failure::new("a person says that it failed"), left: *left },
-            );
+            run.steps[ix].touched = *left == Left::Possible;
+            let failure = Failure::new("it is known to have failed");
+            set_forward(run, ix, Forward::Failed { failure, left: *left });
         }
     }
+    forget_effects(run, ix);
     Ok(vec![])
-}
-
-/// Sets the state of an undo.
-pub(super) fn set_undo(run: &mut Run, ix: StepIx, to: UndoState) -> Result<(), Illegal> {
-    if let Status::Undo { state, .. } = &mut run.steps[ix].status {
-        *state = to;
-        return Ok(());
-    }
-    Err(refuse(run, ix, "an undo's event"))
 }

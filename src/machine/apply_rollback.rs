@@ -1,66 +1,50 @@
 //! The books of the way back.
 
-use std::collections::BTreeSet;
-
-use super::apply::{Illegal, disarm_criteria, find, refuse, set_forward};
-use super::apply_attempt::{begin_generation, set_undo};
+use super::apply::{Illegal, find, refuse};
+use super::apply_run::fail_from_backoff;
+use super::books::{
+    arm_criteria, begin_generation, disarm_criteria, enter_undo, idle, leave_undo, note_all_turns, set_forward,
+    set_undo,
+};
 use super::command::Command;
 use super::event::{Event, Record};
-use super::fact::{Direction, Ordered};
+use super::fact::{Cause, Direction, Failure, Left, Millis, Ordered, SkipCause, Wait};
 use super::run::{Rollback, Run, Turn};
-use super::state::{Forward, Status, UndoState};
+use super::state::{Forward, RunState, Status, UndoState};
 use super::timers::Timer;
-use crate::plan::{Section, StepIx};
+use super::turns::Line;
+use crate::plan::{Section, StepId, StepIx};
 
 /// Takes in one of the events that [`super::apply`] sends here.
 pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
     match &record.event {
-        Event::RollbackDecided { because, settle_by, ends } => {
-            run.rollback = Some(Rollback {
-                because: because.clone(),
-                decided: record.at,
-                settle_by: *settle_by,
-                ends: *ends,
-                ordered: false,
-                restore: Vec::new(),
-                cleanup: Vec::new(),
-                stays: Vec::new(),
-                restored: None,
-            });
-            run.timers.set(Timer::Settle, *settle_by);
-            run.timers.clear(Timer::Window);
-            run.timers.clear(Timer::Ready);
-            run.timers.clear(Timer::StartBy);
-            run.timers.clear(Timer::TurnBack);
-            run.rechecking.clear();
-            disarm_criteria(run);
-            stop_waiting(run);
-        }
+        Event::RollbackDecided { because, settle_by, ends } => decided(run, because, *settle_by, *ends, record.at),
         Event::RollbackOrdered { restore, cleanup, stays } => ordered(run, restore, cleanup, stays)?,
+        Event::PartialUndoOrdered { step } => {
+            let ix = find(run, step)?;
+            let Status::Forward(of @ Forward::Unknown { .. }) = run.steps[ix].status.clone() else {
+                return Err(refuse(run, ix, "partialUndoOrdered"));
+            };
+            enter_undo(run, ix, of, UndoState::Pending)?;
+            run.partial.insert(ix);
+        }
         Event::UndoNotNeeded { step, why } => {
             let ix = find(run, step)?;
+            run.steps[ix].undo_again = false;
             set_undo(run, ix, UndoState::Undone { note: Some(why.clone()) })?;
         }
-        Event::UndoWaived { step } => waive(run, find(run, step)?)?,
+        Event::UndoWaived { step } => end_turn(run, find(run, step)?, UndoState::Waived)?,
         Event::UndoDoneByHand { step } => {
             let ix = find(run, step)?;
             end_turn(run, ix, UndoState::Undone { note: Some("done by hand".to_owned()) })?;
         }
-        Event::UndoReadied { step } => {
-            let ix = find(run, step)?;
-            run.steps[ix].undo_tries = 0;
-            run.timers.clear(Timer::Backoff(ix, Direction::Undo));
-            if let Status::Undo { .. } = run.steps[ix].status {
-                set_undo(run, ix, UndoState::Pending)?;
-            } else {
-                run.steps[ix].tries = 0;
-                set_forward(run, ix, Forward::Ready);
-            }
-        }
+        Event::UndoReadied { step } => readied(run, find(run, step)?)?,
         Event::UndoFailed { step, failure } => {
             let ix = find(run, step)?;
             if let Status::Undo { .. } = run.steps[ix].status {
                 set_undo(run, ix, UndoState::Failed { failure: failure.clone() })?;
+            } else {
+                set_forward(run, ix, Forward::Failed { failure: failure.clone(), left: Left::Nothing });
             }
         }
         Event::ServiceRestored => {
@@ -70,10 +54,32 @@ pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Ille
             run.up_since = Some(record.at);
         }
         Event::RollbackContinued => {}
-        Event::ForwardAgain => forward_again(run)?,
+        Event::ForwardAgain => forward_again(run, record.at)?,
         other => return Err(Illegal::Needs { event: other.word(), needs: "a handler" }),
     }
     Ok(vec![])
+}
+
+fn decided(run: &mut Run, because: &Cause, settle_by: Millis, ends: RunState, at: Millis) {
+    run.rollback = Some(Rollback {
+        because: because.clone(),
+        decided: at,
+        settle_by,
+        ends,
+        ordered: false,
+        restore: Vec::new(),
+        cleanup: Vec::new(),
+        stays: Vec::new(),
+        restored: None,
+        line: Line::default(),
+    });
+    run.timers.set(Timer::Settle, settle_by);
+    for timer in [Timer::Window, Timer::Ready, Timer::StartBy, Timer::TurnBack, Timer::GoAt] {
+        run.timers.clear(timer);
+    }
+    run.rechecking.clear();
+    disarm_criteria(run);
+    stop_waiting(run);
 }
 
 /// Nothing forward waits any longer: no backoff, no approval, no repeated check.
@@ -94,15 +100,12 @@ fn stop_waiting(run: &mut Run) {
         }
         let Status::Forward(forward) = &run.steps[ix].status else { continue };
         match forward {
-            Forward::Pending | Forward::Ready | Forward::Waiting { .. } => set_forward(run, ix, Forward::NotRun),
-            Forward::Backoff { .. } => {
-                let failure = run.steps[ix]
-                    .last_failure
-                    .clone()
-                    .unwrap_or_else(|| super::fact::Failure::new("it had failed before"));
-                let left = if run.steps[ix].touched { super::fact::Left::Possible } else { super::fact::Left::Nothing };
-                set_forward(run, ix, Forward::Failed { failure, left });
+            Forward::Waiting { on: Wait::Person, .. } if run.steps[ix].touched => {
+                let failure = Failure::new("somebody may have begun it by hand");
+                set_forward(run, ix, Forward::Failed { failure, left: Left::Possible });
             }
+            Forward::Pending | Forward::Ready | Forward::Waiting { .. } => set_forward(run, ix, Forward::NotRun),
+            Forward::Backoff { .. } => fail_from_backoff(run, ix),
             Forward::Running(_)
             | Forward::Succeeded
             | Forward::Failed { .. }
@@ -113,30 +116,41 @@ fn stop_waiting(run: &mut Run) {
     }
 }
 
-fn ordered(
-    run: &mut Run,
-    restore: &[Ordered],
-    cleanup: &[Ordered],
-    stays: &[(crate::plan::StepId, String)],
-) -> Result<(), Illegal> {
+fn ordered(run: &mut Run, restore: &[Ordered], cleanup: &[Ordered], stays: &[(StepId, String)]) -> Result<(), Illegal> {
     let restore = restore.iter().map(|turn| turn_of(run, turn)).collect::<Result<Vec<_>, _>>()?;
     let cleanup = cleanup.iter().map(|turn| turn_of(run, turn)).collect::<Result<Vec<_>, _>>()?;
     let stays = stays.iter().map(|(step, why)| Ok((find(run, step)?, why.clone()))).collect::<Result<_, Illegal>>()?;
     for turn in restore.iter().chain(&cleanup) {
         begin_undo(run, turn.step)?;
     }
+    look_anew(run);
     run.timers.clear(Timer::Settle);
     let rollback = run.rollback.as_mut().ok_or(Illegal::Needs { event: "rollbackOrdered", needs: "a decision" })?;
     rollback.ordered = true;
     rollback.restore = restore;
     rollback.cleanup = cleanup;
     rollback.stays = stays;
+    note_all_turns(run);
     Ok(())
 }
 
+/// Whether the source serves is asked of this rollback, whatever an earlier one found.
+fn look_anew(run: &mut Run) {
+    for ix in run.plan.section(Section::RollbackCheck) {
+        run.timers.clear(Timer::Backoff(ix, Direction::Forward));
+        run.steps[ix].tries = 0;
+        let to = idle(run, ix);
+        set_forward(run, ix, to);
+    }
+    // A check that needs another one waits for it again, whatever their order in the list.
+    for ix in run.plan.section(Section::RollbackCheck) {
+        let to = idle(run, ix);
+        set_forward(run, ix, to);
+    }
+}
+
 fn turn_of(run: &Run, ordered: &Ordered) -> Result<Turn, Illegal> {
-    let places =
-        |steps: &[crate::plan::StepId]| steps.iter().map(|step| find(run, step)).collect::<Result<Vec<_>, _>>();
+    let places = |steps: &[StepId]| steps.iter().map(|step| find(run, step)).collect::<Result<Vec<_>, _>>();
     Ok(Turn {
         step: find(run, &ordered.step)?,
         stage: ordered.stage,
@@ -149,21 +163,32 @@ fn turn_of(run: &Run, ordered: &Ordered) -> Result<Turn, Illegal> {
 fn begin_undo(run: &mut Run, ix: StepIx) -> Result<(), Illegal> {
     if run.plan.step(ix).section == Section::Fence {
         // The fence is performed, not undone; an earlier rollback's fence counts no more.
-        if !matches!(run.steps[ix].status, Status::Forward(Forward::Ready)) {
-            set_forward(run, ix, Forward::Ready);
-        }
         run.steps[ix].tries = 0;
+        run.steps[ix].evaluated = false;
+        set_forward(run, ix, Forward::Ready);
         return Ok(());
     }
-    let Status::Forward(forward) = run.steps[ix].status.clone() else { return Err(refuse(run, ix, "rollbackOrdered")) };
+    let forward = match run.steps[ix].status.clone() {
+        Status::Forward(Forward::Running(_)) => return Err(refuse(run, ix, "rollbackOrdered")),
+        Status::Forward(forward) => forward,
+        // A part of it was being taken back already: that goes on.
+        Status::Undo { .. } if run.partial.remove(&ix) => {
+            run.steps[ix].undo_tries = 0;
+            if run.steps[ix].status.is_live() || matches!(run.undo(ix), Some(UndoState::Backoff { .. })) {
+                return Ok(());
+            }
+            return set_undo(run, ix, UndoState::Pending);
+        }
+        Status::Undo { .. } => return Err(refuse(run, ix, "rollbackOrdered")),
+    };
     let state = match &forward {
-        Forward::Running(_) => return Err(refuse(run, ix, "rollbackOrdered")),
         // What could not be proved stopped is not undone.
         Forward::Unknown { failure, .. } if run.steps[ix].unsettled => {
             UndoState::Unknown { failure: failure.clone(), probing: false }
         }
         Forward::Pending
         | Forward::Ready
+        | Forward::Running(_)
         | Forward::Backoff { .. }
         | Forward::Waiting { .. }
         | Forward::Succeeded
@@ -172,15 +197,30 @@ fn begin_undo(run: &mut Run, ix: StepIx) -> Result<(), Illegal> {
         | Forward::Skipped { .. }
         | Forward::NotRun => UndoState::Pending,
     };
-    // Leaving the forward side: successors and counts hear of it.
-    set_forward(run, ix, Forward::NotRun);
-    run.steps[ix].undo_tries = 0;
-    run.steps[ix].status = Status::Undo { of: Box::new(forward), state };
-    Ok(())
+    enter_undo(run, ix, forward, state)
 }
 
-fn waive(run: &mut Run, ix: StepIx) -> Result<(), Illegal> {
-    end_turn(run, ix, UndoState::Waived)
+/// An undo, a fence step or a rollback check is tried (again). If it belongs to a restore that was
+/// over, the source has to be verified anew.
+fn readied(run: &mut Run, ix: StepIx) -> Result<(), Illegal> {
+    run.timers.clear(Timer::Backoff(ix, Direction::Undo));
+    run.timers.clear(Timer::Backoff(ix, Direction::Forward));
+    run.steps[ix].undo_tries = 0;
+    run.steps[ix].undo_again = false;
+    if let Status::Undo { .. } = run.steps[ix].status {
+        set_undo(run, ix, UndoState::Pending)?;
+    } else {
+        run.steps[ix].tries = 0;
+        set_forward(run, ix, Forward::Ready);
+    }
+    let reopens = run.rollback.as_ref().is_some_and(|back| back.restored.is_some() && back.line.restores(ix));
+    if reopens {
+        if let Some(rollback) = &mut run.rollback {
+            rollback.restored = None;
+        }
+        look_anew(run);
+    }
+    Ok(())
 }
 
 /// Ends the turn of an undo, a fence step or a rollback check by a person's word.
@@ -194,46 +234,98 @@ fn end_turn(run: &mut Run, ix: StepIx, to: UndoState) -> Result<(), Illegal> {
         return set_undo(run, ix, to);
     }
     let over = match to {
-        UndoState::Waived => super::fact::SkipCause::Waived,
+        UndoState::Waived => SkipCause::Waived,
         UndoState::Pending
         | UndoState::Undoing(_)
         | UndoState::Backoff { .. }
         | UndoState::Undone { .. }
         | UndoState::Failed { .. }
-        | UndoState::Unknown { .. } => super::fact::SkipCause::Person,
+        | UndoState::Unknown { .. } => SkipCause::Person,
     };
     set_forward(run, ix, Forward::Skipped { over });
     Ok(())
 }
 
-/// After an irreversible step: everything that was undone runs again, with new keys.
-fn forward_again(run: &mut Run) -> Result<(), Illegal> {
-    let undone: BTreeSet<StepIx> = (0..run.steps.len())
-        .filter(|ix| {
-            let reset = match &run.steps[*ix].status {
-                Status::Undo { .. } => true,
-                Status::Forward(forward) => matches!(forward, Forward::NotRun | Forward::Failed { .. }),
-            };
-            reset && matches!(run.plan.step(*ix).section, Section::Cutover | Section::PostCheck)
-        })
-        .collect();
-    for ix in undone {
-        if run.steps[ix].status.is_live() {
-            return Err(refuse(run, ix, "forwardAgain"));
-        }
-        begin_generation(run, ix);
-        run.steps[ix].status = Status::Forward(Forward::NotRun);
-        run.steps[ix].unsettled = false;
-        let to = if run.steps[ix].waits_for == 0 { Forward::Ready } else { Forward::Pending };
-        set_forward(run, ix, to);
+/// After an irreversible step: everything that was undone runs again, with new keys; what was not
+/// undone stands as it stood.
+fn forward_again(run: &mut Run, at: Millis) -> Result<(), Illegal> {
+    if !run.live.iter().all(|(ix, _)| run.plan.step(*ix).section.is_check()) {
+        return Err(Illegal::Needs { event: "forwardAgain", needs: "a rollback that came to rest" });
     }
     run.rollback = None;
-    run.possibly_exposed = None;
-    run.exposed = None;
-    run.window = None;
+    let exposing = run.plan.exposing();
+    for ix in 0..run.steps.len() {
+        match run.steps[ix].status.clone() {
+            Status::Undo { of, state } => back_to_forward(run, ix, *of, &state),
+            Status::Forward(forward) => match forward {
+                Forward::NotRun | Forward::Failed { left: Left::Nothing, .. } => stands_again(run, ix),
+                // Users will see another target: everything that looks at it looks anew.
+                Forward::Succeeded | Forward::Failed { .. } | Forward::Unknown { .. }
+                    if run.plan.step(ix).section == Section::PostCheck =>
+                {
+                    stands_again(run, ix);
+                }
+                Forward::Pending
+                | Forward::Ready
+                | Forward::Running(_)
+                | Forward::Backoff { .. }
+                | Forward::Waiting { .. }
+                | Forward::Succeeded
+                | Forward::Failed { .. }
+                | Forward::Unknown { .. }
+                | Forward::Skipped { .. } => {}
+            },
+        }
+    }
+    let reached = exposing.is_some_and(|ix| matches!(run.forward(ix), Forward::Succeeded));
+    if reached {
+        arm_criteria(run, at, at);
+        if let Some(window) = run.window.as_ref().filter(|window| window.expired.is_none()) {
+            run.timers.set(Timer::Window, window.deadline);
+        }
+    } else {
+        run.possibly_exposed = None;
+        run.exposed = None;
+        run.window = None;
+    }
     run.gate = None;
     for samples in &mut run.criteria {
         *samples = super::window::Samples::default();
     }
     Ok(())
+}
+
+/// A step that the rollback had stopped before it left anything, or a check.
+fn stands_again(run: &mut Run, ix: StepIx) {
+    let section = run.plan.step(ix).section;
+    if matches!(section, Section::Fence | Section::RollbackCheck) {
+        return;
+    }
+    run.steps[ix].tries = 0;
+    if section == Section::PreCheck {
+        run.rechecking.insert(ix);
+    }
+    let to = idle(run, ix);
+    set_forward(run, ix, to);
+}
+
+fn back_to_forward(run: &mut Run, ix: StepIx, of: Forward, state: &UndoState) {
+    match state {
+        UndoState::Undone { .. } => {
+            leave_undo(run, ix, Forward::NotRun);
+            begin_generation(run, ix);
+            let to = idle(run, ix);
+            set_forward(run, ix, to);
+        }
+        // Nothing of it was undone: it stands as it stood.
+        UndoState::Pending | UndoState::Waived => leave_undo(run, ix, of),
+        UndoState::Failed { failure } | UndoState::Unknown { failure, .. } => {
+            let failure = failure.clone();
+            leave_undo(run, ix, Forward::Unknown { failure, probing: false });
+        }
+        UndoState::Undoing(_) | UndoState::Backoff { .. } => {
+            let failure = Failure::new("its undo was under way");
+            leave_undo(run, ix, Forward::Unknown { failure, probing: false });
+        }
+    }
 }

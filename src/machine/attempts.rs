@@ -1,21 +1,20 @@
 //! What the end of an attempt means.
 
-use std::sync::Arc;
-
 use serde_json::Value;
 
 use super::apply::Illegal;
+use super::books::may_stand;
 use super::decide::{ask, close};
 use super::draft::Draft;
 use super::event::Event;
 use super::fact::{Cause, Direction, End, Failure, Found, Interruption, Left, LogDigest, Resolution};
 use super::input::{Outcome, ProbeOutcome};
+use super::judge;
 use super::question::QuestionKind;
-use super::state::{Attempt, Forward, RunState, Status, UndoState};
+use super::state::{Attempt, Forward, Status, UndoState};
 use super::{checks, eval, failures, rollback, window_rules};
-use crate::plan::step::{Effect, Expr, Probe};
-use crate::plan::{Call, Section, StepIx, StepKind};
-use crate::runbook::expr::Truth;
+use crate::plan::step::{Effect, OnTimeout};
+use crate::plan::{Section, StepIx, StepKind};
 
 /// The news of an attempt's end.
 pub(super) struct Ended {
@@ -29,12 +28,17 @@ pub(super) struct Ended {
 
 /// The attempt under way, if it is this one.
 fn current(d: &Draft<'_>, ix: StepIx, direction: Direction, number: u32) -> Option<Attempt> {
+    under_way(d, ix, direction).filter(|attempt| attempt.number == number)
+}
+
+/// The attempt of a step that is under way.
+pub(super) fn under_way(d: &Draft<'_>, ix: StepIx, direction: Direction) -> Option<Attempt> {
     let attempt = match (&d.run().step(ix).status, direction) {
         (Status::Forward(forward), Direction::Forward) => forward.attempt(),
         (Status::Undo { state, .. }, Direction::Undo) => state.attempt(),
         (Status::Forward(_), Direction::Undo) | (Status::Undo { .. }, Direction::Forward) => None,
     };
-    attempt.filter(|attempt| attempt.number == number).cloned()
+    attempt.cloned()
 }
 
 /// Takes the end of an attempt in and decides what follows.
@@ -42,17 +46,22 @@ pub(super) fn ended(d: &mut Draft<'_>, news: Ended) -> Result<(), Illegal> {
     let Ended { step: ix, direction, attempt, outcome, verify, log } = news;
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
-    let end = judge(d, ix, direction, outcome, verify);
+    let end = judge::end(d, ix, direction, outcome, verify);
     let Some(live) = current(d, ix, direction, attempt) else { return late(d, ix, direction, attempt, end) };
     let succeeded = matches!(end, End::Succeeded { .. });
     d.emit(Event::AttemptEnded { step: step.id.clone(), attempt, direction, end, log })?;
+    if d.run().state.is_final() {
+        // The run was closed beside it: that is how it ended, and nothing follows.
+        return Ok(());
+    }
+    close(d, None, |kind| matches!(kind, QuestionKind::OutOfTime { step: about } if *about == step.id))?;
     if direction == Direction::Undo {
         return rollback::undo_ended(d, ix);
     }
     if succeeded {
         return forward_succeeded(d, ix);
     }
-    if d.run().state == RunState::RollingBack && step.section.is_undone() {
+    if d.run().rollback.is_some() && !matches!(step.section, Section::Fence | Section::RollbackCheck) {
         // Settling: what it left behind is undone; nobody tries again.
         return Ok(());
     }
@@ -63,88 +72,7 @@ pub(super) fn ended(d: &mut Draft<'_>, news: Ended) -> Result<(), Illegal> {
     }
 }
 
-/// Puts the executor's words, the verification and the `pass` condition together.
-fn judge(d: &Draft<'_>, ix: StepIx, direction: Direction, outcome: Outcome, verify: Option<Outcome>) -> End {
-    let plan = d.run().plan.clone();
-    let step = plan.step(ix);
-    let outputs = match outcome {
-        Outcome::Succeeded { outputs } => outputs,
-        Outcome::Failed { failure, left } => return End::Failed { failure, left },
-        Outcome::Cancelled { left } => return End::Cancelled { left },
-        Outcome::Unknown { failure } => return End::Unknown { failure },
-    };
-    let verification = match direction {
-        Direction::Forward => step.verify.as_ref(),
-        Direction::Undo => step.undo_action().and_then(|undo| undo.verify.as_ref()),
-    };
-    if let (Some(verification), Some(verified)) = (verification, verify) {
-        match check_outcome(d, verified, verification.pass.as_ref(), &verification.call) {
-            Checked::Passed(_) => {}
-            Checked::Failed(failure) => {
-                let failure = Failure {
-                    message: format!("it ended well, but `verify` says otherwise: {failure}").into(),
-                    ..failure
-                };
-                return End::Failed { failure, left: Left::Possible };
-            }
-            Checked::Inconclusive(failure) => {
-                let failure = Failure {
-                    message: format!("it ended well, but could not be verified: {failure}").into(),
-                    ..failure
-                };
-                return End::Unknown { failure };
-            }
-        }
-    }
-    let StepKind::Action(call) = &step.kind else { return End::Succeeded { outputs } };
-    if let (Some(pass), Direction::Forward) = (&step.check.pass, direction) {
-        match eval::judge(d.run(), pass, call, &outputs) {
-            Truth::True => {}
-            Truth::False => {
-                let message = format!("`{}` is false: {}", pass.as_str(), brief(&outputs));
-                return End::Failed { failure: Failure::new(message), left: Left::Possible };
-            }
-            Truth::Unknown(why) => {
-                return End::Unknown { failure: Failure::new(format!("`{}` has no value: {why}", pass.as_str())) };
-            }
-        }
-    }
-    End::Succeeded { outputs }
-}
-
-/// What came of a call that only looks.
-pub(super) enum Checked {
-    /// As it must be.
-    Passed(Arc<Value>),
-    /// Not as it must be.
-    Failed(Failure),
-    /// It could not be measured.
-    Inconclusive(Failure),
-}
-
-fn check_outcome(d: &Draft<'_>, outcome: Outcome, pass: Option<&Expr>, call: &Call) -> Checked {
-    match outcome {
-        Outcome::Succeeded { outputs } => match pass.map(|pass| eval::judge(d.run(), pass, call, &outputs)) {
-            None | Some(Truth::True) => Checked::Passed(outputs),
-            Some(Truth::False) => {
-                let pass = pass.map_or("", |pass| pass.as_str());
-                Checked::Failed(Failure::new(format!("`{pass}` is false: {}", brief(&outputs))))
-            }
-            Some(Truth::Unknown(why)) => Checked::Inconclusive(Failure::new(why)),
-        },
-        Outcome::Failed { failure, .. } => Checked::Failed(failure),
-        Outcome::Cancelled { .. } => Checked::Inconclusive(Failure::new("it was stopped")),
-        Outcome::Unknown { failure } => Checked::Inconclusive(failure),
-    }
-}
-
-/// A value for a message: short, whole characters.
-fn brief(value: &Value) -> String {
-    let text = value.to_string();
-    if text.chars().count() <= 160 { text } else { text.chars().take(159).chain(['…']).collect() }
-}
-
-fn forward_succeeded(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+pub(super) fn forward_succeeded(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
     if let StepKind::Action(call) = &step.kind {
@@ -157,7 +85,14 @@ fn forward_succeeded(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     }
     let about = step.id.clone();
     close(d, None, |kind| {
-        kind.step() == Some(&about) && matches!(kind, QuestionKind::OutOfTime { .. } | QuestionKind::StaleCheck { .. })
+        kind.step() == Some(&about)
+            && matches!(
+                kind,
+                QuestionKind::OutOfTime { .. }
+                    | QuestionKind::StaleCheck { .. }
+                    | QuestionKind::CheckInconclusive { .. }
+                    | QuestionKind::PostCheckFailed { .. }
+            )
     })?;
     match step.section {
         Section::Ready => checks::judge_way_back(d),
@@ -172,47 +107,91 @@ fn forward_succeeded(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     }
 }
 
-/// A result of an attempt that counts no more: recorded, never applied. If it reports an effect,
-/// it raises a question, repeats the undo, or alarms.
+/// A result of an attempt that counts no more: recorded, never applied. If it is the answer of the
+/// attempt that nobody could prove stopped, it is the evidence that was missing. If it reports an
+/// effect otherwise, it raises a question, repeats the undo, or alarms.
 fn late(d: &mut Draft<'_>, ix: StepIx, direction: Direction, attempt: u32, end: End) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
+    d.emit(Event::LateResult { step: step.id.clone(), attempt, direction, end: end.clone() })?;
+    if d.run().state.is_final() || step.effect == Effect::None {
+        return Ok(());
+    }
+    match direction {
+        Direction::Undo => late_undo(d, ix, attempt, &end),
+        Direction::Forward => late_forward(d, ix, attempt, end),
+    }
+}
+
+fn late_forward(d: &mut Draft<'_>, ix: StepIx, attempt: u32, end: End) -> Result<(), Illegal> {
+    let step = d.run().plan.step(ix).id.clone();
     let effect = match &end {
         End::Succeeded { .. } | End::Unknown { .. } => true,
         End::Failed { left, .. } | End::Cancelled { left } => *left == Left::Possible,
     };
-    let outputs = if let End::Succeeded { outputs } = &end { Some(outputs.clone()) } else { None };
-    d.emit(Event::LateResult { step: step.id.clone(), attempt, direction, end })?;
-    if direction == Direction::Undo || step.effect == Effect::None || d.run().state.is_final() {
-        return Ok(());
-    }
     let of_newest = attempt == d.run().step(ix).attempts;
     match &d.run().step(ix).status {
-        // Its own late answer is evidence: it ended, so it can be undone now.
+        Status::Forward(Forward::Unknown { .. }) if of_newest => settled_late(d, ix, end),
+        // It ended, so it can be undone now.
         Status::Undo { state: UndoState::Unknown { .. }, .. } if of_newest && d.run().step(ix).unsettled => {
-            let resolution = match outputs {
-                Some(outputs) => Resolution::Happened { outputs },
-                None if effect => Resolution::Failed { left: Left::Possible },
-                None => Resolution::DidNotHappen,
+            let resolution = match end {
+                End::Succeeded { outputs } => Resolution::Happened { outputs },
+                End::Failed { .. } | End::Cancelled { .. } | End::Unknown { .. } if effect => {
+                    Resolution::Failed { left: Left::Possible }
+                }
+                End::Failed { .. } | End::Cancelled { .. } | End::Unknown { .. } => Resolution::DidNotHappen,
             };
-            d.emit(Event::Resolved { step: step.id.clone(), resolution })
+            d.emit(Event::Resolved { step, resolution })
         }
-        Status::Forward(Forward::Unknown { .. }) if of_newest => match outputs {
-            Some(outputs) => {
-                d.emit(Event::Resolved { step: step.id.clone(), resolution: Resolution::Happened { outputs } })?;
-                let about = step.id.clone();
-                close(d, None, |kind| kind.step() == Some(&about))?;
-                forward_succeeded(d, ix)
-            }
-            None => Ok(()),
-        },
-        Status::Undo { state: UndoState::Undone { .. }, .. } if effect => {
+        // Its undo came too early: once more.
+        Status::Undo { state: UndoState::Undone { .. }, .. } if effect && !d.run().partial.contains(&ix) => {
+            d.emit(Event::UndoReadied { step })
+        }
+        // An undo that is still to come, or that was told to repeat itself, sees to it.
+        Status::Undo { .. } => Ok(()),
+        Status::Forward(_) if effect => ask(d, QuestionKind::LateEffect { step }),
+        Status::Forward(_) => Ok(()),
+    }
+}
+
+/// The own late answer of an attempt whose outcome nobody knew.
+fn settled_late(d: &mut Draft<'_>, ix: StepIx, end: End) -> Result<(), Illegal> {
+    let step = d.run().plan.step(ix).id.clone();
+    let resolution = match end {
+        End::Succeeded { outputs } => Resolution::Happened { outputs },
+        End::Failed { left, .. } | End::Cancelled { left } => Resolution::Failed { left },
+        // It ended, and still nobody knows: the question stands.
+        End::Unknown { .. } => return Ok(()),
+    };
+    let happened = matches!(resolution, Resolution::Happened { .. });
+    d.emit(Event::Resolved { step: step.clone(), resolution })?;
+    close(d, None, |kind| kind.step() == Some(&step))?;
+    if happened {
+        return forward_succeeded(d, ix);
+    }
+    if d.run().rollback.is_some() { Ok(()) } else { failures::failed(d, ix) }
+}
+
+/// The own late answer of an undo that nobody could prove stopped.
+fn late_undo(d: &mut Draft<'_>, ix: StepIx, attempt: u32, end: &End) -> Result<(), Illegal> {
+    let record = d.run().step(ix);
+    let waits = matches!(record.status, Status::Undo { state: UndoState::Unknown { probing: false, .. }, .. });
+    if !waits || attempt != record.undo_attempts || record.unsettled {
+        return Ok(());
+    }
+    let plan = d.run().plan.clone();
+    let step = plan.step(ix);
+    let repeatable = step.undo_action().is_some_and(|undo| undo.effect != Effect::Once);
+    match end {
+        End::Succeeded { .. } => {
+            let why = "its late answer says that it was undone".to_owned();
+            d.emit(Event::UndoNotNeeded { step: step.id.clone(), why })
+        }
+        End::Failed { .. } | End::Cancelled { .. } | End::Unknown { .. } if repeatable => {
             d.emit(Event::UndoReadied { step: step.id.clone() })
         }
-        Status::Forward(_) | Status::Undo { .. } if effect => {
-            ask(d, QuestionKind::LateEffect { step: step.id.clone() })
-        }
-        Status::Forward(_) | Status::Undo { .. } => Ok(()),
+        End::Failed { failure, .. } => d.emit(Event::UndoFailed { step: step.id.clone(), failure: failure.clone() }),
+        End::Cancelled { .. } | End::Unknown { .. } => Ok(()),
     }
 }
 
@@ -224,7 +203,7 @@ pub(super) fn handle(
     attempt: u32,
     handle: Value,
 ) -> Result<(), Illegal> {
-    if current(d, ix, direction, attempt).is_none() {
+    if d.run().state.is_final() || current(d, ix, direction, attempt).is_none() {
         return Ok(());
     }
     let step = d.run().plan.step(ix).id.clone();
@@ -238,22 +217,17 @@ pub(super) fn probed(
     direction: Direction,
     outcome: ProbeOutcome,
 ) -> Result<(), Illegal> {
-    let asked = match &d.run().step(ix).status {
-        Status::Forward(Forward::Unknown { probing, .. }) => *probing && direction == Direction::Forward,
-        Status::Undo { state: UndoState::Unknown { probing, .. }, .. } => *probing && direction == Direction::Undo,
-        Status::Forward(_) | Status::Undo { .. } => false,
-    };
-    if !asked {
+    if d.run().state.is_final() || !d.run().probing.contains(&(ix, direction)) {
         return Ok(());
     }
     let found = match outcome {
-        ProbeOutcome::Native(found) => found,
-        ProbeOutcome::Call(outcome) => probe_call(d, ix, outcome),
+        ProbeOutcome::Native(found) => judge::native_probe(d, ix, direction, found),
+        ProbeOutcome::Call(outcome) => judge::probe_call(d, ix, outcome),
     };
     let step = d.run().plan.step(ix).id.clone();
     d.emit(Event::Probed { step: step.clone(), direction, found: found.clone() })?;
     if direction == Direction::Undo {
-        return rollback::undo_probed(d, ix);
+        return rollback::undo_probed(d, ix, &found);
     }
     match found {
         Found::Done { .. } => {
@@ -263,7 +237,7 @@ pub(super) fn probed(
         Found::NotStarted | Found::InProgress { .. } => failures::not_started(d, ix),
         Found::Partial { found } => failures::partial(d, ix, found),
         Found::CannotTell { failure } => {
-            if d.run().state == RunState::RollingBack {
+            if d.run().rollback.is_some() {
                 return Ok(());
             }
             ask(d, QuestionKind::UnknownOutcome { step, direction, failure })
@@ -271,23 +245,46 @@ pub(super) fn probed(
     }
 }
 
-/// `done` over what the probing call returned.
-fn probe_call(d: &Draft<'_>, ix: StepIx, outcome: Outcome) -> Found {
+/// The deadline of an attempt passed, or the time in which its end had to be proved.
+pub(super) fn out_of_time(d: &mut Draft<'_>, ix: StepIx, direction: Direction) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
-    let Some(Probe::Call { call, done }) = &plan.step(ix).probe else {
-        return Found::CannotTell { failure: Failure::new("the step has no probe") };
-    };
-    match outcome {
-        Outcome::Succeeded { outputs } => match eval::judge(d.run(), done, call, &outputs) {
-            Truth::True => Found::Done { outputs },
-            Truth::False => Found::NotStarted,
-            Truth::Unknown(why) => {
-                Found::CannotTell { failure: Failure::new(format!("`{}` has no value: {why}", done.as_str())) }
-            }
-        },
-        Outcome::Failed { failure, .. } | Outcome::Unknown { failure } => Found::CannotTell { failure },
-        Outcome::Cancelled { .. } => Found::CannotTell { failure: Failure::new("the probe was stopped") },
+    let step = plan.step(ix);
+    let Some(attempt) = under_way(d, ix, direction) else { return Ok(()) };
+    if attempt.interrupted.is_some() {
+        return unproved(d, ix, direction);
     }
+    let asks = direction == Direction::Forward
+        && step.on_timeout == OnTimeout::Ask
+        && !step.section.is_check()
+        && d.run().rollback.is_none();
+    if asks {
+        return ask(d, QuestionKind::OutOfTime { step: step.id.clone() });
+    }
+    let (step, attempt) = (step.id.clone(), attempt.number);
+    d.emit(Event::Interrupted { step, attempt, direction, why: Interruption::Timeout })
+}
+
+/// An attempt was told to stop and its end could not be proved: neither run again nor undone.
+fn unproved(d: &mut Draft<'_>, ix: StepIx, direction: Direction) -> Result<(), Illegal> {
+    let plan = d.run().plan.clone();
+    let step = plan.step(ix);
+    let failure = Failure::new("it was told to stop, and nobody could prove that it did");
+    close(d, None, |kind| matches!(kind, QuestionKind::OutOfTime { step: about } if *about == step.id))?;
+    d.emit(Event::OutcomeUnknown { step: step.id.clone(), direction, failure: failure.clone() })?;
+    if direction == Direction::Undo {
+        return Ok(());
+    }
+    if step.effect == Effect::None {
+        return if d.run().rollback.is_some() && step.section != Section::RollbackCheck {
+            Ok(())
+        } else {
+            failures::failed(d, ix)
+        };
+    }
+    if d.run().rollback.is_some() || !may_stand(d.run(), ix) {
+        return Ok(());
+    }
+    ask(d, QuestionKind::UnknownOutcome { step: step.id.clone(), direction, failure })
 }
 
 /// A question or cause that names a step.

@@ -4,37 +4,50 @@ use super::apply::{Illegal, ms};
 use super::decide::ask;
 use super::draft::Draft;
 use super::event::Event;
-use super::fact::{Cause, Left};
+use super::fact::{Cause, Direction};
 use super::forward;
 use super::question::QuestionKind;
 use super::run::Run;
 use super::state::{Forward, RunState, Status};
 use crate::plan::step::Effect;
-use crate::plan::{Section, StepIx};
+use crate::plan::{Section, StepIx, StepKind};
 
 /// Runs the pre-checks; all passed leads on.
 pub(super) fn checking(d: &mut Draft<'_>) -> Result<(), Illegal> {
-    if let Some(step) = denied(d) {
-        return d.emit(Event::Moved { to: RunState::Refused, because: step });
+    if d.run().hold.as_ref().is_some_and(|hold| hold.restart) {
+        // After a restart effects wait for a word; looking does not.
+        forward::dispatch_looking(d, Section::PreCheck)?;
+    } else {
+        forward::dispatch(d, Section::PreCheck)?;
     }
-    forward::dispatch(d, Section::PreCheck)?;
-    if d.run().state != RunState::Checking || d.run().open.get(&Section::PreCheck).is_some_and(|open| *open > 0) {
+    if d.run().state != RunState::Checking || !forward::is_done(d, Section::PreCheck) {
         return Ok(());
     }
-    let has_preparation = !d.run().plan.section(Section::Prepare).is_empty();
-    let to = if has_preparation { RunState::Preparing } else { RunState::CuttingOver };
-    d.emit(Event::Moved { to, because: Cause::Checked })
+    if !d.run().plan.section(Section::Prepare).is_empty() {
+        return d.emit(Event::Moved { to: RunState::Preparing, because: Cause::Checked });
+    }
+    if d.run().go_at.is_some() {
+        return d.emit(Event::Moved { to: RunState::Prepared, because: Cause::Checked });
+    }
+    recheck_after_waiting(d)?;
+    if forward::is_done(d, Section::PreCheck) { forward::begin_cutover(d, Cause::Checked) } else { Ok(()) }
 }
 
-/// An approval of a list that was denied before anything was touched.
-fn denied(d: &Draft<'_>) -> Option<Cause> {
-    let run = d.run();
-    run.plan.section(Section::PreCheck).find_map(|ix| {
-        let step = run.plan.step(ix);
-        let asked = matches!(step.kind, crate::plan::StepKind::Approval(_));
-        (asked && matches!(run.step(ix).status, Status::Forward(Forward::NotRun)))
-            .then(|| Cause::Denied { step: step.id.clone() })
-    })
+/// A check that always runs again before the cut does so if people were waited for since it passed.
+fn recheck_after_waiting(d: &mut Draft<'_>) -> Result<(), Illegal> {
+    let checks = d.run().plan.section(Section::PreCheck);
+    let asked = checks.clone().filter(|ix| !matches!(d.run().plan.step(*ix).kind, StepKind::Action(_)));
+    let Some(answered) = asked.filter_map(|ix| d.run().step(ix).ended).max() else { return Ok(()) };
+    for ix in checks {
+        let record = d.run().step(ix);
+        let passed = matches!(record.status, Status::Forward(Forward::Succeeded));
+        let before = record.passed.is_some_and(|at| at < answered);
+        if passed && before && d.run().plan.step(ix).check.recheck {
+            let step = d.run().plan.step(ix).id.clone();
+            d.emit(Event::Readied { step, new_generation: false })?;
+        }
+    }
+    Ok(())
 }
 
 /// Pre-checks that are too old after an interruption or a hold run again before the next effect.
@@ -67,30 +80,42 @@ pub(super) fn recheck_stale(d: &mut Draft<'_>, everything: bool) -> Result<(), I
 pub(super) fn stale_failed(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let step = d.run().plan.step(ix).id.clone();
     match d.run().state {
+        RunState::Preparing => retry_later(d, ix),
         RunState::Prepared => {
+            retry_later(d, ix)?;
+            if !d.run().go {
+                return Ok(());
+            }
             // It stays prepared; the word must be given again.
-            let at = d.now().steady.saturating_add(ms(retry_every(d, ix)));
-            d.emit(Event::RetryPlanned { step, direction: super::fact::Direction::Forward, at })
+            d.emit(Event::Moved { to: RunState::Prepared, because: Cause::StaleCheck { step } })
         }
         RunState::CuttingOver if d.run().first_effect.is_none() => {
             forward::refuse_before_effect(d, Cause::StaleCheck { step })
         }
+        RunState::CuttingOver | RunState::Deciding => match d.run().left {
+            None | Some(RunState::CuttingOver) => ask(d, QuestionKind::StaleCheck { step }),
+            // Nothing forward waits for it any more.
+            Some(_) => retry_later(d, ix),
+        },
         RunState::Created
         | RunState::Checking
-        | RunState::Preparing
-        | RunState::CuttingOver
         | RunState::Observing
         | RunState::Accepted
         | RunState::Committing
-        | RunState::Deciding
         | RunState::RollingBack
         | RunState::Stuck
         | RunState::Refused
         | RunState::Cancelled
         | RunState::Committed
         | RunState::RolledBack
-        | RunState::ClosedWithResidue => ask(d, QuestionKind::StaleCheck { step }),
+        | RunState::ClosedWithResidue => Ok(()),
     }
+}
+
+fn retry_later(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+    let at = d.now().steady.saturating_add(ms(retry_every(d, ix)));
+    let step = d.run().plan.step(ix).id.clone();
+    d.emit(Event::RetryPlanned { step, direction: Direction::Forward, at })
 }
 
 /// The pause before a failed pre-check runs again.
@@ -105,7 +130,9 @@ pub(super) fn every(d: &Draft<'_>, ix: StepIx) -> u64 {
 
 /// What only looks goes on while people decide: readiness checks, and post-checks after exposure.
 pub(super) fn keep_looking(d: &mut Draft<'_>) -> Result<(), Illegal> {
-    forward::dispatch_looking(d, Section::Ready)?;
+    if matches!(d.run().left, Some(RunState::CuttingOver | RunState::Observing)) {
+        forward::dispatch_looking(d, Section::Ready)?;
+    }
     if d.run().left == Some(RunState::Observing) {
         forward::dispatch_looking(d, Section::PostCheck)?;
     }
@@ -114,6 +141,7 @@ pub(super) fn keep_looking(d: &mut Draft<'_>) -> Result<(), Illegal> {
 
 /// Begins a round of readiness checks.
 pub(super) fn ready_round(d: &mut Draft<'_>) -> Result<(), Illegal> {
+    let before = d.run().sequence;
     for ix in d.run().plan.section(Section::Ready) {
         let idle = match &d.run().step(ix).status {
             Status::Forward(Forward::Succeeded | Forward::Failed { .. } | Forward::Unknown { .. }) => true,
@@ -133,26 +161,27 @@ pub(super) fn ready_round(d: &mut Draft<'_>) -> Result<(), Illegal> {
             d.emit(Event::Readied { step, new_generation: false })?;
         }
     }
+    if d.run().sequence == before {
+        // All of them are waived, or under way: what is known stands until the next round.
+        let open = d.run().way_back.is_none_or(|(open, _)| open);
+        return d.emit(Event::WayBack { open });
+    }
     Ok(())
 }
 
 /// After a readiness check ended: is the way back open?
 pub(super) fn judge_way_back(d: &mut Draft<'_>) -> Result<(), Illegal> {
     let run = d.run();
+    if run.rollback.is_some() {
+        return Ok(());
+    }
     let mut open = true;
     for ix in run.plan.section(Section::Ready) {
-        match &run.step(ix).status {
-            Status::Forward(Forward::Succeeded | Forward::Skipped { .. }) => {}
-            Status::Forward(Forward::Failed { .. } | Forward::Unknown { .. }) => open = false,
-            Status::Forward(
-                Forward::Pending
-                | Forward::Ready
-                | Forward::Running(_)
-                | Forward::Backoff { .. }
-                | Forward::Waiting { .. }
-                | Forward::NotRun,
-            )
-            | Status::Undo { .. } => return Ok(()),
+        match run.forward(ix) {
+            Forward::Succeeded | Forward::Skipped { .. } => {}
+            // One that waits for another that failed cannot pass either.
+            Forward::Failed { .. } | Forward::Unknown { .. } | Forward::Pending | Forward::NotRun => open = false,
+            Forward::Ready | Forward::Running(_) | Forward::Backoff { .. } | Forward::Waiting { .. } => return Ok(()),
         }
     }
     d.emit(Event::WayBack { open })
@@ -163,28 +192,10 @@ pub(super) fn has_effect(d: &Draft<'_>, ix: StepIx) -> bool {
     d.run().plan.step(ix).effect != Effect::None
 }
 
-/// Whether something of a step may stand.
-pub(super) fn may_stand(d: &Draft<'_>, ix: StepIx) -> bool {
-    d.run().may_stand(ix)
-}
-
 impl Run {
     /// Whether something of a step may stand: it succeeded, is unknown, or left something behind.
     #[must_use]
     pub fn may_stand(&self, ix: StepIx) -> bool {
-        let record = self.step(ix);
-        self.plan.step(ix).effect != Effect::None
-            && (record.touched
-                || match self.forward(ix) {
-                    Forward::Succeeded | Forward::Unknown { .. } | Forward::Failed { left: Left::Possible, .. } => true,
-                    Forward::Pending
-                    | Forward::Ready
-                    | Forward::Running(_)
-                    | Forward::Backoff { .. }
-                    | Forward::Waiting { .. }
-                    | Forward::Failed { left: Left::Nothing, .. }
-                    | Forward::Skipped { .. }
-                    | Forward::NotRun => false,
-                })
+        super::books::may_stand(self, ix)
     }
 }

@@ -27,9 +27,7 @@ pub(super) fn due(d: &mut Draft<'_>, ix: usize, due: Millis) -> Result<(), Illeg
         .is_some_and(|since| d.now().steady < since.saturating_add(ms(criterion.timeout_ms) + 5_000))
     {
         let verdict = Verdict::Inconclusive { because: "the sample before it was still under way".into() };
-        let id = criterion.id.clone();
-        d.emit(Event::SamplePlanned { criterion: id.clone(), planned, call: None })?;
-        return d.emit(Event::Sampled { criterion: id, planned, verdict, result: None });
+        return d.emit(Event::Sampled { criterion: criterion.id.clone(), planned, verdict, result: None });
     }
     match eval::resolve(d.run(), &criterion.call) {
         Ok(call) => {
@@ -38,7 +36,6 @@ pub(super) fn due(d: &mut Draft<'_>, ix: usize, due: Millis) -> Result<(), Illeg
         }
         Err(why) => {
             let because = format!("its parameters have no value: {why}").into();
-            d.emit(Event::SamplePlanned { criterion: criterion.id.clone(), planned, call: None })?;
             let verdict = Verdict::Inconclusive { because };
             d.emit(Event::Sampled { criterion: criterion.id.clone(), planned, verdict, result: None })
         }
@@ -143,7 +140,11 @@ pub(super) fn blind(d: &mut Draft<'_>, ix: usize) -> Result<(), Illegal> {
 pub(super) fn arm(d: &mut Draft<'_>, ix: usize) -> Result<(), Illegal> {
     let id = d.run().plan.criteria[ix].id.clone();
     d.emit(Event::Armed { criterion: id })?;
-    if d.run().criteria[ix].state == CriterionState::Tripped { tripped(d, ix) } else { Ok(()) }
+    let samples = &d.run().criteria[ix];
+    let max_age = ms(d.run().plan.criteria[ix].max_age_ms);
+    let fresh = samples.last_measured.is_some_and(|at| d.now().steady.saturating_sub(at) <= max_age);
+    // A trip that nobody has measured lately was asked about already, and stays with the person.
+    if samples.state == CriterionState::Tripped && fresh { tripped(d, ix) } else { Ok(()) }
 }
 
 /// After an extension every tripped criterion may act again.

@@ -59,9 +59,15 @@ fn handle(d: &mut Draft<'_>, input: Input) -> Result<Reply, Illegal> {
     Ok(Reply::Done)
 }
 
+/// How many rounds of decisions may follow one input before it is a bug: a turn of a rollback per
+/// step that needs nothing, and some.
+fn most_rounds(d: &Draft<'_>) -> usize {
+    4 * d.run().plan.steps.len() + 64
+}
+
 /// Decides whatever follows, until nothing does.
 fn settle(d: &mut Draft<'_>) -> Result<(), Illegal> {
-    loop {
+    for _round in 0..most_rounds(d) {
         let before = d.run().sequence;
         match d.run().state {
             RunState::Created => start::created(d)?,
@@ -85,6 +91,7 @@ fn settle(d: &mut Draft<'_>) -> Result<(), Illegal> {
             return Ok(());
         }
     }
+    Err(Illegal::Endless(d.records().last().map_or("nothing", |record| record.event.word())))
 }
 
 /// The last answer leads back to where the run was.
@@ -99,11 +106,14 @@ fn deciding(d: &mut Draft<'_>) -> Result<(), Illegal> {
 
 /// Asks, unless the same is asked already, and turns to `deciding` where the run can wait there.
 pub(super) fn ask(d: &mut Draft<'_>, kind: QuestionKind) -> Result<(), Illegal> {
+    // What came to light late does not hold up a rollback: users wait for it. It is answered at its end.
+    let waits = !matches!(kind, QuestionKind::LateEffect { .. });
     if !d.run().questions.values().any(|question| question.kind == kind) {
         let question = d.run().asked + 1;
         d.emit(Event::Asked { question, kind })?;
     }
     match d.run().state {
+        RunState::RollingBack if !waits => Ok(()),
         RunState::Checking
         | RunState::Preparing
         | RunState::Prepared

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::fact::{Resolved, SecretAt};
 use super::run::Run;
 use crate::plan::step::Expr;
-use crate::plan::{Call, Criterion, StepId};
+use crate::plan::{Call, Criterion, StepId, StepKind};
 use crate::runbook::expr::{self, Scope, Segment, Truth};
 use crate::runbook::template::{self, Template};
 
@@ -53,8 +53,13 @@ fn truth(text: &str, scope: &Scope) -> Truth {
     }
 }
 
-/// A condition over the run's values.
-pub(super) fn condition(run: &Run, condition: &Expr, params: &Params) -> Truth {
+/// A condition of a step over the run's values.
+pub(super) fn condition(run: &Run, condition: &Expr, kind: &StepKind) -> Truth {
+    let none = Params::default();
+    let params = match kind {
+        StepKind::Action(call) => &call.params,
+        StepKind::Approval(_) | StepKind::Manual(_) => &none,
+    };
     truth(condition.as_str(), &scope(run, params, mentioned(condition.as_str()).into_iter()))
 }
 
@@ -73,7 +78,7 @@ pub(super) fn value(run: &Run, expression: &Expr, call: &Call, result: &Arc<Valu
 
 /// A call with its expressions evaluated; `None`: it holds none, the plan's text is the value.
 pub(super) fn resolve(run: &Run, call: &Call) -> Result<Option<Resolved>, String> {
-    if !has_placeholder(&call.with) {
+    if is_literal(call) {
         return Ok(None);
     }
     let template = Template::parse(call.with.clone()).map_err(|(at, error)| format!("{at}: {error}"))?;
@@ -82,6 +87,11 @@ pub(super) fn resolve(run: &Run, call: &Call) -> Result<Option<Resolved>, String
     let resolved = template.resolve(&scope).map_err(|unresolved| unresolved.to_string())?;
     let secrets = resolved.secrets.into_iter().map(|(at, name)| SecretAt { at, name }).collect();
     Ok(Some(Resolved { uses: call.uses.clone(), with: resolved.value, secrets }))
+}
+
+/// Whether a call is what the plan's text says, with nothing to evaluate.
+pub(super) fn is_literal(call: &Call) -> bool {
+    !has_placeholder(&call.with)
 }
 
 /// Whether any string inside has a placeholder.

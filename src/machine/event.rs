@@ -20,7 +20,7 @@ use crate::plan::{PlanHash, StepId};
 /// One event and its circumstances.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Wall time.
+    /// The engine's time: the wall time at which it started plus what has elapsed since.
     pub at: Millis,
     /// Who; absent: the engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -399,6 +399,11 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         stays: Vec<(StepId, String)>,
     },
+    /// A part of a step happened: it is taken back before the step is tried again.
+    PartialUndoOrdered {
+        /// The step.
+        step: StepId,
+    },
     /// Nothing to do for this undo.
     UndoNotNeeded {
         /// The step.
@@ -444,13 +449,18 @@ pub enum Event {
         /// How long.
         gap_ms: u64,
     },
+    /// The last moment to start back was worked out.
+    TurnBackPlanned {
+        /// Wall time.
+        at: Millis,
+    },
     /// The turn-back time came.
     TurnBackReached,
     /// A person goes on past the turn-back time.
     TurnBackWaived,
     /// The steps that were undone run again, after an irreversible one.
     ForwardAgain,
-    /// A person closed the run; what stays.
+    /// The run ends, and this stays.
     Residue {
         /// Steps that stay applied, with a word on each.
         left: Vec<(StepId, String)>,

@@ -1,6 +1,8 @@
-//! The names of events, as they stand in the log.
+//! The names of events, as they stand in the log, and the steps that they are about.
 
 use super::event::Event;
+use super::fact::LockScope;
+use crate::plan::StepId;
 
 impl Event {
     /// The name under which the event stands in the log.
@@ -54,6 +56,7 @@ impl Event {
             Self::WayBack { .. } => "wayBack",
             Self::RollbackDecided { .. } => "rollbackDecided",
             Self::RollbackOrdered { .. } => "rollbackOrdered",
+            Self::PartialUndoOrdered { .. } => "partialUndoOrdered",
             Self::UndoNotNeeded { .. } => "undoNotNeeded",
             Self::UndoWaived { .. } => "undoWaived",
             Self::UndoDoneByHand { .. } => "undoDoneByHand",
@@ -64,10 +67,83 @@ impl Event {
             Self::ClockJumped { .. } => "clockJumped",
             Self::ClockConfirmed => "clockConfirmed",
             Self::StoreGap { .. } => "storeGap",
+            Self::TurnBackPlanned { .. } => "turnBackPlanned",
             Self::TurnBackReached => "turnBackReached",
             Self::TurnBackWaived => "turnBackWaived",
             Self::ForwardAgain => "forwardAgain",
             Self::Residue { .. } => "residue",
+        }
+    }
+
+    /// The one step that the event is about, if it is about one.
+    #[must_use]
+    pub fn step(&self) -> Option<&StepId> {
+        match self {
+            Self::LocksRequested { scope } | Self::LocksGranted { scope } | Self::LocksAwaited { scope, .. } => {
+                match scope {
+                    LockScope::Run => None,
+                    LockScope::Step(step) => Some(step),
+                }
+            }
+            Self::Amended { step, .. }
+            | Self::AttemptIntended { step, .. }
+            | Self::HandleRecorded { step, .. }
+            | Self::Interrupted { step, .. }
+            | Self::AttemptEnded { step, .. }
+            | Self::LateResult { step, .. }
+            | Self::RetryPlanned { step, .. }
+            | Self::Readied { step, .. }
+            | Self::OutcomeUnknown { step, .. }
+            | Self::ProbeIntended { step, .. }
+            | Self::Probed { step, .. }
+            | Self::Skipped { step, .. }
+            | Self::Waiting { step, .. }
+            | Self::Resolved { step, .. }
+            | Self::Extended { step, .. }
+            | Self::Overrun { step }
+            | Self::Approved { step, .. }
+            | Self::Denied { step, .. }
+            | Self::IrreversibleApproved { step }
+            | Self::PartialUndoOrdered { step }
+            | Self::UndoNotNeeded { step, .. }
+            | Self::UndoWaived { step }
+            | Self::UndoDoneByHand { step }
+            | Self::UndoReadied { step }
+            | Self::UndoFailed { step, .. } => Some(step),
+            Self::Created { .. }
+            | Self::Owned { .. }
+            | Self::Moved { .. }
+            | Self::Held { .. }
+            | Self::Resumed
+            | Self::GoGiven
+            | Self::Asked { .. }
+            | Self::Closed { .. }
+            | Self::Noted { .. }
+            | Self::InCharge { .. }
+            | Self::BaselineCaptured { .. }
+            | Self::WindowOpened { .. }
+            | Self::WindowExtended { .. }
+            | Self::WindowExpired { .. }
+            | Self::GateJudged { .. }
+            | Self::SamplePlanned { .. }
+            | Self::Sampled { .. }
+            | Self::CriterionMoved { .. }
+            | Self::Disarmed { .. }
+            | Self::Armed { .. }
+            | Self::SignedOff { .. }
+            | Self::WayBack { .. }
+            | Self::RollbackDecided { .. }
+            | Self::RollbackOrdered { .. }
+            | Self::ServiceRestored
+            | Self::RollbackContinued
+            | Self::ClockJumped { .. }
+            | Self::ClockConfirmed
+            | Self::StoreGap { .. }
+            | Self::TurnBackPlanned { .. }
+            | Self::TurnBackReached
+            | Self::TurnBackWaived
+            | Self::ForwardAgain
+            | Self::Residue { .. } => None,
         }
     }
 }

@@ -7,10 +7,11 @@ use super::decide::ask;
 use super::draft::Draft;
 use super::eval;
 use super::event::Event;
-use super::fact::{Cause, Direction, Failure, Left};
+use super::fact::{Cause, Direction, Failure, Left, Resolution};
 use super::question::QuestionKind;
 use super::rollback;
 use super::state::{Forward, RunState, Status};
+use super::ticks::Watched;
 use crate::plan::policy::OnFailure;
 use crate::plan::step::{Effect, Probe, Retry};
 use crate::plan::{Section, StepIx};
@@ -95,17 +96,12 @@ pub(super) fn look(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
 pub(super) fn not_started(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let step = d.run().plan.step(ix).id.clone();
     super::decide::close(d, None, |kind| kind.step() == Some(&step))?;
-    if d.run().state == RunState::RollingBack {
+    if d.run().rollback.is_some() {
         return Ok(());
     }
     let attached = d.run().step(ix).attached.is_some();
     if !attached && d.run().step(ix).tries >= d.run().plan.step(ix).retry.attempts {
-        let failure = last_failure(d, ix);
-        d.emit(Event::Resolved {
-            step: step.clone(),
-            resolution: super::fact::Resolution::Failed { left: Left::Nothing },
-        })?;
-        let _ = failure;
+        d.emit(Event::Resolved { step, resolution: Resolution::Failed { left: Left::Nothing } })?;
         return give_up(d, ix);
     }
     Ok(())
@@ -113,15 +109,19 @@ pub(super) fn not_started(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> 
 
 /// A part happened: undone and tried again where the step allows it; otherwise a question.
 pub(super) fn partial(d: &mut Draft<'_>, ix: StepIx, found: String) -> Result<(), Illegal> {
-    if d.run().state == RunState::RollingBack {
+    if d.run().rollback.is_some() {
         return Ok(());
     }
-    let step = d.run().plan.step(ix).id.clone();
-    ask(d, QuestionKind::PartialEffect { step, found })
+    let plan = d.run().plan.clone();
+    let step = plan.step(ix);
+    if step.retry_partial && step.section.is_undone() && step.undo_action().is_some() && !d.run().step(ix).unsettled {
+        return d.emit(Event::PartialUndoOrdered { step: step.id.clone() });
+    }
+    ask(d, QuestionKind::PartialEffect { step: step.id.clone(), found })
 }
 
 fn ask_unknown(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
-    if d.run().state == RunState::RollingBack {
+    if d.run().rollback.is_some() {
         return Ok(());
     }
     let failure = last_failure(d, ix);
@@ -158,7 +158,7 @@ pub(super) fn pause(d: &mut Draft<'_>, retry: Retry, tries: u32) -> i64 {
 fn give_up(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
-    if d.run().state == RunState::RollingBack {
+    if d.run().rollback.is_some() {
         return Ok(());
     }
     if step.section != Section::Cutover {
@@ -168,7 +168,7 @@ fn give_up(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
         let why = "the runbook says `onFailure: ask`".into();
         return ask(d, QuestionKind::StepFailed { step: step.id.clone(), why });
     }
-    match rollback::may_act(d.run(), d.now()) {
+    match rollback::may_act_alone(d) {
         Ok(()) => {
             let because = step_failed(d, ix);
             rollback::decide(d, because, RunState::RolledBack)
@@ -197,9 +197,25 @@ fn pre_check(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
 
 /// A post-check repeats until it passes; only its `by` makes it fail.
 fn post_check(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
-    let closing = d.run().window.as_ref().is_some_and(|window| window.expired == Some(super::window::Expired::Watched));
-    if closing && d.run().state == RunState::Observing {
-        // Once more at the close is once more: the gate judges what it said.
+    let looks = match d.run().state {
+        RunState::Observing => true,
+        RunState::Deciding => d.run().left == Some(RunState::Observing),
+        RunState::Created
+        | RunState::Checking
+        | RunState::Preparing
+        | RunState::Prepared
+        | RunState::CuttingOver
+        | RunState::Accepted
+        | RunState::Committing
+        | RunState::RollingBack
+        | RunState::Stuck
+        | RunState::Refused
+        | RunState::Cancelled
+        | RunState::Committed
+        | RunState::RolledBack
+        | RunState::ClosedWithResidue => false,
+    };
+    if !looks {
         return Ok(());
     }
     let at = d.now().steady.saturating_add(ms(checks::every(d, ix)));
@@ -211,14 +227,22 @@ fn post_check(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
 pub(super) fn check_unresolvable(d: &mut Draft<'_>, ix: StepIx, why: &str) -> Result<(), Illegal> {
     let step = d.run().plan.step(ix).id.clone();
     let failure = Failure::new(format!("its parameters have no value: {why}"));
+    if matches!(d.run().plan.step(ix).section, Section::Fence | Section::RollbackCheck) {
+        // No further try would find another value.
+        return d.emit(Event::UndoFailed { step, failure });
+    }
     d.emit(Event::OutcomeUnknown { step, direction: Direction::Forward, failure })?;
     failed(d, ix)
 }
 
-/// The `by` of a post-check passed without a pass.
-pub(super) fn post_check_overdue(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+/// The `by` of a post-check passed without a pass. If nobody was there to look, a person decides.
+pub(super) fn post_check_overdue(d: &mut Draft<'_>, ix: StepIx, is_watched: Watched) -> Result<(), Illegal> {
     let step = d.run().plan.step(ix).id.clone();
-    match rollback::may_act(d.run(), d.now()) {
+    let may_act = match is_watched {
+        Watched::Yes => rollback::may_act_alone(d),
+        Watched::No => Err("nobody was there to look when it was due".to_owned()),
+    };
+    match may_act {
         Ok(()) => rollback::decide(d, Cause::PostCheckFailed { step }, RunState::RolledBack),
         Err(why) => ask(d, QuestionKind::PostCheckFailed { step, why: why.into() }),
     }

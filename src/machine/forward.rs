@@ -1,6 +1,7 @@
 //! What starts next on the way forward.
 
 use super::apply::{Illegal, ms};
+use super::books::may_stand;
 use super::checks;
 use super::decide::ask;
 use super::draft::Draft;
@@ -10,11 +11,13 @@ use super::fact::{Cause, Direction, LockScope, SkipCause, Wait};
 use super::question::QuestionKind;
 use super::rollback;
 use super::state::{Forward, RunState, Status, StepLocks};
+use crate::plan::estimate::{History, estimate};
 use crate::plan::{Call, Section, StepId, StepIx, StepKind};
 use crate::runbook::expr::Truth;
 
 /// Runs the preparation; done leads to waiting for the word.
 pub(super) fn preparing(d: &mut Draft<'_>) -> Result<(), Illegal> {
+    dispatch_looking(d, Section::PreCheck)?;
     dispatch(d, Section::Prepare)?;
     if d.run().state == RunState::Preparing && is_done(d, Section::Prepare) {
         d.emit(Event::Moved { to: RunState::Prepared, because: Cause::Prepared })?;
@@ -22,22 +25,55 @@ pub(super) fn preparing(d: &mut Draft<'_>) -> Result<(), Illegal> {
     Ok(())
 }
 
-/// Waits for the word; pre-checks are repeated first.
+/// Waits for the word; pre-checks are repeated first, and some steps are kept fresh.
 pub(super) fn prepared(d: &mut Draft<'_>) -> Result<(), Illegal> {
-    if !d.run().go {
-        return Ok(());
-    }
     dispatch_looking(d, Section::PreCheck)?;
-    if d.run().rechecking.is_empty() && d.run().state == RunState::Prepared {
-        d.emit(Event::Moved { to: RunState::CuttingOver, because: Cause::Go })?;
+    dispatch(d, Section::Prepare)?;
+    let ready = d.run().go && d.run().rechecking.is_empty() && is_done(d, Section::Prepare);
+    if ready && d.run().state == RunState::Prepared { begin_cutover(d, Cause::Go) } else { Ok(()) }
+}
+
+/// The word was given: what must be checked again is, whatever its age.
+pub(super) fn give_go(d: &mut Draft<'_>) -> Result<(), Illegal> {
+    if !d.run().go {
+        d.emit(Event::GoGiven)?;
+    }
+    checks::recheck_stale(d, true)?;
+    // Those that failed before are tried now.
+    let waiting: Vec<StepIx> = d
+        .run()
+        .plan
+        .section(Section::PreCheck)
+        .filter(|ix| matches!(d.run().step(*ix).status, Status::Forward(Forward::Backoff { .. })))
+        .collect();
+    for ix in waiting {
+        let step = d.run().plan.step(ix).id.clone();
+        d.emit(Event::Readied { step, new_generation: false })?;
     }
     Ok(())
+}
+
+/// The cut begins. The last moment to start back is worked out now, if all it takes is known.
+pub(super) fn begin_cutover(d: &mut Draft<'_>, because: Cause) -> Result<(), Illegal> {
+    let until = d.run().plan.policies.change.as_ref().and_then(|change| change.until_ms);
+    if let (Some(until), None) = (until, d.run().turn_back) {
+        let serves = estimate(&d.run().plan, &History::default()).until_source_serves;
+        // An unknown estimate is unknown, never nothing: then no moment is named.
+        if let Some(back) = serves.known_ms() {
+            d.emit(Event::TurnBackPlanned { at: until.saturating_sub(ms(back)) })?;
+        }
+    }
+    d.emit(Event::Moved { to: RunState::CuttingOver, because })
 }
 
 /// Runs the cutover steps; done leads to observing.
 pub(super) fn cutting_over(d: &mut Draft<'_>) -> Result<(), Illegal> {
     dispatch_looking(d, Section::PreCheck)?;
     dispatch_looking(d, Section::Ready)?;
+    if !is_done(d, Section::Prepare) {
+        // Forward again: what was prepared has to be prepared anew.
+        return dispatch(d, Section::Prepare);
+    }
     dispatch(d, Section::Cutover)?;
     if d.run().state != RunState::CuttingOver || !is_done(d, Section::Cutover) {
         return Ok(());
@@ -55,22 +91,32 @@ pub(super) fn committing(d: &mut Draft<'_>) -> Result<(), Illegal> {
     Ok(())
 }
 
-fn is_done(d: &Draft<'_>, section: Section) -> bool {
+/// Whether every step of a section is done, skipped or waived.
+pub(super) fn is_done(d: &Draft<'_>, section: Section) -> bool {
     d.run().open.get(&section).is_none_or(|open| *open == 0)
+}
+
+/// Whether something stops new forward attempts of a section.
+fn is_stopped(d: &Draft<'_>, section: Section) -> bool {
+    let run = d.run();
+    if run.hold.is_some() || !run.questions.is_empty() {
+        return true;
+    }
+    if !section.is_check() && !run.rechecking.is_empty() {
+        return true;
+    }
+    // The way back is lost before exposure: nothing new, until it is seen again.
+    let exposed = run.possibly_exposed.is_some();
+    section == Section::Cutover && !exposed && run.way_back.is_some_and(|(open, _)| !open)
 }
 
 /// Starts what is ready in a section, unless something stops new forward attempts.
 pub(super) fn dispatch(d: &mut Draft<'_>, section: Section) -> Result<(), Illegal> {
-    if d.run().hold.is_some() || !d.run().questions.is_empty() {
+    if is_stopped(d, section) {
         return Ok(());
     }
-    if !section.is_check() && !d.run().rechecking.is_empty() {
-        return Ok(());
-    }
-    let exposed = d.run().possibly_exposed.is_some();
-    if section == Section::Cutover && !exposed && d.run().way_back.is_some_and(|(open, _)| !open) {
-        // The way back is lost before exposure: nothing new, until it is seen again.
-        return Ok(());
+    if !d.run().partial.is_empty() {
+        return rollback::take_back_parts(d);
     }
     start_ready(d, section)
 }
@@ -78,6 +124,41 @@ pub(super) fn dispatch(d: &mut Draft<'_>, section: Section) -> Result<(), Illega
 /// Starts what is ready in a section of steps that only look: no hold stops looking.
 pub(super) fn dispatch_looking(d: &mut Draft<'_>, section: Section) -> Result<(), Illegal> {
     start_ready(d, section)
+}
+
+/// Whether the run would start a ready step of a section now.
+pub(super) fn would_start(d: &Draft<'_>, section: Section) -> bool {
+    let run = d.run();
+    let may = !is_stopped(d, section) && run.partial.is_empty();
+    match section {
+        Section::PreCheck => match run.state {
+            RunState::Checking => may || run.hold.as_ref().is_some_and(|hold| hold.restart),
+            RunState::Preparing | RunState::Prepared | RunState::CuttingOver => true,
+            RunState::Created
+            | RunState::Observing
+            | RunState::Accepted
+            | RunState::Committing
+            | RunState::Deciding
+            | RunState::RollingBack
+            | RunState::Stuck
+            | RunState::Refused
+            | RunState::Cancelled
+            | RunState::Committed
+            | RunState::RolledBack
+            | RunState::ClosedWithResidue => false,
+        },
+        Section::Prepare => {
+            may && matches!(run.state, RunState::Preparing | RunState::Prepared | RunState::CuttingOver)
+        }
+        Section::Cutover => may && run.state == RunState::CuttingOver,
+        Section::PostCheck => run.state == RunState::Observing || run.left == Some(RunState::Observing),
+        Section::Ready => {
+            matches!(run.state, RunState::CuttingOver | RunState::Observing | RunState::Accepted)
+                || matches!(run.left, Some(RunState::CuttingOver | RunState::Observing))
+        }
+        Section::Fence | Section::RollbackCheck => run.state == RunState::RollingBack,
+        Section::Commit => may && run.state == RunState::Committing,
+    }
 }
 
 fn start_ready(d: &mut Draft<'_>, section: Section) -> Result<(), Illegal> {
@@ -98,6 +179,21 @@ fn start_ready(d: &mut Draft<'_>, section: Section) -> Result<(), Illegal> {
 pub(super) fn start(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
+    if let Some(when) = &step.when
+        && !d.run().step(ix).evaluated
+    {
+        match eval::condition(d.run(), when, &step.kind) {
+            Truth::True => {}
+            Truth::False => return d.emit(Event::Skipped { step: step.id.clone(), over: SkipCause::WhenFalse }),
+            Truth::Unknown(why) => {
+                let why = format!("`when: {}` has no value: {why}", when.as_str());
+                return no_value(d, ix, &why);
+            }
+        }
+    }
+    if step.is_irreversible() && !d.run().step(ix).passed_irreversible && !named_in_approval(d, &step.id) {
+        return ask(d, QuestionKind::Irreversible { step: step.id.clone() });
+    }
     let call = match &step.kind {
         StepKind::Action(call) => call,
         StepKind::Approval(approval) => {
@@ -106,27 +202,8 @@ pub(super) fn start(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
         }
         StepKind::Manual(_) => return d.emit(Event::Waiting { step: step.id.clone(), on: Wait::Person }),
     };
-    if let Some(when) = &step.when
-        && d.run().step(ix).tries == 0
-    {
-        match eval::condition(d.run(), when, &call.params) {
-            Truth::True => {}
-            Truth::False => return d.emit(Event::Skipped { step: step.id.clone(), over: SkipCause::WhenFalse }),
-            Truth::Unknown(why) => {
-                let why = format!("`when: {}` has no value: {why}", when.as_str()).into();
-                return ask(d, QuestionKind::ValueUnknown { step: step.id.clone(), why });
-            }
-        }
-    }
-    if step.is_irreversible() && !d.run().step(ix).passed_irreversible && !named_in_approval(d, &step.id) {
-        return ask(d, QuestionKind::Irreversible { step: step.id.clone() });
-    }
-    if !step.locks.is_empty() {
-        match d.run().step(ix).locks {
-            StepLocks::None => return d.emit(Event::LocksRequested { scope: LockScope::Step(step.id.clone()) }),
-            StepLocks::Requested => return Ok(()),
-            StepLocks::Held => {}
-        }
+    if !step.locks.is_empty() && d.run().step(ix).locks != StepLocks::Held {
+        return d.emit(Event::LocksRequested { scope: LockScope::Step(step.id.clone()) });
     }
     intend(d, ix, call)
 }
@@ -145,19 +222,13 @@ fn intend(d: &mut Draft<'_>, ix: StepIx, call: &Call) -> Result<(), Illegal> {
     let step = plan.step(ix);
     // Evaluated once, when the step becomes ready; attempts of one generation share the values.
     // A check looks at the world of its own time.
-    let first = d.run().step(ix).tries == 0 || step.section.is_check();
+    let first = !d.run().step(ix).evaluated || step.section.is_check();
     let mut evaluated = (None, None);
     if first {
         let verify = step.verify.as_ref().map(|verify| &verify.call);
         evaluated = match (eval::resolve(d.run(), call), verify.map(|call| eval::resolve(d.run(), call)).transpose()) {
             (Ok(call), Ok(verify)) => (call, verify.flatten()),
-            (Err(why), _) | (_, Err(why)) => {
-                if step.section.is_check() && step.section != Section::PreCheck {
-                    return super::failures::check_unresolvable(d, ix, &why);
-                }
-                let kind = QuestionKind::ValueUnknown { step: step.id.clone(), why: why.into() };
-                return ask(d, kind);
-            }
+            (Err(why), _) | (_, Err(why)) => return no_value(d, ix, &why),
         };
     }
     let record = d.run().step(ix);
@@ -172,6 +243,21 @@ fn intend(d: &mut Draft<'_>, ix: StepIx, call: &Call) -> Result<(), Illegal> {
     })
 }
 
+/// `when` or a parameter has no value. Of a step it is a question; a check could not be measured;
+/// on the way back nobody waits for an answer.
+fn no_value(d: &mut Draft<'_>, ix: StepIx, why: &str) -> Result<(), Illegal> {
+    let plan = d.run().plan.clone();
+    let step = plan.step(ix);
+    match step.section {
+        Section::PostCheck | Section::Ready | Section::Fence | Section::RollbackCheck => {
+            super::failures::check_unresolvable(d, ix, why)
+        }
+        Section::PreCheck | Section::Prepare | Section::Cutover | Section::Commit => {
+            ask(d, QuestionKind::ValueUnknown { step: step.id.clone(), why: why.into() })
+        }
+    }
+}
+
 /// Nothing was touched, or only prepared: the run is refused, and what was prepared is undone.
 pub(super) fn refuse_before_effect(d: &mut Draft<'_>, because: Cause) -> Result<(), Illegal> {
     end_untouched(d, because, RunState::Refused)
@@ -180,12 +266,12 @@ pub(super) fn refuse_before_effect(d: &mut Draft<'_>, because: Cause) -> Result<
 /// Ends a run before its first cutover effect.
 pub(super) fn end_untouched(d: &mut Draft<'_>, because: Cause, ends: RunState) -> Result<(), Illegal> {
     let live = d.run().live.iter().any(|(ix, _)| checks::has_effect(d, *ix));
-    let prepared = d.run().plan.section(Section::Prepare).any(|ix| checks::may_stand(d, ix));
+    let prepared = d.run().plan.section(Section::Prepare).any(|ix| may_stand(d.run(), ix));
     if prepared || live {
         return rollback::decide(d, because, ends);
     }
     super::decide::close(d, None, |_| true)?;
-    rollback::stop_live(d)?;
+    rollback::stop(d, |_, _| true)?;
     if d.run().state == RunState::Deciding || d.run().state.may_become(ends) {
         return d.emit(Event::Moved { to: ends, because });
     }

@@ -119,6 +119,11 @@ pub enum QuestionKind {
         /// The step.
         step: StepId,
     },
+    /// `startBy` passed while nobody looked.
+    StartWindowEnded {
+        /// When.
+        by: Millis,
+    },
     /// The turn-back time came.
     TurnBack {
         /// End of the change window.
@@ -169,6 +174,7 @@ impl QuestionKind {
             | Self::Blind { .. }
             | Self::GateUnmet { .. }
             | Self::AwayTooLong { .. }
+            | Self::StartWindowEnded { .. }
             | Self::TurnBack { .. }
             | Self::RequirementRolledBack { .. }
             | Self::PluginChanged { .. } => None,

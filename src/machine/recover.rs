@@ -5,13 +5,14 @@ use super::checks;
 use super::decide::ask;
 use super::draft::Draft;
 use super::event::Event;
-use super::fact::{Direction, End, Failure};
-use super::failures;
+use super::fact::{Direction, Failure, Interruption, LockScope};
 use super::question::QuestionKind;
-use super::state::{Forward, RunState, Status, UndoState};
+use super::run::Locks;
+use super::state::{RunState, UndoState};
 use super::timers::Timer;
-use super::window_rules;
-use crate::plan::step::Effect;
+use super::{attempts, eval, failures, rollback, window_rules};
+use crate::plan::policy::OnWindowClose;
+use crate::plan::step::{Effect, Probe};
 use crate::plan::{Section, StepIx};
 
 /// A new owner took the run; every former attempt is dead, its processes ended.
@@ -22,21 +23,29 @@ pub(super) fn recovered(
     pid: u32,
     away_ms: Option<u64>,
 ) -> Result<(), Illegal> {
+    let asked_for_locks = matches!(d.run().locks, Locks::Requested | Locks::Awaited(_));
     d.emit(Event::Owned { epoch, host, pid, away_ms })?;
     let Some(away_ms) = away_ms else { return Ok(()) };
     if d.run().state.is_final() {
         return Ok(());
     }
+    if asked_for_locks {
+        // Nobody remembers the request: the queue died with its engine.
+        d.emit(Event::LocksRequested { scope: LockScope::Run })?;
+    }
     hold(d, away_ms)?;
     let going_back = d.run().state == RunState::RollingBack;
+    let lost: Vec<(StepIx, Direction)> = d.run().probing.iter().copied().collect();
     dead_attempts(d)?;
-    lost_probes(d)?;
-    if going_back && d.run().state == RunState::RollingBack && away_ms > d.run().plan.policies.auto_continue_within_ms {
-        probe_undos(d)?;
+    for (ix, direction) in lost {
+        lost_probe(d, ix, direction)?;
+    }
+    if going_back && away_ms > d.run().plan.policies.auto_continue_within_ms {
+        probe_undos(d, away_ms)?;
         return ask(d, QuestionKind::AwayTooLong { away_ms });
     }
     deadline_passed(d)?;
-    if matches!(d.run().state, RunState::CuttingOver | RunState::Prepared) {
+    if matches!(d.run().state, RunState::Preparing | RunState::CuttingOver | RunState::Prepared) {
         checks::recheck_stale(d, true)?;
     }
     Ok(())
@@ -45,14 +54,24 @@ pub(super) fn recovered(
 /// New forward effects wait for `resume`, unless the plan lets them go on by themselves.
 fn hold(d: &mut Draft<'_>, away_ms: u64) -> Result<(), Illegal> {
     let by_itself = d.run().plan.policies.resume_within_ms.is_some_and(|within| away_ms <= within);
-    let forward = match d.run().state {
-        RunState::Preparing | RunState::CuttingOver | RunState::Committing | RunState::Deciding => true,
-        // Pre-checks only look; the later states act on nothing forward.
+    let state = if d.run().state == RunState::Deciding { d.run().left } else { Some(d.run().state) };
+    if !by_itself && d.run().hold.is_none() && state.is_some_and(|state| effects_may_follow(d, state)) {
+        d.emit(Event::Held { restart: true })?;
+    }
+    Ok(())
+}
+
+/// Whether something forward may follow in a state without a person's word.
+fn effects_may_follow(d: &Draft<'_>, state: RunState) -> bool {
+    match state {
         RunState::Created
         | RunState::Checking
+        | RunState::Preparing
         | RunState::Prepared
-        | RunState::Observing
-        | RunState::Accepted
+        | RunState::CuttingOver
+        | RunState::Committing => true,
+        RunState::Observing | RunState::Accepted => d.run().plan.policies.on_window_close == OnWindowClose::Commit,
+        RunState::Deciding
         | RunState::RollingBack
         | RunState::Stuck
         | RunState::Refused
@@ -60,26 +79,17 @@ fn hold(d: &mut Draft<'_>, away_ms: u64) -> Result<(), Illegal> {
         | RunState::Committed
         | RunState::RolledBack
         | RunState::ClosedWithResidue => false,
-    };
-    if forward && !by_itself && d.run().hold.is_none() {
-        d.emit(Event::Held { restart: true })?;
     }
-    Ok(())
 }
 
 fn dead_attempts(d: &mut Draft<'_>) -> Result<(), Illegal> {
     let dead: Vec<(StepIx, Direction)> = d.run().live.iter().copied().collect();
     for (ix, direction) in dead {
         let step = d.run().plan.step(ix).id.clone();
+        let Some(attempt) = attempts::under_way(d, ix, direction) else { continue };
+        let (attempt, why) = (attempt.number, Interruption::EngineDied);
+        d.emit(Event::Interrupted { step: step.clone(), attempt, direction, why })?;
         let failure = Failure::new("the engine died while it was running");
-        let remote = d.run().step(ix).status.attempt_handle().is_some();
-        let settling = d.run().state == RunState::RollingBack && d.run().plan.step(ix).section.is_undone();
-        if direction == Direction::Forward && settling && !remote {
-            // Its processes are gone: it is settled, and the undo must cope with what it left.
-            let attempt = d.run().forward(ix).attempt().map_or(0, |attempt| attempt.number);
-            d.emit(Event::AttemptEnded { step, attempt, direction, end: End::Unknown { failure }, log: None })?;
-            continue;
-        }
         d.emit(Event::OutcomeUnknown { step, direction, failure })?;
         match direction {
             Direction::Forward => dead_forward(d, ix)?,
@@ -92,19 +102,23 @@ fn dead_attempts(d: &mut Draft<'_>) -> Result<(), Illegal> {
 fn dead_forward(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
-    if d.run().state == RunState::RollingBack && step.section.is_undone() {
-        // Remote work may go on: only its probe can prove the end.
-        return if step.probe.is_some() { failures::look(d, ix) } else { Ok(()) };
+    let id = step.id.clone();
+    if matches!(step.section, Section::Fence | Section::RollbackCheck) {
+        return d.emit(Event::Readied { step: id, new_generation: false });
     }
-    if step.section.is_check() || step.section == Section::Fence {
-        return d.emit(Event::Readied { step: step.id.clone(), new_generation: false });
+    if d.run().rollback.is_some() {
+        // Remote work may go on: only its probe can prove the end. The rest is settled by its death.
+        return if d.run().step(ix).unsettled { rollback::look_again(d, ix) } else { Ok(()) };
+    }
+    if step.section.is_check() {
+        return d.emit(Event::Readied { step: id, new_generation: false });
     }
     match step.effect {
-        Effect::None | Effect::Idempotent => d.emit(Event::Readied { step: step.id.clone(), new_generation: false }),
+        Effect::None | Effect::Idempotent => d.emit(Event::Readied { step: id, new_generation: false }),
         Effect::Probe => failures::look(d, ix),
         Effect::Once => {
             let failure = Failure::new("the engine died while it was running");
-            ask(d, QuestionKind::UnknownOutcome { step: step.id.clone(), direction: Direction::Forward, failure })
+            ask(d, QuestionKind::UnknownOutcome { step: id, direction: Direction::Forward, failure })
         }
     }
 }
@@ -114,31 +128,62 @@ fn dead_undo(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
     if step.undo_action().is_some_and(|undo| undo.effect == Effect::Once) {
+        if d.run().partial.contains(&ix) {
+            let found = "the engine died while it was taken back".to_owned();
+            return ask(d, QuestionKind::PartialEffect { step: step.id.clone(), found });
+        }
         return Ok(());
     }
     d.emit(Event::UndoReadied { step: step.id.clone() })
 }
 
 /// A probe that nobody answers any more is asked again.
-fn lost_probes(d: &mut Draft<'_>) -> Result<(), Illegal> {
-    for ix in 0..d.run().steps.len() {
-        if matches!(d.run().step(ix).status, Status::Forward(Forward::Unknown { probing: true, .. })) {
-            failures::look(d, ix)?;
+fn lost_probe(d: &mut Draft<'_>, ix: StepIx, direction: Direction) -> Result<(), Illegal> {
+    match direction {
+        Direction::Forward if d.run().rollback.is_some() => rollback::look_again(d, ix),
+        Direction::Forward => failures::look(d, ix),
+        Direction::Undo => {
+            let step = d.run().plan.step(ix).id.clone();
+            d.emit(Event::ProbeIntended { step, direction, call: None })
         }
+    }
+}
+
+/// After a long absence somebody may have repaired by hand: what can be looked at is looked at
+/// before a person decides.
+fn probe_undos(d: &mut Draft<'_>, away_ms: u64) -> Result<(), Illegal> {
+    let Some(rollback) = &d.run().rollback else { return Ok(()) };
+    let turns: Vec<StepIx> = rollback.restore.iter().chain(&rollback.cleanup).map(|turn| turn.step).collect();
+    for ix in turns {
+        let open = match d.run().undo(ix) {
+            Some(UndoState::Pending | UndoState::Backoff { .. }) => true,
+            Some(UndoState::Unknown { probing, .. }) => !probing && !d.run().step(ix).unsettled,
+            Some(UndoState::Undoing(_) | UndoState::Undone { .. } | UndoState::Failed { .. } | UndoState::Waived)
+            | None => false,
+        };
+        if !open || !can_look(d, ix) {
+            continue;
+        }
+        let step = d.run().plan.step(ix).id.clone();
+        if !matches!(d.run().undo(ix), Some(UndoState::Unknown { .. })) {
+            let failure = Failure::new(format!("nobody was there for {} min", away_ms / 60_000));
+            let direction = Direction::Undo;
+            d.emit(Event::OutcomeUnknown { step: step.clone(), direction, failure })?;
+        }
+        d.emit(Event::ProbeIntended { step, direction: Direction::Undo, call: None })?;
     }
     Ok(())
 }
 
-/// After a long absence somebody may have repaired by hand: look at what can be looked at.
-fn probe_undos(d: &mut Draft<'_>) -> Result<(), Illegal> {
-    let unknown: Vec<StepIx> = (0..d.run().steps.len())
-        .filter(|ix| matches!(d.run().step(*ix).status, Status::Undo { state: UndoState::Unknown { .. }, .. }))
-        .collect();
-    for ix in unknown {
-        let step = d.run().plan.step(ix).id.clone();
-        d.emit(Event::ProbeIntended { step, direction: Direction::Undo, call: None })?;
+/// Whether an executor can tell if an undo is done: the undo's own, or for a native undo the step's.
+fn can_look(d: &Draft<'_>, ix: StepIx) -> bool {
+    let plan = &d.run().plan;
+    let step = plan.step(ix);
+    let Some(undo) = step.undo_action() else { return false };
+    match &undo.call {
+        Some(call) => plan.executors.get(&*call.uses).is_some_and(|pin| pin.probes) && eval::is_literal(call),
+        None => matches!(step.probe, Some(Probe::Native)),
     }
-    Ok(())
 }
 
 /// A deadline that passed while nobody looked closes nothing by itself.

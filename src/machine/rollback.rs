@@ -1,21 +1,24 @@
 //! The way back: decided, settled, ordered, restored, checked, cleaned up.
 
 use super::apply::{Illegal, ms};
+use super::attempts;
+use super::books::may_stand;
 use super::checks;
 use super::decide::{ask, close};
 use super::draft::{Draft, Now};
 use super::eval;
 use super::event::Event;
-use super::fact::{Cause, Direction, Failure, Interruption, LockScope, Ordered};
+use super::fact::{Cause, Direction, Failure, Found, Interruption, LockScope, Ordered};
 use super::failures;
 use super::forward;
 use super::question::QuestionKind;
-use super::run::{Run, Turn};
+use super::run::Run;
 use super::state::{Forward, RunState, Status, StepLocks, UndoState};
+use super::turns::{Part, Standing, standing};
 use crate::plan::policy::DataAnswer;
 use crate::plan::rollback::{Applied, order};
-use crate::plan::step::{Effect, Undo};
-use crate::plan::{RollbackOrder, Section, Stage, StepIx, UndoNode};
+use crate::plan::step::{Effect, Probe, Undo};
+use crate::plan::{RollbackOrder, Section, Stage, StepId, StepIx, UndoNode};
 
 /// Whether a trip or a failure may go back by itself now; otherwise why not.
 ///
@@ -47,11 +50,20 @@ pub fn may_act(run: &Run, now: Now) -> Result<(), String> {
     }
 }
 
+/// Whether a failure may go back by itself: while people decide something else, it is one more question.
+pub(super) fn may_act_alone(d: &Draft<'_>) -> Result<(), String> {
+    if d.run().state == RunState::Deciding && !d.run().questions.is_empty() {
+        return Err("other questions are open".to_owned());
+    }
+    may_act(d.run(), d.now())
+}
+
 fn minutes(ms: i64) -> String {
     if ms < 60_000 { format!("{} s", ms / 1000) } else { format!("{} min", ms / 60_000) }
 }
 
-/// Decides to go back: no new forward attempt from here on; what runs is stopped.
+/// Decides to go back: no new forward attempt from here on; what runs is stopped, and what nobody
+/// knows the end of is looked at while the rest settles.
 pub(super) fn decide(d: &mut Draft<'_>, because: Cause, ends: RunState) -> Result<(), Illegal> {
     let settle_by = d.now().steady.saturating_add(ms(d.run().plan.policies.settle_within_ms));
     close(d, Some("roll back"), |_| true)?;
@@ -59,23 +71,50 @@ pub(super) fn decide(d: &mut Draft<'_>, because: Cause, ends: RunState) -> Resul
     if d.run().state != RunState::RollingBack {
         d.emit(Event::Moved { to: RunState::RollingBack, because })?;
     }
-    stop_live(d)
+    stop_live(d)?;
+    let unproved: Vec<StepIx> = undone_sections(d.run())
+        .filter(|ix| d.run().step(*ix).unsettled && d.run().plan.step(*ix).probe.is_some())
+        .filter(|ix| matches!(d.run().step(*ix).status, Status::Forward(Forward::Unknown { probing: false, .. })))
+        .collect();
+    for ix in unproved {
+        look_again(d, ix)?;
+    }
+    Ok(())
+}
+
+fn undone_sections(run: &Run) -> impl Iterator<Item = StepIx> + use<> {
+    run.plan.section(Section::Prepare).chain(run.plan.section(Section::Cutover))
+}
+
+/// Asks the probe of a step whose end is not proved, on the way back.
+pub(super) fn look_again(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+    let plan = d.run().plan.clone();
+    let step = plan.step(ix);
+    let call = match &step.probe {
+        Some(Probe::Call { call, .. }) => match eval::resolve(d.run(), call) {
+            Ok(call) => call,
+            // It stays unproved: neither run again nor undone.
+            Err(_) => return Ok(()),
+        },
+        Some(Probe::Native) => None,
+        None => return Ok(()),
+    };
+    d.emit(Event::ProbeIntended { step: step.id.clone(), direction: Direction::Forward, call })
 }
 
 /// Asks every forward attempt to stop.
-pub(super) fn stop_live(d: &mut Draft<'_>) -> Result<(), Illegal> {
-    let live: Vec<(StepIx, u32)> = d
-        .run()
-        .live
-        .iter()
-        .filter(|(_, direction)| *direction == Direction::Forward)
-        .filter_map(|(ix, _)| {
-            d.run().forward(*ix).attempt().filter(|a| a.interrupted.is_none()).map(|a| (*ix, a.number))
-        })
-        .collect();
-    for (ix, attempt) in live {
+fn stop_live(d: &mut Draft<'_>) -> Result<(), Illegal> {
+    stop(d, |_, direction| direction == Direction::Forward)
+}
+
+/// Asks the attempts that `which` picks to stop.
+pub(super) fn stop(d: &mut Draft<'_>, which: impl Fn(StepIx, Direction) -> bool) -> Result<(), Illegal> {
+    let live: Vec<(StepIx, Direction)> = d.run().live.iter().copied().filter(|(ix, way)| which(*ix, *way)).collect();
+    for (ix, direction) in live {
+        let attempt = attempts::under_way(d, ix, direction).filter(|attempt| attempt.interrupted.is_none());
+        let Some(attempt) = attempt.map(|attempt| attempt.number) else { continue };
         let step = d.run().plan.step(ix).id.clone();
-        d.emit(Event::Interrupted { step, attempt, direction: Direction::Forward, why: Interruption::Stopping })?;
+        d.emit(Event::Interrupted { step, attempt, direction, why: Interruption::Stopping })?;
     }
     Ok(())
 }
@@ -88,40 +127,46 @@ pub(super) fn advance(d: &mut Draft<'_>) -> Result<(), Illegal> {
     if !rollback.ordered {
         return settle(d);
     }
-    if rollback.restored.is_none() {
-        match take_turn(d, Part::Restore)? {
-            Turned::Busy => return Ok(()),
-            Turned::Blocked => {
-                return d.emit(Event::Moved { to: RunState::Stuck, because: Cause::NothingProceeds });
-            }
-            Turned::Ended { .. } => {}
-        }
-        if !check_restored(d)? {
-            return Ok(());
-        }
+    if rollback.line.is_busy() {
+        return Ok(());
     }
-    match take_turn(d, Part::Cleanup)? {
-        Turned::Busy => Ok(()),
+    if let Some(place) = rollback.line.next(Part::Restore) {
+        let ix = rollback.restore[place].step;
+        return start_turn(d, ix);
+    }
+    if !rollback.line.is_well(Part::Restore) {
+        return d.emit(Event::Moved { to: RunState::Stuck, because: Cause::NothingProceeds });
+    }
+    if rollback.restored.is_none() && !check_restored(d)? {
+        return Ok(());
+    }
+    let Some(rollback) = &d.run().rollback else { return Ok(()) };
+    // What was built stays while the source cannot be verified, because it stays down.
+    let cleans = rollback.restored.is_some() || d.run().first_effect.is_none();
+    match rollback.line.next(Part::Cleanup).filter(|_| cleans) {
+        Some(place) => {
+            let ix = rollback.cleanup[place].step;
+            start_turn(d, ix)
+        }
         // A failed clean-up is residue for the morning; it keeps nobody awake.
-        Turned::Blocked | Turned::Ended { .. } => finish(d),
+        None => finish(d),
     }
 }
 
 /// Waits for running attempts, up to the deadline; then fixes the order.
 fn settle(d: &mut Draft<'_>) -> Result<(), Illegal> {
     let settle_by = d.run().rollback.as_ref().map_or(0, |rollback| rollback.settle_by);
-    let probing = d
-        .run()
-        .plan
-        .section(Section::Cutover)
-        .chain(d.run().plan.section(Section::Prepare))
-        .any(|ix| matches!(d.run().step(ix).status, Status::Forward(Forward::Unknown { probing: true, .. })));
-    if forward::effect_under_way(d) || probing {
+    if forward::effect_under_way(d) || d.run().probing.iter().any(|(_, way)| *way == Direction::Forward) {
         if d.now().steady < settle_by {
             return Ok(());
         }
-        let live: Vec<StepIx> =
-            d.run().live.iter().filter(|(_, way)| *way == Direction::Forward).map(|(ix, _)| *ix).collect();
+        let live: Vec<StepIx> = d
+            .run()
+            .live
+            .iter()
+            .filter(|(ix, way)| *way == Direction::Forward && checks::has_effect(d, *ix))
+            .map(|(ix, _)| *ix)
+            .collect();
         for ix in live {
             let step = d.run().plan.step(ix).id.clone();
             let failure = Failure::new("it could not be proved stopped in time");
@@ -149,32 +194,45 @@ pub struct Orders {
 #[must_use]
 pub fn what_to_undo(run: &Run) -> Orders {
     let plan = &run.plan;
-    let mut kept: std::collections::BTreeSet<StepIx> = std::collections::BTreeSet::new();
-    if let Some(passed) = run.irreversible {
-        kept.insert(passed);
-        kept.extend(plan.dag().ancestors(passed));
-    }
+    let kept = kept(run);
+    let stays_down = source_stays_down(run);
     let mut applied = Vec::new();
     let mut stays = Vec::new();
-    for section in [Section::Prepare, Section::Cutover] {
-        for ix in plan.section(section) {
-            if !run.may_stand(ix) {
-                continue;
+    for ix in undone_sections(run).filter(|ix| may_stand(run, *ix)) {
+        let step = plan.step(ix);
+        if kept.contains(&ix) {
+            stays.push((ix, "it stands before or at an irreversible step".to_owned()));
+            continue;
+        }
+        match &step.undo {
+            Undo::Action(_) if step.exposes && stays_down => {
+                stays.push((ix, "the source stays down: users would be sent to nothing".to_owned()));
             }
-            let step = plan.step(ix);
-            if kept.contains(&ix) {
-                stays.push((ix, "it stands before or at an irreversible step".to_owned()));
-            } else {
-                match &step.undo {
-                    Undo::Action(_) => applied.push(Applied { step: ix, completed: run.step(ix).completed }),
-                    Undo::Nothing { reason: Some(reason) } => stays.push((ix, reason.clone())),
-                    Undo::Nothing { reason: None } => {}
-                    Undo::Irreversible => stays.push((ix, "it cannot be taken back".to_owned())),
-                }
-            }
+            Undo::Action(_) => applied.push(Applied { step: ix, completed: run.step(ix).completed }),
+            Undo::Nothing { reason: Some(reason) } => stays.push((ix, reason.clone())),
+            Undo::Nothing { reason: None } => {}
+            Undo::Irreversible => stays.push((ix, "it cannot be taken back".to_owned())),
         }
     }
     Orders { order: order(plan, &applied, run.possibly_exposed.is_some()), stays }
+}
+
+/// Irreversible steps that may stand, and everything that they stand on: nothing of it is undone.
+fn kept(run: &Run) -> std::collections::BTreeSet<StepIx> {
+    let mut kept = std::collections::BTreeSet::new();
+    if run.irreversible.is_none() {
+        return kept;
+    }
+    for ix in undone_sections(run).filter(|ix| run.plan.step(*ix).is_irreversible() && may_stand(run, *ix)) {
+        kept.insert(ix);
+        kept.extend(run.plan.dag().ancestors(ix));
+    }
+    kept
+}
+
+/// Whether the source cannot come back, because a step that took it down is not undone.
+fn source_stays_down(run: &Run) -> bool {
+    kept(run).iter().any(|ix| run.plan.step(*ix).takes_source_down && may_stand(run, *ix))
 }
 
 fn ordered(run: &Run, node: &UndoNode) -> Ordered {
@@ -201,98 +259,6 @@ fn not_needed(d: &mut Draft<'_>) -> Result<(), Illegal> {
     Ok(())
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Restore,
-    Cleanup,
-}
-
-enum Turned {
-    /// Something is under way, or was started.
-    Busy,
-    /// Something is left and nothing can proceed.
-    Blocked,
-    /// Every turn went well or was waived.
-    Ended,
-}
-
-/// Where a turn stands, for a fence step and for an undo alike.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    Waiting,
-    Live,
-    Well,
-    Badly,
-}
-
-fn standing(run: &Run, ix: StepIx) -> Standing {
-    match &run.step(ix).status {
-        Status::Undo { state, .. } => match state {
-            UndoState::Pending => Standing::Waiting,
-            UndoState::Undoing(_) | UndoState::Backoff { .. } | UndoState::Unknown { probing: true, .. } => {
-                Standing::Live
-            }
-            UndoState::Undone { .. } | UndoState::Waived => Standing::Well,
-            UndoState::Failed { .. } | UndoState::Unknown { probing: false, .. } => Standing::Badly,
-        },
-        Status::Forward(forward) => match forward {
-            Forward::Pending | Forward::Ready => Standing::Waiting,
-            Forward::Running(_)
-            | Forward::Backoff { .. }
-            | Forward::Waiting { .. }
-            | Forward::Unknown { probing: true, .. } => Standing::Live,
-            Forward::Succeeded | Forward::Skipped { .. } => Standing::Well,
-            Forward::Failed { .. } | Forward::Unknown { probing: false, .. } | Forward::NotRun => Standing::Badly,
-        },
-    }
-}
-
-/// One at a time, in order; what a failed undo does not block goes on.
-fn take_turn(d: &mut Draft<'_>, part: Part) -> Result<Turned, Illegal> {
-    let run = d.run();
-    let Some(rollback) = &run.rollback else { return Ok(Turned::Ended) };
-    let turns = match part {
-        Part::Restore => &rollback.restore,
-        Part::Cleanup => &rollback.cleanup,
-    };
-    let mut badly = false;
-    let mut next: Option<Turn> = None;
-    for turn in turns {
-        match standing(run, turn.step) {
-            Standing::Live => return Ok(Turned::Busy),
-            Standing::Badly => badly = true,
-            Standing::Well => {}
-            Standing::Waiting => {
-                let ended = |ix: &StepIx| {
-                    matches!(standing(run, *ix), Standing::Well | Standing::Badly) || is_blocked(run, turns, *ix)
-                };
-                let free = turn.after.iter().all(ended)
-                    && turn.blocked_by.iter().all(|ix| standing(run, *ix) == Standing::Well);
-                if free && next.is_none() {
-                    next = Some(turn.clone());
-                } else if !free {
-                    badly = true;
-                }
-            }
-        }
-    }
-    match next {
-        Some(turn) => {
-            start_turn(d, turn.step)?;
-            Ok(Turned::Busy)
-        }
-        None if badly => Ok(Turned::Blocked),
-        None => Ok(Turned::Ended),
-    }
-}
-
-/// Whether a waiting turn can never start as things stand: something that blocks it ended badly.
-fn is_blocked(run: &Run, turns: &[Turn], ix: StepIx) -> bool {
-    turns.iter().find(|turn| turn.step == ix).is_some_and(|turn| {
-        turn.blocked_by.iter().any(|on| standing(run, *on) == Standing::Badly || is_blocked(run, turns, *on))
-    })
-}
-
 /// Starts the fence step or the undo of a step.
 fn start_turn(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     if d.run().plan.step(ix).section == Section::Fence {
@@ -307,6 +273,29 @@ fn start_turn(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
             StepLocks::Held => {}
         }
     }
+    start_undo(d, ix)
+}
+
+/// Takes back what was done in part, before the step is tried again: never beside a live attempt.
+pub(super) fn take_back_parts(d: &mut Draft<'_>) -> Result<(), Illegal> {
+    let parts: Vec<StepIx> = d.run().partial.iter().copied().collect();
+    for ix in parts {
+        if matches!(d.run().undo(ix), Some(UndoState::Undone { .. })) {
+            let step = d.run().plan.step(ix).id.clone();
+            d.emit(Event::Readied { step, new_generation: true })?;
+        }
+    }
+    let waiting = d.run().partial.iter().copied().find(|ix| matches!(d.run().undo(*ix), Some(UndoState::Pending)));
+    let busy = d.run().live.iter().any(|(ix, way)| *way == Direction::Undo || checks::has_effect(d, *ix));
+    match waiting {
+        Some(ix) if !busy => start_turn(d, ix),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn start_undo(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+    let plan = d.run().plan.clone();
+    let step = plan.step(ix);
     let Some(undo) = step.undo_action() else {
         return d.emit(Event::UndoNotNeeded { step: step.id.clone(), why: "it has no undo".to_owned() });
     };
@@ -335,23 +324,39 @@ fn start_turn(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
 pub(super) fn undo_ended(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let Some(undo) = plan.step(ix).undo_action() else { return Ok(()) };
-    let again = match &d.run().step(ix).status {
-        Status::Undo { state: UndoState::Failed { .. }, .. } => true,
+    let (again, failed) = match &d.run().step(ix).status {
+        Status::Undo { state: UndoState::Failed { .. }, .. } => (true, true),
         // Undos are repeatable; `once` is the stated exception.
-        Status::Undo { state: UndoState::Unknown { .. }, .. } => undo.effect != Effect::Once,
-        Status::Forward(_) | Status::Undo { .. } => false,
+        Status::Undo { state: UndoState::Unknown { .. }, .. } => (undo.effect != Effect::Once, true),
+        Status::Forward(_) | Status::Undo { .. } => (false, false),
     };
     let tries = d.run().step(ix).undo_tries;
     if again && tries < undo.retry.attempts {
         let at = d.now().steady.saturating_add(failures::pause(d, undo.retry, tries));
         return d.emit(Event::RetryPlanned { step: plan.step(ix).id.clone(), direction: Direction::Undo, at });
     }
+    if failed && d.run().partial.contains(&ix) && d.run().rollback.is_none() {
+        let found = "taking it back failed".to_owned();
+        return ask(d, QuestionKind::PartialEffect { step: plan.step(ix).id.clone(), found });
+    }
     Ok(())
 }
 
-/// The probe of an interrupted undo answered; `advance` goes on from what it left.
-pub(super) fn undo_probed(_d: &mut Draft<'_>, _ix: StepIx) -> Result<(), Illegal> {
-    Ok(())
+/// The probe of an undo answered: one that cannot tell is no reason not to repeat it.
+pub(super) fn undo_probed(d: &mut Draft<'_>, ix: StepIx, found: &Found) -> Result<(), Illegal> {
+    let plan = d.run().plan.clone();
+    let step = plan.step(ix);
+    let repeatable = step.undo_action().is_some_and(|undo| undo.effect != Effect::Once);
+    match found {
+        Found::Partial { .. } | Found::CannotTell { .. } if repeatable && !d.run().step(ix).unsettled => {
+            d.emit(Event::UndoReadied { step: step.id.clone() })
+        }
+        Found::Done { .. }
+        | Found::NotStarted
+        | Found::InProgress { .. }
+        | Found::Partial { .. }
+        | Found::CannotTell { .. } => Ok(()),
+    }
 }
 
 /// A fence step or a rollback check did not succeed: tried again, as undos are.
@@ -366,20 +371,26 @@ pub(super) fn looked_or_fenced(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Ille
     Ok(())
 }
 
-/// Runs the rollback checks; true once the source is known to serve.
+/// Runs the rollback checks; true once nothing more is to be found out: the source is known to
+/// serve, or there is nothing to ask of it.
 fn check_restored(d: &mut Draft<'_>) -> Result<bool, Illegal> {
-    if d.run().first_effect.is_none() {
+    if d.run().first_effect.is_none() || source_stays_down(d.run()) {
         return Ok(true);
     }
     forward::dispatch_looking(d, Section::RollbackCheck)?;
     let run = d.run();
-    let mut badly = false;
+    let (mut waiting, mut live, mut badly) = (false, false, false);
     for ix in run.plan.section(Section::RollbackCheck) {
         match standing(run, ix) {
-            Standing::Waiting | Standing::Live => return Ok(false),
+            Standing::Waiting => waiting = true,
+            Standing::Live => live = true,
             Standing::Badly => badly = true,
             Standing::Well => {}
         }
+    }
+    // One that waits for another that failed cannot be had either.
+    if live || waiting && !badly {
+        return Ok(false);
     }
     if badly {
         d.emit(Event::Moved { to: RunState::Stuck, because: Cause::NothingProceeds })?;
@@ -391,27 +402,49 @@ fn check_restored(d: &mut Draft<'_>) -> Result<bool, Illegal> {
 
 /// Both parts are over.
 fn finish(d: &mut Draft<'_>) -> Result<(), Illegal> {
-    if let Some(passed) = d.run().irreversible {
+    if !d.run().questions.is_empty() {
+        // Something came to light on the way that nobody has answered yet.
+        return d.emit(Event::Moved { to: RunState::Deciding, because: Cause::Questions });
+    }
+    let ends = d.run().rollback.as_ref().map_or(RunState::RolledBack, |rollback| rollback.ends);
+    if let Some(passed) = d.run().irreversible.filter(|_| ends == RunState::RolledBack) {
         let step = d.run().plan.step(passed).id.clone();
         return ask(d, QuestionKind::PastIrreversible { step });
     }
-    let ends = d.run().rollback.as_ref().map_or(RunState::RolledBack, |rollback| rollback.ends);
+    let left = leftovers(d.run());
+    if !left.is_empty() {
+        d.emit(Event::Residue { left })?;
+    }
     d.emit(Event::Moved { to: ends, because: Cause::WentBack })
+}
+
+/// What a rollback leaves behind, with a word on each.
+fn leftovers(run: &Run) -> Vec<(StepId, String)> {
+    let Some(rollback) = &run.rollback else { return Vec::new() };
+    let name = |ix: StepIx| run.plan.step(ix).id.clone();
+    let mut left: Vec<(StepId, String)> = rollback.stays.iter().map(|(ix, why)| (name(*ix), why.clone())).collect();
+    for turn in rollback.restore.iter().chain(&rollback.cleanup) {
+        let why = match run.undo(turn.step) {
+            None | Some(UndoState::Undone { .. }) => continue,
+            Some(UndoState::Waived) => "its undo was waived".to_owned(),
+            Some(UndoState::Failed { failure }) => format!("its undo failed: {failure}"),
+            Some(UndoState::Unknown { failure, .. }) => format!("nobody knows whether it was undone: {failure}"),
+            Some(UndoState::Pending | UndoState::Undoing(_) | UndoState::Backoff { .. }) => {
+                "its undo waits for one that failed".to_owned()
+            }
+        };
+        left.push((name(turn.step), why));
+    }
+    left
 }
 
 /// A person's word may have freed a turn.
 pub(super) fn stuck(d: &mut Draft<'_>) -> Result<(), Illegal> {
     let run = d.run();
     let Some(rollback) = &run.rollback else { return Ok(()) };
-    let turns = &rollback.restore;
-    let free = turns.iter().any(|turn| match standing(run, turn.step) {
-        Standing::Waiting => turn.blocked_by.iter().all(|ix| standing(run, *ix) == Standing::Well),
-        Standing::Live => true,
-        Standing::Well | Standing::Badly => false,
-    });
-    let all_well = turns.iter().all(|turn| standing(run, turn.step) == Standing::Well);
+    let free = rollback.line.is_busy() || rollback.line.next(Part::Restore).is_some();
     let checks_bad = run.plan.section(Section::RollbackCheck).any(|ix| standing(run, ix) == Standing::Badly);
-    if free || all_well && !checks_bad {
+    if free || rollback.line.is_well(Part::Restore) && !checks_bad {
         return d.emit(Event::Moved { to: RunState::RollingBack, because: Cause::UndoResolved });
     }
     Ok(())

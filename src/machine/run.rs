@@ -14,6 +14,7 @@ use super::fact::{Actor, Cause, CriterionState, Direction, Gap, Millis};
 use super::question::Question;
 use super::state::{Forward, RunState, Status, StepRecord, UndoState};
 use super::timers::Timers;
+use super::turns::Line;
 use super::window::{Samples, Window};
 use crate::plan::{Plan, Section, Stage, StepIx};
 
@@ -42,7 +43,7 @@ pub struct Turn {
 }
 
 /// The way back.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Rollback {
     /// Why.
     pub because: Cause,
@@ -62,6 +63,8 @@ pub struct Rollback {
     pub stays: Vec<(StepIx, String)>,
     /// When the source was verified.
     pub restored: Option<Millis>,
+    /// Where each turn stands; an index of the steps' values.
+    pub(super) line: Line,
 }
 
 /// Where the run stands with its locks.
@@ -88,6 +91,8 @@ pub struct Run {
     pub requester: Option<Actor>,
     /// Names given with `--as` count for four-eyes rules.
     pub trust_claimed_names: bool,
+    /// When the cutover may begin by itself.
+    pub go_at: Option<Millis>,
     /// When it was created.
     pub created: Millis,
     /// Of its newest event.
@@ -110,6 +115,12 @@ pub struct Run {
     pub ready: BTreeSet<StepIx>,
     /// Steps with an attempt under way.
     pub live: BTreeSet<(StepIx, Direction)>,
+    /// Steps of which somebody finds out what happened.
+    pub probing: BTreeSet<(StepIx, Direction)>,
+    /// Steps that hold locks of their own, or ask for them.
+    pub locking: BTreeSet<StepIx>,
+    /// Steps of which a part is taken back before they are tried again.
+    pub partial: BTreeSet<StepIx>,
     /// Steps of each section that are not done.
     pub open: BTreeMap<Section, usize>,
     /// What is due when.
@@ -160,6 +171,10 @@ pub struct Run {
     pub in_charge: Option<String>,
     /// The wall clock is in doubt.
     pub clock_in_doubt: bool,
+    /// How far the wall clock is ahead of the engine's time.
+    pub clock_offset: Millis,
+    /// The last moment to start back, by the wall clock; absent: unknown, or no change window.
+    pub turn_back: Option<Millis>,
     /// The turn-back time was passed by a person's word.
     pub turn_back_waived: bool,
     /// What stays, if a person closed it.
@@ -172,7 +187,7 @@ impl Run {
     /// # Errors
     /// Another event, or another plan.
     pub fn begin(plan: Arc<Plan>, record: &Record) -> Result<Self, Illegal> {
-        let Event::Created { application, number, plan: hash, trust_claimed_names, .. } = &record.event else {
+        let Event::Created { application, number, plan: hash, trust_claimed_names, go_at } = &record.event else {
             return Err(Illegal::Needs { event: record.event.word(), needs: "`created` before it" });
         };
         if hash != plan.hash() {
@@ -186,6 +201,7 @@ impl Run {
             name: format!("{application}/{number}").into(),
             requester: record.by.clone(),
             trust_claimed_names: *trust_claimed_names,
+            go_at: *go_at,
             created: record.at,
             updated: record.at,
             sequence: 1,
@@ -197,6 +213,9 @@ impl Run {
             steps: waits.into_iter().map(StepRecord::new).collect(),
             ready,
             live: BTreeSet::new(),
+            probing: BTreeSet::new(),
+            locking: BTreeSet::new(),
+            partial: BTreeSet::new(),
             open,
             timers: Timers::default(),
             hold: None,
@@ -222,6 +241,8 @@ impl Run {
             locks: Locks::None,
             in_charge: None,
             clock_in_doubt: false,
+            clock_offset: 0,
+            turn_back: None,
             turn_back_waived: false,
             residue: Vec::new(),
             plan,

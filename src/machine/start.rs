@@ -4,8 +4,9 @@ use super::apply::Illegal;
 use super::draft::Draft;
 use super::event::Event;
 use super::fact::{Cause, LockScope};
+use super::forward;
 use super::run::Locks;
-use super::state::RunState;
+use super::state::{RunState, Status, StepLocks};
 
 /// Starts a created run, or refuses it.
 pub(super) fn begin(d: &mut Draft<'_>, missing: Vec<String>) -> Result<(), Illegal> {
@@ -20,6 +21,9 @@ pub(super) fn begin(d: &mut Draft<'_>, missing: Vec<String>) -> Result<(), Illeg
 
 /// The run's locks are durable before its first pre-check.
 pub(super) fn created(d: &mut Draft<'_>) -> Result<(), Illegal> {
+    if !d.run().questions.is_empty() {
+        return Ok(());
+    }
     match &d.run().locks {
         Locks::Held => d.emit(Event::Moved { to: RunState::Checking, because: Cause::Started }),
         Locks::Awaited(held_by) if d.run().plan.policies.start_by_ms.is_none() => {
@@ -27,24 +31,43 @@ pub(super) fn created(d: &mut Draft<'_>) -> Result<(), Illegal> {
             let what = held_by.iter().map(|holder| format!("a lock that {holder} holds")).collect();
             d.emit(Event::Moved { to: RunState::Refused, because: Cause::Missing { what } })
         }
-        Locks::Awaited(_) if d.run().plan.policies.start_by_ms.is_some_and(|by| d.now().wall >= by) => {
-            d.emit(Event::Moved { to: RunState::Refused, because: Cause::StartWindowEnded })
-        }
         Locks::None | Locks::Requested | Locks::Awaited(_) => Ok(()),
     }
 }
 
-/// Locks are held from now on.
+/// Locks are held from now on; a step that cannot start now gives them back at once.
 pub(super) fn locks_granted(d: &mut Draft<'_>, scope: LockScope) -> Result<(), Illegal> {
     if d.run().state.is_final() {
         return Ok(());
+    }
+    let step = match &scope {
+        LockScope::Run if matches!(d.run().locks, Locks::Requested | Locks::Awaited(_)) => {
+            return d.emit(Event::LocksGranted { scope });
+        }
+        LockScope::Run => return Ok(()),
+        LockScope::Step(step) => step.clone(),
+    };
+    let Some(ix) = d.run().plan.find(&step) else { return Ok(()) };
+    if d.run().step(ix).locks != StepLocks::Requested {
+        // The request was withdrawn while the answer was on its way; its release follows it.
+        return Ok(());
+    }
+    let section = d.run().plan.step(ix).section;
+    if matches!(d.run().step(ix).status, Status::Forward(_)) && !forward::would_start(d, section) {
+        return d.emit(Event::Readied { step, new_generation: false });
     }
     d.emit(Event::LocksGranted { scope })
 }
 
 /// Others hold the locks; told once per change.
 pub(super) fn locks_awaited(d: &mut Draft<'_>, scope: LockScope, held_by: Vec<String>) -> Result<(), Illegal> {
-    if d.run().state.is_final() {
+    let waits = match &scope {
+        LockScope::Run => matches!(d.run().locks, Locks::Requested | Locks::Awaited(_)),
+        LockScope::Step(step) => {
+            d.run().plan.find(step).is_some_and(|ix| d.run().step(ix).locks == StepLocks::Requested)
+        }
+    };
+    if d.run().state.is_final() || !waits {
         return Ok(());
     }
     d.emit(Event::LocksAwaited { scope, held_by })

@@ -320,7 +320,7 @@ pub enum StepLocks {
 }
 
 /// Everything that is known of a step.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StepRecord {
     /// Its one value.
     pub status: Status,
@@ -328,8 +328,11 @@ pub struct StepRecord {
     pub waits_for: u32,
     /// Attempts made, forwards.
     pub attempts: u32,
-    /// Attempts of the present generation: what `retry.attempts` limits.
+    /// Attempts of the present generation that ended: what `retry.attempts` limits. One that died with
+    /// its engine does not count.
     pub tries: u32,
+    /// `when` and the parameters of this generation were evaluated.
+    pub evaluated: bool,
     /// Attempts made, backwards.
     pub undo_attempts: u32,
     /// Undo attempts since the last time a person readied it.
@@ -370,8 +373,10 @@ pub struct StepRecord {
     pub attached: Option<Value>,
     /// Its step-scope locks.
     pub locks: StepLocks,
-    /// It could not be proved stopped when the run turned back.
+    /// Its last attempt could not be proved stopped: neither run again nor undone without a word.
     pub unsettled: bool,
+    /// Something of it came to light while its undo ran: the undo is repeated.
+    pub undo_again: bool,
     /// Inconclusive results in a row, of a check.
     pub inconclusive: u32,
 }
@@ -385,6 +390,7 @@ impl StepRecord {
             waits_for,
             attempts: 0,
             tries: 0,
+            evaluated: false,
             undo_attempts: 0,
             undo_tries: 0,
             generation: 1,
@@ -406,6 +412,7 @@ impl StepRecord {
             attached: None,
             locks: StepLocks::None,
             unsettled: false,
+            undo_again: false,
             inconclusive: 0,
         }
     }

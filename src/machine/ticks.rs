@@ -4,132 +4,150 @@ use super::apply::Illegal;
 use super::decide::ask;
 use super::draft::Draft;
 use super::event::Event;
-use super::fact::{Cause, Direction, Interruption, Millis};
+use super::fact::{Cause, Millis};
 use super::forward;
 use super::question::QuestionKind;
 use super::run::Run;
-use super::state::{Forward, RunState, Status};
+use super::state::{Forward, RunState};
 use super::timers::Timer;
-use super::{checks, criteria, failures, window_rules};
-use crate::plan::step::OnTimeout;
+use super::{attempts, checks, criteria, failures, window_rules};
 use crate::plan::{StepIx, StepKind};
+
+/// How late the tick at a time may be and still count as having watched it.
+const WATCHED_WITHIN_MS: Millis = 10_000;
+
+/// Whether an engine was there when a time came: what ends a run does not happen behind people's backs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watched {
+    /// An engine looked.
+    Yes,
+    /// Nobody did, or the wall clock was in doubt.
+    No,
+}
 
 /// Handles everything that is due. Each subject once: whatever it decides moves its timer.
 pub(super) fn tick(d: &mut Draft<'_>) -> Result<(), Illegal> {
-    for (timer, at) in d.run().timers.all_due(d.now().steady) {
+    let now = d.now().steady;
+    let run = d.run();
+    let due = run.timers.due(now, run.clock_offset, |timer| run.is_paused(timer));
+    let mut before = d.run().timers.clone_subjects(&due);
+    for (timer, at) in due {
         // What was decided for the one before may have overtaken this one.
-        if d.run().timers.get(timer) == Some(at) {
-            one(d, timer, at)?;
+        if d.run().timers.get(timer) != before.remove(&timer) || d.run().is_paused(timer) {
+            continue;
         }
+        let watched = if now.saturating_sub(at) <= WATCHED_WITHIN_MS { Watched::Yes } else { Watched::No };
+        one(d, timer, at, watched)?;
     }
     Ok(())
 }
 
-fn one(d: &mut Draft<'_>, timer: Timer, at: Millis) -> Result<(), Illegal> {
+fn one(d: &mut Draft<'_>, timer: Timer, at: Millis, watched: Watched) -> Result<(), Illegal> {
     match timer {
-        Timer::Deadline(ix, direction) => deadline(d, ix, direction),
+        Timer::Deadline(ix, direction) => attempts::out_of_time(d, ix, direction),
         Timer::Estimate(ix) => {
             let step = d.run().plan.step(ix).id.clone();
             d.emit(Event::Overrun { step })
         }
-        Timer::Backoff(ix, _) => {
+        Timer::Backoff(ix, _) | Timer::Repeat(ix) => {
             let step = d.run().plan.step(ix).id.clone();
             d.emit(Event::Readied { step, new_generation: false })
         }
-        Timer::Approval(ix) => approval_expired(d, ix),
+        Timer::Approval(ix) => approval_expired(d, ix, watched),
         Timer::By(ix) => {
             let passed = matches!(d.run().forward(ix), Forward::Succeeded | Forward::Skipped { .. });
-            if passed { Ok(()) } else { failures::post_check_overdue(d, ix) }
-        }
-        Timer::Repeat(ix) => {
-            let step = d.run().plan.step(ix).id.clone();
-            d.emit(Event::Readied { step, new_generation: false })
+            if passed { Ok(()) } else { failures::post_check_overdue(d, ix, watched) }
         }
         Timer::Sample(ix) => criteria::due(d, ix, at),
         Timer::MaxAge(ix) => criteria::blind(d, ix),
         Timer::Disarm(ix) => criteria::arm(d, ix),
-        Timer::Window => window_rules::expired(d, at),
+        Timer::Window => window_rules::expired(d, watched),
         // `advance` looks at the clock itself.
         Timer::Settle => Ok(()),
-        Timer::StartBy => start_by(d),
+        Timer::StartBy => start_by(d, watched),
         Timer::Ready => checks::ready_round(d),
         Timer::TurnBack => turn_back(d),
+        Timer::GoAt => forward::give_go(d),
     }
 }
 
-fn deadline(d: &mut Draft<'_>, ix: StepIx, direction: Direction) -> Result<(), Illegal> {
-    let plan = d.run().plan.clone();
-    let step = plan.step(ix);
-    let attempt = match (&d.run().step(ix).status, direction) {
-        (Status::Forward(forward), Direction::Forward) => forward.attempt().map(|attempt| attempt.number),
-        (Status::Undo { state, .. }, Direction::Undo) => state.attempt().map(|attempt| attempt.number),
-        (Status::Forward(_), Direction::Undo) | (Status::Undo { .. }, Direction::Forward) => None,
-    };
-    let Some(attempt) = attempt else { return Ok(()) };
-    if direction == Direction::Forward && step.on_timeout == OnTimeout::Ask && !step.section.is_check() {
-        return ask(d, QuestionKind::OutOfTime { step: step.id.clone() });
-    }
-    d.emit(Event::Interrupted { step: step.id.clone(), attempt, direction, why: Interruption::Timeout })
-}
-
-fn approval_expired(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+fn approval_expired(d: &mut Draft<'_>, ix: StepIx, watched: Watched) -> Result<(), Illegal> {
     let step = d.run().plan.step(ix).id.clone();
-    d.emit(Event::Denied { step: step.clone(), expired: true })?;
-    after_denial(d, ix, true)
+    d.emit(Event::Denied { step, expired: true })?;
+    after_denial(d, ix, Answer::Expired(watched))
 }
 
-/// *No* before the first effect refuses the run; after it a person decides.
-pub(super) fn after_denial(d: &mut Draft<'_>, ix: StepIx, expired: bool) -> Result<(), Illegal> {
+/// How an approval came to *no*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// A person said so.
+    No,
+    /// Nobody answered in time.
+    Expired(Watched),
+}
+
+/// *No* before the first effect refuses the run, unless it expired while nobody looked; after it, and
+/// then, a person decides.
+pub(super) fn after_denial(d: &mut Draft<'_>, ix: StepIx, answer: Answer) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
     let StepKind::Approval(_) = step.kind else { return Ok(()) };
-    let because =
-        if expired { Cause::Expired { step: step.id.clone() } } else { Cause::Denied { step: step.id.clone() } };
-    if d.run().first_effect.is_none() {
-        return forward::refuse_before_effect(d, because);
-    }
-    ask(d, QuestionKind::Denied { step: step.id.clone(), expired })
+    let untouched = d.run().first_effect.is_none();
+    let because = match answer {
+        Answer::No if untouched => Cause::Denied { step: step.id.clone() },
+        Answer::Expired(Watched::Yes) if untouched => Cause::Expired { step: step.id.clone() },
+        Answer::No | Answer::Expired(_) => {
+            let expired = answer != Answer::No;
+            return ask(d, QuestionKind::Denied { step: step.id.clone(), expired });
+        }
+    };
+    forward::refuse_before_effect(d, because)
 }
 
-fn start_by(d: &mut Draft<'_>) -> Result<(), Illegal> {
-    match d.run().state {
-        RunState::Checking | RunState::Preparing | RunState::Prepared | RunState::Deciding
-            if d.run().first_effect.is_none() =>
-        {
-            forward::refuse_before_effect(d, Cause::StartWindowEnded)
+/// The start window ended before the pre-checks passed.
+fn start_by(d: &mut Draft<'_>, watched: Watched) -> Result<(), Illegal> {
+    match watched {
+        Watched::Yes => forward::refuse_before_effect(d, Cause::StartWindowEnded),
+        Watched::No => {
+            let by = d.run().plan.policies.start_by_ms.unwrap_or_default();
+            ask(d, QuestionKind::StartWindowEnded { by })
         }
-        RunState::Created
-        | RunState::Checking
-        | RunState::Preparing
-        | RunState::Prepared
-        | RunState::CuttingOver
-        | RunState::Observing
-        | RunState::Accepted
-        | RunState::Committing
-        | RunState::Deciding
-        | RunState::RollingBack
-        | RunState::Stuck
-        | RunState::Refused
-        | RunState::Cancelled
-        | RunState::Committed
-        | RunState::RolledBack
-        | RunState::ClosedWithResidue => Ok(()),
     }
 }
 
 fn turn_back(d: &mut Draft<'_>) -> Result<(), Illegal> {
-    let Some(until) = d.run().plan.policies.change.as_ref().and_then(|change| change.until_ms) else { return Ok(()) };
-    if d.run().turn_back_waived || d.run().state != RunState::CuttingOver {
-        return Ok(());
-    }
     d.emit(Event::TurnBackReached)?;
-    ask(d, QuestionKind::TurnBack { until })
+    let until = d.run().plan.policies.change.as_ref().and_then(|change| change.until_ms);
+    let cutting = d.run().state == RunState::CuttingOver || d.run().left == Some(RunState::CuttingOver);
+    match until {
+        Some(until) if cutting && !d.run().turn_back_waived => ask(d, QuestionKind::TurnBack { until }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 impl Run {
-    /// When the run wants to be told that time passed; `None`: never.
+    /// When the run wants to be told that time passed, as steady time; `None`: never.
     #[must_use]
     pub fn wakes_at(&self) -> Option<Millis> {
-        self.timers.next()
+        self.timers.earliest(self.clock_offset, |timer| self.is_paused(timer))
+    }
+
+    /// Whether a time that came does nothing yet: people agreed on it by a wall clock that is in doubt
+    /// now, or a person decides first.
+    pub(super) fn is_paused(&self, timer: Timer) -> bool {
+        match timer {
+            Timer::Approval(_) | Timer::StartBy | Timer::TurnBack | Timer::GoAt => self.clock_in_doubt,
+            Timer::Settle => self.state == RunState::Deciding,
+            Timer::Deadline(..)
+            | Timer::Estimate(_)
+            | Timer::Backoff(..)
+            | Timer::By(_)
+            | Timer::Repeat(_)
+            | Timer::Sample(_)
+            | Timer::MaxAge(_)
+            | Timer::Disarm(_)
+            | Timer::Window
+            | Timer::Ready => false,
+        }
     }
 }

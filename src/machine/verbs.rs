@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::apply::{Illegal, ms};
+use super::books::may_stand;
 use super::checks;
 use super::criteria;
 use super::decide::close;
@@ -14,10 +15,11 @@ use super::input::{Reply, Verb};
 use super::question::QuestionKind;
 use super::rollback;
 use super::run::Run;
-use super::state::RunState;
+use super::state::{RunState, UndoState};
+use super::timers::Timer;
 use super::verbs_step;
 use super::window_rules;
-use crate::plan::{Section, StepIx};
+use crate::plan::Section;
 
 /// Handles a verb.
 pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
@@ -75,40 +77,33 @@ fn go(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
         let why = format!("`go` is the word for a prepared run; this one is {}", d.run().state);
         return Ok(Reply::refused(why, "`bascule status` shows what it waits for"));
     }
-    if !d.run().go {
-        d.emit(Event::GoGiven)?;
-    }
-    checks::recheck_stale(d, true)?;
-    // Those that failed before are tried now.
-    retry_failed_checks(d)?;
+    forward::give_go(d)?;
     Ok(Reply::Done)
 }
 
-fn retry_failed_checks(d: &mut Draft<'_>) -> Result<(), Illegal> {
-    use super::state::{Forward, Status};
-    let waiting: Vec<StepIx> = d
-        .run()
-        .plan
-        .section(Section::PreCheck)
-        .filter(|ix| matches!(d.run().step(*ix).status, Status::Forward(Forward::Backoff { .. })))
-        .collect();
-    for ix in waiting {
-        let step = d.run().plan.step(ix).id.clone();
-        d.emit(Event::Readied { step, new_generation: false })?;
-    }
-    Ok(())
-}
-
+/// Ends every kind of stop.
 fn resume(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
-    let Some(hold) = d.run().hold.clone() else {
+    let waits = is_asked(d, |kind| matches!(kind, QuestionKind::AwayTooLong { .. }));
+    let hold = d.run().hold.clone();
+    if hold.is_none() && !waits {
         return Ok(Reply::refused("nothing holds the run", "`bascule status` shows what it does"));
-    };
-    d.emit(Event::Resumed)?;
-    if matches!(d.run().state, RunState::CuttingOver | RunState::Prepared | RunState::Deciding) {
-        // After an interruption also those that always run again.
-        checks::recheck_stale(d, hold.restart)?;
     }
-    Ok(Reply::Done)
+    if let Some(hold) = hold {
+        d.emit(Event::Resumed)?;
+        let before_effects = match d.run().state {
+            RunState::Deciding => d.run().left,
+            other => Some(other),
+        };
+        if matches!(before_effects, Some(RunState::CuttingOver | RunState::Preparing | RunState::Prepared)) {
+            // After an interruption also those that always run again.
+            checks::recheck_stale(d, hold.restart)?;
+        }
+    }
+    if waits { continue_rollback(d) } else { Ok(Reply::Done) }
+}
+
+fn is_asked(d: &Draft<'_>, which: impl Fn(&QuestionKind) -> bool) -> bool {
+    d.run().questions.values().any(|question| which(&question.kind))
 }
 
 fn pause(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
@@ -172,7 +167,7 @@ fn rollback_asked(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
 }
 
 fn continue_rollback(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
-    if d.run().left != Some(RunState::RollingBack) {
+    if !is_asked(d, |kind| matches!(kind, QuestionKind::AwayTooLong { .. })) {
         return Ok(Reply::refused("no rollback waits for a word", "`rollback` begins one"));
     }
     d.emit(Event::RollbackContinued)?;
@@ -201,6 +196,12 @@ fn commit(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
     if d.run().state != RunState::Accepted {
         let why = format!("only an accepted run can be committed; this one is {}", d.run().state);
         return Ok(Reply::refused(why, "`accept` takes the target as it is, after exposure"));
+    }
+    if d.run().hold.is_some() {
+        return Ok(Reply::refused("the run is held", "`resume` ends the hold; then `commit`"));
+    }
+    if !d.run().questions.is_empty() {
+        return Ok(Reply::refused("a question is open", "`bascule status` lists it; answer it first"));
     }
     window_rules::commit(d)?;
     Ok(Reply::Done)
@@ -247,32 +248,37 @@ fn accept(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
     let gaps = window_rules::gaps(d.run(), d.now().steady);
     d.emit(Event::GateJudged { gaps })?;
     close(d, Some("accept"), |_| true)?;
-    rollback::stop_live(d)?;
+    let checks = d.run().plan.section(Section::PostCheck);
+    rollback::stop(d, |ix, _| checks.contains(&ix))?;
     done(d, Event::Moved { to: RunState::Accepted, because: Cause::Person })
 }
 
 fn close_run(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
     let left: Vec<_> = (0..d.run().steps.len())
-        .filter(|ix| d.run().plan.step(*ix).section.is_undone() && checks::may_stand(d, *ix))
-        .filter(|ix| !d.run().undo(*ix).is_some_and(|undo| matches!(undo, super::state::UndoState::Undone { .. })))
-        .map(|ix| (d.run().plan.step(ix).id.clone(), "stays applied".to_owned()))
+        .filter(|ix| d.run().plan.step(*ix).section.is_undone() && may_stand(d.run(), *ix))
+        .filter(|ix| !matches!(d.run().undo(*ix), Some(UndoState::Undone { .. })))
+        .map(|ix| {
+            let word = if d.run().step(ix).status.is_live() { "was still under way" } else { "stays applied" };
+            (d.run().plan.step(ix).id.clone(), word.to_owned())
+        })
         .collect();
     close(d, Some("close"), |_| true)?;
-    rollback::stop_live(d)?;
+    rollback::stop(d, |_, _| true)?;
     d.emit(Event::Residue { left })?;
     done(d, Event::Moved { to: RunState::ClosedWithResidue, because: Cause::Person })
 }
 
 fn forward_again(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
-    let asked =
-        d.run().questions.values().any(|question| matches!(question.kind, QuestionKind::PastIrreversible { .. }));
-    if !asked {
+    if !is_asked(d, |kind| matches!(kind, QuestionKind::PastIrreversible { .. })) {
         let hint = "it is an answer once a rollback stopped at an irreversible step";
         return Ok(Reply::refused("forward again is not asked", hint));
     }
     close(d, Some("forward again"), |_| true)?;
     d.emit(Event::ForwardAgain)?;
-    done(d, Event::Moved { to: RunState::CuttingOver, because: Cause::Person })
+    d.emit(Event::Moved { to: RunState::CuttingOver, because: Cause::Person })?;
+    checks::recheck_stale(d, true)?;
+    verbs_step::ask_about_leftovers(d)?;
+    Ok(Reply::Done)
 }
 
 /// Goes on past a question that leaves the run as it is.
@@ -289,6 +295,7 @@ fn go_on(d: &mut Draft<'_>, question: u32) -> Result<Reply, Illegal> {
         | QuestionKind::PostCheckFailed { .. }
         | QuestionKind::RequirementRolledBack { .. }
         | QuestionKind::CheckInconclusive { .. }
+        | QuestionKind::StartWindowEnded { .. }
         | QuestionKind::PluginChanged { .. } => {}
         QuestionKind::UnknownOutcome { .. }
         | QuestionKind::StepFailed { .. }
@@ -319,7 +326,7 @@ fn disarm(d: &mut Draft<'_>, criterion: &str, for_ms: u64) -> Result<Reply, Ille
     let Some(ix) = d.run().plan.criteria.iter().position(|known| &*known.id == criterion) else {
         return Ok(Reply::refused(format!("no criterion is named `{criterion}`"), "`bascule status` lists them"));
     };
-    if d.run().exposed.is_none() || d.run().rollback.is_some() {
+    if d.run().timers.get(Timer::Sample(ix)).is_none() {
         return Ok(Reply::refused("criteria are not live now", "they are from exposure to acceptance"));
     }
     let id: Arc<str> = d.run().plan.criteria[ix].id.clone();

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::apply::{Illegal, ms};
-use super::decide::close;
+use super::decide::{ask, close};
 use super::draft::Draft;
 use super::event::Event;
-use super::fact::{Actor, Resolution, SkipCause};
+use super::fact::{Direction, Resolution, SkipCause, Wait};
 use super::input::{Reply, Verb};
 use super::question::QuestionKind;
+use super::run::Run;
 use super::state::{Forward, RunState, Status, UndoState};
-use super::{failures, rollback, ticks, window_rules};
-use crate::plan::{Section, StepId, StepIx, StepKind};
+use super::{attempts, failures, verbs_approval};
+use crate::plan::rollback::stage;
+use crate::plan::{Section, Stage, StepId, StepIx, StepKind};
 
 /// Handles a verb that names a step.
 pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
@@ -64,8 +66,8 @@ pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
         Verb::DidNotHappen { .. } => resolve(d, ix, Resolution::DidNotHappen),
         Verb::ItFailed { left, .. } => resolve(d, ix, Resolution::Failed { left }),
         Verb::ProbeAgain { .. } => probe_again(d, ix),
-        Verb::Approve { role, .. } => approve(d, ix, role),
-        Verb::Reject { .. } => reject(d, ix),
+        Verb::Approve { role, .. } => verbs_approval::approve(d, ix, role),
+        Verb::Reject { .. } => verbs_approval::reject(d, ix),
         Verb::UndoRetry { .. } => undo(d, ix, Event::UndoReadied { step: name }),
         Verb::UndoWaive { .. } => undo(d, ix, Event::UndoWaived { step: name }),
         Verb::UndoDone { .. } => undo(d, ix, Event::UndoDoneByHand { step: name }),
@@ -89,11 +91,11 @@ pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
     }
 }
 
-fn id(d: &Draft<'_>, ix: StepIx) -> StepId {
+pub(super) fn id(d: &Draft<'_>, ix: StepIx) -> StepId {
     d.run().plan.step(ix).id.clone()
 }
 
-fn answered(d: &mut Draft<'_>, ix: StepIx, answer: &str) -> Result<(), Illegal> {
+pub(super) fn answered(d: &mut Draft<'_>, ix: StepIx, answer: &str) -> Result<(), Illegal> {
     let step = id(d, ix);
     close(d, Some(answer), |kind| kind.step() == Some(&step))
 }
@@ -106,32 +108,59 @@ fn going_forward(d: &Draft<'_>) -> Result<(), Reply> {
 }
 
 fn extend(d: &mut Draft<'_>, ix: StepIx, by_ms: u64) -> Result<Reply, Illegal> {
-    let Some(attempt) = d.run().forward(ix).attempt().cloned() else {
-        return Ok(Reply::refused(
-            format!("`{}` is not running", id(d, ix)),
-            "only a running step has a deadline to move",
-        ));
-    };
-    let from = attempt.deadline.unwrap_or(d.now().steady).max(d.now().steady);
     let step = id(d, ix);
-    d.emit(Event::Extended { step, deadline: from.saturating_add(ms(by_ms)) })?;
-    answered(d, ix, "more time")?;
+    let running = attempts::under_way(d, ix, Direction::Forward);
+    let Some(attempt) = running else {
+        return Ok(Reply::refused(format!("`{step}` is not running"), "only a running step has a deadline to move"));
+    };
+    if attempt.interrupted.is_some() {
+        let hint = "what follows is decided once it has stopped";
+        return Ok(Reply::refused(format!("`{step}` was told to stop already"), hint));
+    }
+    let from = attempt.deadline.unwrap_or(d.now().steady).max(d.now().steady);
+    d.emit(Event::Extended { step: step.clone(), deadline: from.saturating_add(ms(by_ms).max(1)) })?;
+    close(d, Some("more time"), |kind| matches!(kind, QuestionKind::OutOfTime { step: about } if *about == step))?;
     Ok(Reply::Done)
+}
+
+/// Whether the run is where steps of a section run, or was before it had to ask.
+fn is_on(run: &Run, section: Section) -> bool {
+    let state = run.left.unwrap_or(run.state);
+    let (cutting, observing) = (state == RunState::CuttingOver, state == RunState::Observing);
+    match section {
+        Section::PreCheck => cutting || matches!(state, RunState::Checking | RunState::Preparing | RunState::Prepared),
+        Section::Prepare => cutting || matches!(state, RunState::Preparing | RunState::Prepared),
+        Section::Cutover => cutting,
+        Section::PostCheck => observing,
+        Section::Ready => cutting || observing || state == RunState::Accepted,
+        Section::Commit => state == RunState::Committing,
+        Section::Fence | Section::RollbackCheck => matches!(state, RunState::RollingBack | RunState::Stuck),
+    }
+}
+
+fn not_on(d: &Draft<'_>, ix: StepIx) -> Reply {
+    let why = format!("a run that is {} does nothing with `{}`", d.run().state, id(d, ix));
+    Reply::refused(why, "`bascule status` shows what it waits for")
 }
 
 fn retry(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
     if let Err(refused) = going_forward(d) {
         return Ok(refused);
     }
+    let (section, step) = (d.run().plan.step(ix).section, id(d, ix));
+    if !is_on(d.run(), section) {
+        return Ok(not_on(d, ix));
+    }
     let asked_value = d
         .run()
         .questions
         .values()
-        .any(|question| matches!(&question.kind, QuestionKind::ValueUnknown { step, .. } if *step == id(d, ix)));
+        .any(|question| matches!(&question.kind, QuestionKind::ValueUnknown { step: about, .. } if *about == step));
     let legal = match &d.run().step(ix).status {
         Status::Forward(forward) => match forward {
             Forward::Failed { .. } | Forward::Backoff { .. } | Forward::NotRun => true,
             Forward::Ready => asked_value,
+            Forward::Unknown { .. } if section.is_check() => true,
             Forward::Unknown { .. } => {
                 let hint = "say what is the case first: `resolve STEP --happened | --did-not-happen`, or `resolve STEP --probe`";
                 return Ok(Reply::refused(
@@ -148,10 +177,9 @@ fn retry(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
         Status::Undo { .. } => false,
     };
     if !legal {
-        return Ok(Reply::refused(format!("`{}` has not failed", id(d, ix)), "`bascule status` shows where it stands"));
+        return Ok(Reply::refused(format!("`{step}` has not failed"), "`bascule status` shows where it stands"));
     }
     if !asked_value {
-        let step = id(d, ix);
         d.emit(Event::Readied { step, new_generation: false })?;
     }
     answered(d, ix, "try again")?;
@@ -176,7 +204,11 @@ fn skip(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
             "`waive STEP --reason …`, in a role that it names",
         ));
     }
-    if d.run().step(ix).status.is_live() || d.run().forward(ix).satisfies() {
+    if d.run().state == RunState::Accepted && step.section != Section::Commit {
+        return Ok(not_on(d, ix));
+    }
+    let taken_back = matches!(d.run().step(ix).status, Status::Undo { .. });
+    if taken_back || d.run().step(ix).status.is_live() || d.run().forward(ix).satisfies() {
         return Ok(Reply::refused(
             format!("`{}` is running or done", id(d, ix)),
             "`bascule status` shows where it stands",
@@ -216,49 +248,90 @@ fn waive(d: &mut Draft<'_>, ix: StepIx, role: Option<String>) -> Result<Reply, I
     Ok(Reply::Done)
 }
 
-fn resolve(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<Reply, Illegal> {
-    let step = id(d, ix);
-    let legal = match &d.run().step(ix).status {
+/// Whether a person may say that now; otherwise what is legal instead.
+fn may_resolve(run: &Run, ix: StepIx, resolution: &Resolution) -> bool {
+    let step = run.plan.step(ix);
+    let manual = matches!(step.kind, StepKind::Manual(_));
+    if matches!(step.kind, StepKind::Approval(_)) || step.section.is_check() && !manual {
+        return false;
+    }
+    let by_hand = matches!(resolution, Resolution::Happened { .. });
+    match &run.step(ix).status {
+        Status::Undo { state, .. } => {
+            matches!(state, UndoState::Unknown { probing: false, .. })
+                || run.partial.contains(&ix) && matches!(state, UndoState::Failed { .. })
+        }
+        // Of what stood before the rollback only the unknown can still be told, until the order is fixed.
+        Status::Forward(forward) if run.rollback.is_some() => {
+            let open = run.rollback.as_ref().is_some_and(|rollback| !rollback.ordered);
+            open && step.section.is_undone() && matches!(forward, Forward::Unknown { .. })
+        }
+        Status::Forward(_) if !is_on(run, step.section) => false,
         Status::Forward(forward) => match forward {
-            Forward::Unknown { probing, .. } => !probing,
-            Forward::Failed { .. } | Forward::Waiting { .. } | Forward::Ready | Forward::Backoff { .. } => true,
+            Forward::Unknown { .. } => true,
+            Forward::Waiting { on: Wait::Person, .. } => !matches!(resolution, Resolution::DidNotHappen),
+            Forward::Failed { .. } | Forward::Backoff { .. } => !matches!(resolution, Resolution::Failed { .. }),
+            Forward::Waiting { .. } | Forward::Ready => by_hand,
             Forward::Pending | Forward::Running(_) | Forward::Succeeded | Forward::Skipped { .. } | Forward::NotRun => {
                 false
             }
         },
-        Status::Undo { state, .. } => matches!(state, UndoState::Unknown { probing: false, .. }),
-    };
-    let approval = matches!(d.run().plan.step(ix).kind, StepKind::Approval(_));
-    if !legal || approval || d.run().plan.step(ix).section.is_check() {
+    }
+}
+
+fn resolve(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<Reply, Illegal> {
+    let step = id(d, ix);
+    if !may_resolve(d.run(), ix, &resolution) {
         let hint = "a step can be resolved while nobody knows its outcome, after it failed, or instead of running it";
         return Ok(Reply::refused(format!("`{step}` cannot be resolved now"), hint));
     }
-    let happened = matches!(resolution, Resolution::Happened { .. });
-    let failed = matches!(resolution, Resolution::Failed { .. });
-    d.emit(Event::Resolved { step: step.clone(), resolution })?;
-    answered(
-        d,
-        ix,
-        if happened {
-            "it happened"
-        } else if failed {
-            "it failed"
-        } else {
-            "it did not happen"
-        },
-    )?;
-    if happened && d.run().plan.exposing() == Some(ix) && d.run().rollback.is_none() {
-        window_rules::open_at_exposure(d)?;
+    let (happened, failed) = match &resolution {
+        Resolution::Happened { .. } => (true, false),
+        Resolution::DidNotHappen => (false, false),
+        Resolution::Failed { .. } => (false, true),
+    };
+    let answer = match &resolution {
+        Resolution::Happened { .. } => "it happened",
+        Resolution::DidNotHappen => "it did not happen",
+        Resolution::Failed { .. } => "it failed",
+    };
+    d.emit(Event::Resolved { step, resolution })?;
+    answered(d, ix, answer)?;
+    if d.run().rollback.is_some() {
+        return Ok(Reply::Done);
     }
-    if failed && d.run().rollback.is_none() {
+    if happened {
+        attempts::forward_succeeded(d, ix)?;
+    }
+    if failed {
         failures::failed(d, ix)?;
     }
     Ok(Reply::Done)
 }
 
+/// After a rollback that stopped at an irreversible step the run goes forward again: what is neither
+/// done nor ready to be done is asked about.
+pub(super) fn ask_about_leftovers(d: &mut Draft<'_>) -> Result<(), Illegal> {
+    let plan = d.run().plan.clone();
+    for ix in plan.section(Section::Prepare).chain(plan.section(Section::Cutover)) {
+        let step = plan.step(ix).id.clone();
+        let kind = match &d.run().step(ix).status {
+            Status::Forward(Forward::Unknown { failure, probing: false }) => {
+                QuestionKind::UnknownOutcome { step, direction: Direction::Forward, failure: failure.clone() }
+            }
+            Status::Forward(Forward::Failed { .. }) => {
+                QuestionKind::StepFailed { step, why: "it had failed before the rollback".into() }
+            }
+            Status::Forward(_) | Status::Undo { .. } => continue,
+        };
+        ask(d, kind)?;
+    }
+    Ok(())
+}
+
 fn probe_again(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
     let unknown = matches!(d.run().step(ix).status, Status::Forward(Forward::Unknown { probing: false, .. }));
-    if !unknown || d.run().plan.step(ix).probe.is_none() {
+    if !unknown || d.run().rollback.is_some() || d.run().plan.step(ix).probe.is_none() {
         let hint = "`resolve STEP --happened | --did-not-happen` says what a person found";
         return Ok(Reply::refused(format!("`{}` is not unknown, or has no probe", id(d, ix)), hint));
     }
@@ -267,102 +340,33 @@ fn probe_again(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
     Ok(Reply::Done)
 }
 
-/// The name that counts for four-eyes rules.
-fn counted(actor: &Actor, trust_claimed: bool) -> &str {
-    match (&actor.claimed, trust_claimed) {
-        (Some(claimed), true) => claimed,
-        (Some(_) | None, _) => &actor.name,
-    }
-}
-
-fn approve(d: &mut Draft<'_>, ix: StepIx, role: Option<String>) -> Result<Reply, Illegal> {
-    let plan = d.run().plan.clone();
-    let step = plan.step(ix);
-    let asked_irreversible = d
-        .run()
-        .questions
-        .values()
-        .any(|question| matches!(&question.kind, QuestionKind::Irreversible { step: asked } if *asked == step.id));
-    if asked_irreversible {
-        d.emit(Event::IrreversibleApproved { step: step.id.clone() })?;
-        answered(d, ix, "approve")?;
-        return Ok(Reply::Done);
-    }
-    let StepKind::Approval(approval) = &step.kind else {
-        return Ok(Reply::refused(
-            format!("`{}` is not an approval", step.id),
-            "`bascule status` lists what waits for one",
-        ));
-    };
-    let waits = matches!(d.run().step(ix).status, Status::Forward(Forward::Waiting { .. }));
-    if !waits {
-        return Ok(Reply::refused(
-            format!("`{}` does not wait for an approval now", step.id),
-            "`bascule status` shows where it stands",
-        ));
-    }
-    if let Some(role) = &role
-        && !approval.roles.is_empty()
-        && !approval.roles.contains(role)
-    {
-        return Ok(Reply::refused(
-            format!("`{role}` may not give `{}`", step.id),
-            format!("roles: {}", approval.roles.join(", ")),
-        ));
-    }
-    let trust = d.run().trust_claimed_names;
-    let Some(actor) = d.author() else {
-        return Ok(Reply::refused("an approval needs a name", "this is a bug: please report it"));
-    };
-    let name = counted(&actor, trust).to_owned();
-    if approval.not_requester && d.run().requester.as_ref().is_some_and(|requester| counted(requester, trust) == name) {
-        let hint = "somebody else must approve; until users can log in, names count only with `--trust-claimed-names`";
-        return Ok(Reply::refused(format!("`{name}` started the run and may not approve it"), hint));
-    }
-    let given = &d.run().step(ix).approvals;
-    if given.iter().any(|before| counted(before, trust) == name) {
-        return Ok(Reply::refused(format!("`{name}` has approved already"), "another person must"));
-    }
-    let complete = given.len() + 1 >= approval.quorum as usize;
-    d.emit(Event::Approved { step: step.id.clone(), role, complete })?;
-    if complete {
-        answered(d, ix, "approve")?;
-    }
-    Ok(Reply::Done)
-}
-
-fn reject(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
-    let plan = d.run().plan.clone();
-    let step = plan.step(ix);
-    let waits = matches!(d.run().step(ix).status, Status::Forward(Forward::Waiting { .. }));
-    if !waits || !matches!(step.kind, StepKind::Approval(_)) {
-        return Ok(Reply::refused(
-            format!("`{}` does not wait for an approval", step.id),
-            "`bascule status` shows what does",
-        ));
-    }
-    d.emit(Event::Denied { step: step.id.clone(), expired: false })?;
-    ticks::after_denial(d, ix, false)?;
-    Ok(Reply::Done)
-}
-
 /// Another try, a waiver or a word for an undo, a fence step or a rollback check.
 fn undo(d: &mut Draft<'_>, ix: StepIx, event: Event) -> Result<Reply, Illegal> {
     let step = id(d, ix);
-    if d.run().rollback.is_none() {
+    let ordered = d.run().rollback.as_ref().is_some_and(|rollback| rollback.ordered);
+    let partial = d.run().partial.contains(&ix);
+    if !ordered && !partial {
         return Ok(Reply::refused("the run is not on its way back", "`rollback` begins the way back"));
     }
-    let section = d.run().plan.step(ix).section;
+    let (again, waives) = (matches!(event, Event::UndoReadied { .. }), matches!(event, Event::UndoWaived { .. }));
+    if waives && let Some(refused) = may_not_waive(d.run(), ix) {
+        return Ok(refused);
+    }
     let open = match &d.run().step(ix).status {
         Status::Undo { state, .. } => match state {
-            UndoState::Failed { .. } | UndoState::Backoff { .. } | UndoState::Pending => true,
+            UndoState::Failed { .. } | UndoState::Backoff { .. } => true,
+            UndoState::Pending => !again,
             // What may still run must not be undone beside it.
-            UndoState::Unknown { .. } => !(matches!(event, Event::UndoReadied { .. }) && d.run().step(ix).unsettled),
+            UndoState::Unknown { .. } => !(again && d.run().step(ix).unsettled),
             UndoState::Undoing(_) | UndoState::Undone { .. } | UndoState::Waived => false,
         },
         Status::Forward(forward) => {
-            matches!(section, Section::Fence | Section::RollbackCheck)
-                && matches!(forward, Forward::Failed { .. } | Forward::Unknown { .. } | Forward::Backoff { .. })
+            matches!(d.run().plan.step(ix).section, Section::Fence | Section::RollbackCheck)
+                && match forward {
+                    Forward::Failed { .. } | Forward::Unknown { .. } | Forward::Backoff { .. } => true,
+                    Forward::Pending | Forward::Ready | Forward::Waiting { .. } => !again,
+                    Forward::Running(_) | Forward::Succeeded | Forward::Skipped { .. } | Forward::NotRun => false,
+                }
         }
     };
     if !open {
@@ -371,8 +375,22 @@ fn undo(d: &mut Draft<'_>, ix: StepIx, event: Event) -> Result<Reply, Illegal> {
         return Ok(Reply::refused(format!("the undo of `{step}` is not waiting for a word"), hint));
     }
     d.emit(event)?;
-    if matches!(d.run().state, RunState::Stuck) {
-        rollback::stuck(d)?;
+    if partial {
+        answered(d, ix, if again { "try again" } else { "done by hand" })?;
     }
     Ok(Reply::Done)
+}
+
+/// Of the four stages only the data may be waived: users are not sent to a source that is down, nor
+/// is data brought home while the target still writes.
+fn may_not_waive(run: &Run, ix: StepIx) -> Option<Reply> {
+    let hint = "do it by hand, then `undo done STEP`";
+    if run.partial.contains(&ix) {
+        return Some(Reply::refused("a part of it stands: going on without taking it back would do it twice", hint));
+    }
+    match stage(&run.plan, ix).filter(|_| run.rollback.as_ref().is_some_and(|back| back.line.restores(ix))) {
+        Some(Stage::Fence) => Some(Reply::refused("without the fence the target's users go on writing", hint)),
+        Some(Stage::SourceUp) => Some(Reply::refused("users would be sent to a source that is down", hint)),
+        Some(Stage::Data | Stage::Traffic) | None => None,
+    }
 }

@@ -41,7 +41,7 @@ pub struct Spark {
 const SPARKS: usize = 32;
 
 /// What a run remembers of a criterion.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Samples {
     /// The newest state.
     pub state: CriterionState,
@@ -70,7 +70,9 @@ pub struct Samples {
 impl Samples {
     /// Takes a sample in: pure bookkeeping, no decision.
     pub(super) fn take(&mut self, criterion: &Criterion, planned: Millis, verdict: &Verdict) {
-        self.sampling = None;
+        if self.sampling == Some(planned) {
+            self.sampling = None;
+        }
         if self.sparks.len() == SPARKS {
             self.sparks.pop_front();
         }

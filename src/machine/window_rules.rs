@@ -9,12 +9,10 @@ use super::forward;
 use super::question::QuestionKind;
 use super::run::Run;
 use super::state::{Forward, RunState, Status};
+use super::ticks::Watched;
 use super::window::Expired;
 use crate::plan::policy::{OnWindowClose, WindowFrom};
 use crate::plan::{Section, StepKind};
-
-/// How late the tick at a deadline may be and still count as having watched it.
-const WATCHED_WITHIN_MS: Millis = 10_000;
 
 /// The exposing step succeeded: the window opens in the same transition, counted from exposure.
 pub(super) fn open_at_exposure(d: &mut Draft<'_>) -> Result<(), Illegal> {
@@ -40,17 +38,11 @@ fn open(d: &mut Draft<'_>, from: Millis) -> Result<(), Illegal> {
 }
 
 /// The deadline passed.
-pub(super) fn expired(d: &mut Draft<'_>, deadline: Millis) -> Result<(), Illegal> {
-    let on_time = d.now().steady.saturating_sub(deadline) <= WATCHED_WITHIN_MS;
-    let watched = on_time && d.run().state == RunState::Observing && !d.run().clock_in_doubt;
+pub(super) fn expired(d: &mut Draft<'_>, on_time: Watched) -> Result<(), Illegal> {
+    let observing = d.run().state == RunState::Observing;
+    let watched = on_time == Watched::Yes && observing;
     d.emit(Event::WindowExpired { watched })?;
-    if watched {
-        return once_more(d);
-    }
-    if d.run().state == RunState::Observing && !on_time {
-        return unwatched(d);
-    }
-    Ok(())
+    if observing && !watched { unwatched(d) } else { Ok(()) }
 }
 
 /// Nobody saw the deadline pass: nothing closes by itself.
@@ -59,13 +51,18 @@ pub(super) fn unwatched(d: &mut Draft<'_>) -> Result<(), Illegal> {
     ask(d, QuestionKind::GateUnmet { gaps, unwatched: true })
 }
 
-/// Every post-check, once more now.
-fn once_more(d: &mut Draft<'_>) -> Result<(), Illegal> {
+/// Every post-check that passed before the deadline, once more now.
+fn once_more(d: &mut Draft<'_>, deadline: Millis) -> Result<(), Illegal> {
     for ix in d.run().plan.section(Section::PostCheck) {
-        let repeat = match &d.run().step(ix).status {
+        let record = d.run().step(ix);
+        let repeat = match &record.status {
             Status::Forward(forward) => match forward {
-                Forward::Succeeded | Forward::Failed { .. } | Forward::Unknown { .. } | Forward::Backoff { .. } => true,
-                Forward::Pending
+                Forward::Succeeded => record.passed.is_none_or(|at| at < deadline),
+                // Not again while it fails: it repeats by itself, and once more for the gate.
+                Forward::Backoff { .. } => record.ended.is_none_or(|at| at < deadline),
+                Forward::Failed { .. }
+                | Forward::Unknown { .. }
+                | Forward::Pending
                 | Forward::Ready
                 | Forward::Running(_)
                 | Forward::Waiting { .. }
@@ -86,8 +83,14 @@ fn once_more(d: &mut Draft<'_>) -> Result<(), Illegal> {
 pub(super) fn observing(d: &mut Draft<'_>) -> Result<(), Illegal> {
     forward::dispatch_looking(d, Section::Ready)?;
     forward::dispatch_looking(d, Section::PostCheck)?;
-    let Some(expired) = d.run().window.as_ref().and_then(|window| window.expired) else { return Ok(()) };
-    if d.run().state != RunState::Observing || d.run().clock_in_doubt || looking(d.run()) {
+    let Some(window) = d.run().window.clone() else { return Ok(()) };
+    let Some(expired) = window.expired else { return Ok(()) };
+    if d.run().state != RunState::Observing || d.run().clock_in_doubt {
+        return Ok(());
+    }
+    once_more(d, window.deadline)?;
+    forward::dispatch_looking(d, Section::PostCheck)?;
+    if looking(d.run()) {
         return Ok(());
     }
     let gaps = gaps(d.run(), d.now().steady);
@@ -157,7 +160,9 @@ pub(super) fn accepted(d: &mut Draft<'_>) -> Result<(), Illegal> {
     forward::dispatch_looking(d, Section::Ready)?;
     let by_itself = d.run().plan.policies.on_window_close == OnWindowClose::Commit
         && d.run().because == Some(Cause::GateMet)
-        && d.run().hold.is_none();
+        && d.run().hold.is_none()
+        && d.run().questions.is_empty()
+        && !d.run().clock_in_doubt;
     if by_itself { commit(d) } else { Ok(()) }
 }
 

@@ -28,6 +28,7 @@ use serde_json::Value;
 
 use super::estimate::History;
 use super::lint::{self, Places};
+use super::rollback;
 use super::sealed::{PLAN_VERSION, Plan, PlanBody, PlanError};
 use super::step::Effect;
 use crate::runbook::problem::Problems;
@@ -166,16 +167,17 @@ fn finish(mut cx: Context<'_>, drafts: &[Draft<'_>], body: PlanBody) -> Compiled
             | PlanError::Altered { .. },
         ) => None,
     };
+    let mut warnings = Problems::new();
     if let Some(plan) = &plan {
+        let back = rollback::complete(plan);
         approvals::check(&mut cx, drafts, plan);
-        wayback::check(&mut cx, drafts, plan);
+        wayback::check(&mut cx, drafts, plan, &back);
+        if !cx.problems.has_errors() {
+            warnings = lint::lint_with(plan, cx.input.history, &places, &back);
+        }
     }
     let mut problems = cx.problems;
-    if let Some(plan) = &plan
-        && !problems.has_errors()
-    {
-        problems.append(lint::lint(plan, cx.input.history, &places));
-    }
+    problems.append(warnings);
     problems.sort();
     Compiled { plan: plan.filter(|_| !problems.has_errors()), problems, places }
 }

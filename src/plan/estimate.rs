@@ -118,25 +118,33 @@ pub struct Estimates {
 /// Adds a plan up.
 #[must_use]
 pub fn estimate(plan: &Plan, history: &History) -> Estimates {
+    estimate_with(plan, history, &rollback::complete(plan))
+}
+
+/// The same, for a caller that knows [`rollback::complete`] already.
+pub(super) fn estimate_with(plan: &Plan, history: &History, back: &RollbackOrder) -> Estimates {
     let mut found = Estimates { steps: timings(plan, history), ..Estimates::default() };
     found.prepare = last_end(&found.steps, plan.section(Section::Prepare));
     found.cutover = last_end(&found.steps, plan.section(Section::Cutover));
     found.critical_path = critical_path(plan, &found.steps);
     found.until_exposure = plan.exposing().map(|ix| found.steps[ix].end);
     found.downtime = downtime(plan, history, &found.steps);
-    let back = rollback::complete(plan);
-    (found.until_source_serves, found.until_clean) = way_back(plan, history, &back);
-    found.unknown = unknown(plan, history, &back);
+    let checked = last_end(&found.steps, plan.section(Section::RollbackCheck));
+    (found.until_source_serves, found.until_clean) = undone(plan, history, back, checked);
+    found.unknown = unknown(plan, history, back);
     found
 }
 
 /// How long a rollback of this order takes: until the source serves, and until all is clean.
 #[must_use]
 pub fn way_back(plan: &Plan, history: &History, back: &RollbackOrder) -> (Length, Length) {
+    let checks = plan.section(Section::RollbackCheck);
+    undone(plan, history, back, last_end(&timings(plan, history), checks))
+}
+
+fn undone(plan: &Plan, history: &History, back: &RollbackOrder, checked: Length) -> (Length, Length) {
     let add = |sum: Length, node: &rollback::UndoNode| sum.then(undo_length(plan, history, node.step));
     let restored = back.restore.iter().fold(Length::default(), add);
-    let checks = plan.section(Section::RollbackCheck);
-    let checked = last_end(&timings(plan, history), checks);
     let serves = restored.then(checked);
     (serves, back.cleanup.iter().fold(serves, add))
 }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use super::criteria::{Criterion, TripRule};
-use super::estimate::{Estimates, History, Length, estimate};
+use super::estimate::{Estimates, History, Length, estimate_with};
 use super::policy::DataAnswer;
-use super::rollback;
+use super::rollback::{self, RollbackOrder};
 use super::sealed::{Plan, StepIx};
 use super::step::{Call, Effect, NeedKind, Proof, Section, StepId, StepKind, Undo};
 use crate::runbook::codes::{self, Code};
@@ -51,8 +51,13 @@ impl Places {
 /// All warnings about a plan.
 #[must_use]
 pub fn lint(plan: &Plan, history: &History, places: &Places) -> Problems {
-    let times = estimate(plan, history);
-    let lints = Lints { plan, places, times: &times };
+    lint_with(plan, history, places, &rollback::complete(plan))
+}
+
+/// The same, for a caller that knows [`rollback::complete`] already.
+pub(super) fn lint_with(plan: &Plan, history: &History, places: &Places, back: &RollbackOrder) -> Problems {
+    let times = estimate_with(plan, history, back);
+    let lints = Lints { plan, places, times: &times, back };
     let mut problems = Problems::new();
     problems.extend(lints.times());
     problems.extend(lints.unknown_way_back());
@@ -114,6 +119,7 @@ struct Lints<'a> {
     plan: &'a Plan,
     places: &'a Places,
     times: &'a Estimates,
+    back: &'a RollbackOrder,
 }
 
 impl Lints<'_> {
@@ -173,8 +179,7 @@ impl Lints<'_> {
         if !self.times.until_source_serves.is_open {
             return None;
         }
-        let order = rollback::complete(self.plan);
-        let restore: Vec<StepIx> = order.restore.iter().map(|node| node.step).collect();
+        let restore: Vec<StepIx> = self.back.restore.iter().map(|node| node.step).collect();
         let unknown = self.times.unknown.iter().filter(|unknown| {
             let checks = self.plan.step(unknown.step).section == Section::RollbackCheck;
             checks || (unknown.is_undo && restore.contains(&unknown.step))
@@ -223,9 +228,8 @@ impl Lints<'_> {
     /// The implied sequence gives way to the stages by design. What somebody wrote does not vanish
     /// without a word.
     fn dropped_edges(&self) -> Vec<Problem> {
-        let order = rollback::complete(self.plan);
         let mut found = Vec::new();
-        for edge in &order.dropped {
+        for edge in &self.back.dropped {
             let undo = self.plan.step(edge.undo);
             let named = undo.undo_action().and_then(|action| action.needs.as_ref());
             let in_needs = named.is_some_and(|needs| needs.contains(&self.plan.step(edge.after).id));

@@ -11,6 +11,7 @@ pub mod defaults;
 pub mod draw;
 pub mod estimate;
 pub mod lint;
+pub mod phases;
 pub mod policy;
 pub mod rollback;
 pub mod sealed;

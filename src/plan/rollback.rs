@@ -4,6 +4,8 @@
 //! → traffic; `cleanup` removes what was built and starts only when the rollback checks pass. The
 //! same function answers `plan` (as if all steps had succeeded) and a run (with what was applied).
 
+use std::collections::HashSet;
+
 mod line;
 mod nodes;
 #[cfg(test)]
@@ -107,6 +109,24 @@ pub fn complete(plan: &Plan) -> RollbackOrder {
         .map(|(at, ix)| Applied { step: *ix, completed: at as u64 })
         .collect();
     order(plan, &applied, true)
+}
+
+/// What stays applied if an undo fails for good: itself, what it blocks, and what that blocks. If it
+/// is of the restore, no clean-up starts either. In the order in which a rollback would come to them.
+#[must_use]
+pub fn stays_if_failed(back: &RollbackOrder, failed: StepIx) -> Vec<StepIx> {
+    let mut held: HashSet<StepIx> = HashSet::from([failed]);
+    let mut stays = Vec::new();
+    let of_restore = back.restore.iter().any(|node| node.step == failed);
+    let all = back.restore.iter().map(|node| (node, false)).chain(back.cleanup.iter().map(|node| (node, of_restore)));
+    for (node, never_starts) in all {
+        let is_held = held.contains(&node.step) || node.blocked_by.iter().any(|before| held.contains(before));
+        if is_held || never_starts {
+            held.insert(node.step);
+            stays.push(node.step);
+        }
+    }
+    stays
 }
 
 /// The stage of a step's undo, or of a fence step.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::policy::{Approval, LockClaim, Manual};
 pub use crate::runbook::expr::Expr;
-pub use crate::runbook::words::{Effect, OnTimeout, Proof, Section};
+pub use crate::runbook::words::{Effect, OnTimeout, Proof, Section, spelling};
 
 /// A step's name, unique in its plan. Fence, readiness and rollback checks carry their section as a
 /// prefix (`fence:stop_target_writes`), because a catalog may use one definition in several places.

@@ -1,6 +1,6 @@
 //! The report as a page: a template with automatic escaping, and the few words that it needs.
 
-use minijinja::value::Value;
+use minijinja::value::{Serde, Value};
 use minijinja::{Environment, Error, context};
 
 use super::Report;
@@ -28,7 +28,7 @@ pub(super) fn render(report: &Report) -> Result<String, Error> {
     });
     let charts = report.criteria.iter().map(|criterion| criterion.chart.clone().map(Value::from_safe_string));
     environment.get_template("page.html")?.render(context! {
-        report => Value::from_serialize(report),
+        report => Value::from(Serde(report)),
         style => Value::from_safe_string(STYLE.to_owned()),
         patterns => Value::from_safe_string(PATTERNS.to_owned()),
         timelines => timelines.collect::<Vec<_>>(),

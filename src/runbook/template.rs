@@ -123,6 +123,25 @@ pub fn pieces(text: &str) -> Result<Vec<Piece>, TemplateError> {
     }
 }
 
+/// Where the expressions of a string stand, and the names of its secrets, without parsing any of them:
+/// for static checks of strings that the reader has accepted.
+#[must_use]
+pub fn outline(text: &str) -> (Vec<Range<usize>>, Vec<&str>) {
+    let (mut expressions, mut secrets) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    while let Some(inner) = text.get(at..).and_then(|rest| rest.find("${{")).map(|found| at + found + 3) {
+        let Some(close) = close_of(text, inner) else { break };
+        let raw = text.get(inner..close).unwrap_or("");
+        let start = inner + (raw.len() - raw.trim_start().len());
+        match raw.trim().strip_prefix("secrets.") {
+            Some(name) => secrets.push(name),
+            None => expressions.push(start..start + raw.trim().len()),
+        }
+        at = close + 2;
+    }
+    (expressions, secrets)
+}
+
 /// Where the `}}` stands that closes a placeholder; braces and quotes of the expression are skipped.
 fn close_of(text: &str, start: usize) -> Option<usize> {
     let bytes = text.as_bytes();

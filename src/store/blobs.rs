@@ -35,6 +35,12 @@ impl Blobs {
         Ok(Self { disk, dir, unfinished: AtomicU64::new(0) })
     }
 
+    /// For reading only, in a directory that somebody else may own: nothing is created.
+    #[must_use]
+    pub fn reading(disk: Arc<dyn Disk>, state_dir: &Path) -> Self {
+        Self { disk, dir: state_dir.join("blobs"), unfinished: AtomicU64::new(0) }
+    }
+
     /// The file of a hash, whether it exists or not.
     #[must_use]
     pub fn path(&self, hash: &Hash) -> PathBuf {

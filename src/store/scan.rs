@@ -211,7 +211,7 @@ impl Scan<'_> {
                     cut = Some(Damage { segment: number, from, to: content_end, kind, excerpt });
                     break;
                 }
-                item => {
+                item @ (Item::Line { .. } | Item::Bad { .. }) => {
                     end = to;
                     let line = (from >= durable).then(|| tail_line(&item)).flatten();
                     if self.take(number, bytes, item) != Some(Taken::Repeated) {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::error::StoreError;
+use super::error::{StoreError, is_full};
 
 /// How often a held lock is tried before it counts as held; see [`owner_of`].
 const LOCK_TRIES: usize = 50;
@@ -178,9 +178,14 @@ fn read_owner(path: &Path) -> Option<Owner> {
 fn write_owner(path: &Path, owner: &Owner) -> Result<(), StoreError> {
     let (target, fresh) = (path.join("owner.json"), path.join("owner.json.new"));
     let text = serde_json::to_vec(owner).expect("an owner holds only strings and numbers");
-    fs::write(&fresh, text)
-        .and_then(|()| fs::rename(&fresh, &target))
-        .map_err(|cause| StoreError::io("writing", &target, cause))
+    match fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &target)) {
+        // A full disk must not keep anybody from reading the journal; the note then names an earlier process.
+        Err(cause) if is_full(&cause) => {
+            fs::remove_file(&fresh).ok();
+            Ok(())
+        }
+        written => written.map_err(|cause| StoreError::io("writing", &target, cause)),
+    }
 }
 
 /// Says in words what `path` is on, if locks or flushes there reach other machines or nobody.

@@ -175,9 +175,9 @@ pub fn verify_export(export: &mut dyn BufRead, known: &[KnownHead]) -> std::io::
             let run = RunName::trusted(record.run);
             let head = runs.entry(run.clone()).or_insert_with(|| Head::none(run.clone()));
             // A pruned run begins later; what it begins with can only be compared with a known head.
-            let begins = head.version == 0;
+            let begins_later = head.version == 0 && record.version > 1;
             let follows = record.version == head.version + 1 && record.prev == head.hash;
-            if !follows && !(begins && record.version > 1) {
+            if !follows && !begins_later {
                 let why =
                     format!("version {} of run {run} does not follow from version {}", record.version, head.version);
                 report.bad_line(number, why);

@@ -38,7 +38,9 @@ enum Item {
 #[derive(Debug, thiserror::Error)]
 pub enum ExporterError {
     /// The URL is none, or the client cannot be made.
-    #[error("spans cannot be exported to {url}: {why}; give an http:// or https:// URL of an OTLP receiver, such as http://127.0.0.1:4318")]
+    #[error(
+        "spans cannot be exported to {url}: {why}; give an http:// or https:// URL of an OTLP receiver, such as http://127.0.0.1:4318"
+    )]
     Setup {
         /// As given.
         url: String,
@@ -114,7 +116,10 @@ impl Exporter {
 
 fn endpoint(url: &str) -> Result<String, ExporterError> {
     let setup = |why: &str| ExporterError::Setup { url: url.to_owned(), why: why.to_owned() };
-    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).ok_or_else(|| setup("it is no http URL"))?;
+    let rest = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"))
+        .ok_or_else(|| setup("it is no http URL"))?;
     if rest.is_empty() {
         return Err(setup("it names no host"));
     }
@@ -127,7 +132,11 @@ fn client(endpoint: &str) -> Result<SpanExporter, String> {
         .with_http()
         .with_protocol(Protocol::HttpBinary)
         .with_http_client(
-            reqwest::blocking::Client::builder().timeout(TIMEOUT).no_proxy().build().map_err(|error| error.to_string())?,
+            reqwest::blocking::Client::builder()
+                .timeout(TIMEOUT)
+                .no_proxy()
+                .build()
+                .map_err(|error| error.to_string())?,
         )
         .with_endpoint(endpoint)
         .with_timeout(TIMEOUT)

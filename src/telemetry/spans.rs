@@ -109,7 +109,9 @@ impl OpenRun {
                 self.probes.insert(step.to_string(), record.at);
                 Vec::new()
             }
-            Event::Probed { step, found, .. } => self.probed(name, step.as_str(), found, record.at).into_iter().collect(),
+            Event::Probed { step, found, .. } => {
+                self.probed(name, step.as_str(), found, record.at).into_iter().collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -138,7 +140,8 @@ impl OpenRun {
                 | RunState::RollingBack
                 | RunState::Stuck => Status::Unset,
             };
-            let mut run = self.span(self.root, SpanId::INVALID, Cow::Owned(format!("run {name}")), (self.created, at), status);
+            let mut run =
+                self.span(self.root, SpanId::INVALID, Cow::Owned(format!("run {name}")), (self.created, at), status);
             run.attributes.push(KeyValue::new("bascule.outcome", to.word()));
             spans.push(run);
         }
@@ -148,7 +151,14 @@ impl OpenRun {
         spans
     }
 
-    fn attempt(&mut self, name: &str, step: &str, direction: Direction, at: Millis, status: Status) -> Option<SpanData> {
+    fn attempt(
+        &mut self,
+        name: &str,
+        step: &str,
+        direction: Direction,
+        at: Millis,
+        status: Status,
+    ) -> Option<SpanData> {
         let (attempt, since) = self.attempts.remove(&(step.to_owned(), direction))?;
         let (what, title) = match direction {
             Direction::Forward => ("attempt", step.to_owned()),
@@ -179,7 +189,14 @@ impl OpenRun {
         Some(span)
     }
 
-    fn span(&self, id: SpanId, parent: SpanId, name: Cow<'static, str>, times: (Millis, Millis), status: Status) -> SpanData {
+    fn span(
+        &self,
+        id: SpanId,
+        parent: SpanId,
+        name: Cow<'static, str>,
+        times: (Millis, Millis),
+        status: Status,
+    ) -> SpanData {
         SpanData {
             span_context: SpanContext::new(self.trace, id, TraceFlags::SAMPLED, false, TraceState::default()),
             parent_span_id: parent,

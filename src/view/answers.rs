@@ -118,6 +118,11 @@ impl Answers<'_> {
                 self.go_on(question, "the run goes on as it is");
                 self.back();
             }
+            QuestionKind::StartWindowEnded { .. } => {
+                self.go_on(question, "the run goes on although its start window is over");
+                let effect = "nothing was cut over; a preparation is undone";
+                self.add("cancel", "cancel RUN", effect, AT_ONCE);
+            }
             QuestionKind::TurnBack { .. } => {
                 self.back();
                 self.go_on(question, "the cutover goes on past the end of the change window");

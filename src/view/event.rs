@@ -174,6 +174,8 @@ fn level(event: &Event) -> Level {
         | Event::SignedOff { .. }
         | Event::RollbackOrdered { .. }
         | Event::UndoNotNeeded { .. }
+        | Event::PartialUndoOrdered { .. }
+        | Event::TurnBackPlanned { .. }
         | Event::UndoWaived { .. }
         | Event::UndoDoneByHand { .. }
         | Event::UndoReadied { .. }

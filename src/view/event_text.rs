@@ -99,6 +99,10 @@ pub(super) fn line(event: &Event) -> String {
         Event::ClockJumped { by_ms } => format!("the wall clock jumped by {}", words::span(*by_ms)),
         Event::ClockConfirmed => "the wall clock was confirmed".to_owned(),
         Event::StoreGap { gap_ms } => format!("the log could not be written for {}", words::span_u(*gap_ms)),
+        Event::PartialUndoOrdered { step } => {
+            format!("{step}: what happened of it is taken back, then it is tried again")
+        }
+        Event::TurnBackPlanned { .. } => "the turn-back time is known".to_owned(),
         Event::TurnBackReached => "turn-back time".to_owned(),
         Event::TurnBackWaived => "going on past the turn-back time".to_owned(),
         Event::ForwardAgain => "forward again".to_owned(),
@@ -192,6 +196,7 @@ pub(super) fn step(event: &Event) -> Option<&StepId> {
         | Event::Approved { step, .. }
         | Event::Denied { step, .. }
         | Event::IrreversibleApproved { step }
+        | Event::PartialUndoOrdered { step }
         | Event::UndoNotNeeded { step, .. }
         | Event::UndoWaived { step }
         | Event::UndoDoneByHand { step }
@@ -228,6 +233,7 @@ pub(super) fn step(event: &Event) -> Option<&StepId> {
         | Event::ClockJumped { .. }
         | Event::ClockConfirmed
         | Event::StoreGap { .. }
+        | Event::TurnBackPlanned { .. }
         | Event::TurnBackReached
         | Event::TurnBackWaived
         | Event::ForwardAgain

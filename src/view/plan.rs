@@ -15,8 +15,8 @@ pub use steps::{PlannedCriterionView, PlannedStepView};
 
 use crate::plan::estimate::{self, Estimates};
 use crate::plan::policy::{OnWindowClose, WindowFrom};
+use crate::plan::step::spelling;
 use crate::plan::{DataAnswer, History, Length, Plan, lint};
-use crate::runbook::words::spelling;
 
 /// A length of time, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -102,6 +102,7 @@ fn one(run: &Run, question: &Question, now: Now, times: &Times) -> QuestionView 
             | QuestionKind::PastIrreversible { .. }
             | QuestionKind::LateStepFailed { .. }
             | QuestionKind::LateEffect { .. }
+            | QuestionKind::StartWindowEnded { .. }
             | QuestionKind::TurnBack { .. }
             | QuestionKind::RequirementRolledBack { .. }
             | QuestionKind::PluginChanged { .. } => None,
@@ -136,6 +137,7 @@ pub(super) fn word(kind: &QuestionKind) -> &'static str {
         QuestionKind::PastIrreversible { .. } => "pastIrreversible",
         QuestionKind::LateStepFailed { .. } => "lateStepFailed",
         QuestionKind::LateEffect { .. } => "lateEffect",
+        QuestionKind::StartWindowEnded { .. } => "startWindowEnded",
         QuestionKind::TurnBack { .. } => "turnBack",
         QuestionKind::RequirementRolledBack { .. } => "requirementRolledBack",
         QuestionKind::PluginChanged { .. } => "pluginChanged",
@@ -143,7 +145,7 @@ pub(super) fn word(kind: &QuestionKind) -> &'static str {
 }
 
 /// What is asked, in one sentence.
-pub(super) fn sentence(kind: &QuestionKind) -> String {
+pub fn sentence(kind: &QuestionKind) -> String {
     match kind {
         QuestionKind::UnknownOutcome { step, direction: Direction::Forward, .. } => {
             format!("nobody knows whether `{step}` happened")
@@ -175,6 +177,7 @@ pub(super) fn sentence(kind: &QuestionKind) -> String {
         }
         QuestionKind::LateStepFailed { step } => format!("step `{step}` failed for good"),
         QuestionKind::LateEffect { step } => format!("a result of `{step}` came too late and reports an effect"),
+        QuestionKind::StartWindowEnded { .. } => "the start window ended while nobody watched".to_owned(),
         QuestionKind::TurnBack { .. } => {
             "the turn-back time came: later the source will not serve before the change window ends".to_owned()
         }
@@ -209,6 +212,7 @@ fn what(run: &Run, kind: &QuestionKind) -> (String, Vec<String>) {
         | QuestionKind::Irreversible { .. }
         | QuestionKind::PastIrreversible { .. }
         | QuestionKind::LateEffect { .. }
+        | QuestionKind::StartWindowEnded { .. }
         | QuestionKind::TurnBack { .. }
         | QuestionKind::RequirementRolledBack { .. }
         | QuestionKind::PluginChanged { .. } => Vec::new(),

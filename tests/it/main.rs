@@ -1,8 +1,15 @@
 //! Integration tests, in one binary so that they link once. One module per subject.
 
 mod documents;
+mod machine;
 mod plan;
 mod stores;
+mod stores_audit;
+mod stores_damage;
 mod stores_disk;
+mod stores_faults;
+mod stores_index;
+mod stores_journal;
 mod stores_power;
+mod support;
 mod tidy;

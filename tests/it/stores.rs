@@ -1,5 +1,7 @@
 //! What every run log promises: one suite, on the journal and in memory.
 
+#![expect(clippy::unwrap_used, reason = "a helper that meets an error has failed its test")]
+
 use std::sync::Arc;
 
 use bascule::store::{
@@ -192,8 +194,16 @@ async fn a_spurious_refusal_shows_in_the_head_and_the_append_may_be_tried_again(
     done(log.append(draft("app/1", 2)).await);
 }
 
-/// A log whose next append is answered in doubt, and is in the log afterwards or is not.
-fn doubtful(written: bool) -> Vec<(&'static str, Arc<dyn RunLog>, Box<dyn Fn()>, Box<dyn Fn()>)> {
+/// A log whose next append is answered in doubt once `fail` was called, and works again after `heal`.
+struct Doubtful {
+    name: &'static str,
+    log: Arc<dyn RunLog>,
+    fail: Box<dyn Fn()>,
+    heal: Box<dyn Fn()>,
+}
+
+/// Every implementation, with an append to come that will be in the log afterwards or not.
+fn doubtful(written: bool) -> Vec<Doubtful> {
     let memory = Arc::new(MemoryLog::new());
     let fault = if written { Fault::CloseWritten } else { Fault::CloseLost };
     let inject = Arc::clone(&memory);
@@ -204,23 +214,34 @@ fn doubtful(written: bool) -> Vec<(&'static str, Arc<dyn RunLog>, Box<dyn Fn()>,
     let break_disk = {
         let disk = disk.clone();
         move || {
-            disk.fail_by(move |call| match call {
-                Call::Sync(_) if written => Some(Fail::With(std::io::ErrorKind::Other)),
-                Call::Write(..) if !written => Some(Fail::After(20, std::io::ErrorKind::Other)),
-                _ => None,
-            })
+            disk.fail_by(move |call| {
+                let flush = matches!(call, Call::Sync(_)) && written;
+                let write = matches!(call, Call::Write(..)) && !written;
+                let other = std::io::ErrorKind::Other;
+                flush.then_some(Fail::With(other)).or(write.then_some(Fail::After(20, other)))
+            });
         }
     };
     vec![
-        ("memory", memory, Box::new(move || inject.fail_next(fault)), Box::new(|| ())),
-        ("journal", Arc::new(journal), Box::new(break_disk), Box::new(move || disk.heal())),
+        Doubtful {
+            name: "memory",
+            log: memory,
+            fail: Box::new(move || inject.fail_next(fault)),
+            heal: Box::new(|| ()),
+        },
+        Doubtful {
+            name: "journal",
+            log: Arc::new(journal),
+            fail: Box::new(break_disk),
+            heal: Box::new(move || disk.heal()),
+        },
     ]
 }
 
 #[tokio::test]
 async fn an_append_in_doubt_is_settled_by_reading_the_head_after_reopening() {
     for written in [true, false] {
-        for (name, log, fail, heal) in doubtful(written) {
+        for Doubtful { name, log, fail, heal } in doubtful(written) {
             let before = fill(&*log, "app/1", 2).await;
             fail();
             let new = draft("app/1", 2);

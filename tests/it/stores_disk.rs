@@ -166,10 +166,10 @@ impl SimDisk {
         ops
     }
 
-    fn ask(&self, call: Call) -> io::Result<()> {
+    fn ask(&self, call: &Call) -> io::Result<()> {
         let mut state = self.state();
         let Some(plan) = &mut state.plan else { return Ok(()) };
-        match plan(&call) {
+        match plan(call) {
             None => Ok(()),
             Some(Fail::With(kind) | Fail::After(_, kind)) => Err(kind.into()),
         }
@@ -182,7 +182,7 @@ fn missing() -> io::Error {
 
 impl Disk for SimDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        self.ask(Call::Create(path.into()))?;
+        self.ask(&Call::Create(path.into()))?;
         let mut state = self.state();
         let parent = path.parent().expect("files stand in directories");
         if !state.dirs.contains(parent) {
@@ -205,7 +205,7 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.ask(Call::Rename(to.into()))?;
+        self.ask(&Call::Rename(to.into()))?;
         let mut state = self.state();
         let id = state.names.remove(from).ok_or_else(missing)?;
         state.names.insert(to.into(), id);
@@ -230,7 +230,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.ask(Call::SyncDir(dir.into()))?;
+        self.ask(&Call::SyncDir(dir.into()))?;
         self.state().ops.push(Op::SyncDir(dir.into()));
         Ok(())
     }
@@ -275,11 +275,11 @@ impl DiskFile for SimFile {
     }
 
     fn reserve(&self, _from: u64, _len: u64) -> io::Result<()> {
-        self.disk.ask(Call::Reserve(self.path.clone()))
+        self.disk.ask(&Call::Reserve(self.path.clone()))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let failed = self.disk.ask(Call::Sync(self.path.clone()));
+        let failed = self.disk.ask(&Call::Sync(self.path.clone()));
         let op = if failed.is_ok() { Op::Sync(self.id) } else { Op::SyncFailed(self.id) };
         self.disk.state().ops.push(op);
         failed

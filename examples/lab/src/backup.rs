@@ -80,7 +80,7 @@ impl Backup {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
             Err(_new) => VecDeque::new(),
         };
-        let client = crate::http::client(Duration::from_secs(10)).map_err(std::io::Error::other)?;
+        let client = crate::http::background_client(Duration::from_secs(10)).map_err(std::io::Error::other)?;
         let apis = [(Side::Source, source), (Side::Target, target)];
         Ok(Self { desk, dir, apis, client, jobs: Mutex::new(jobs) })
     }

@@ -63,7 +63,7 @@ async fn site(State(here): Here) -> Result<Json<Site>, Refusal> {
 }
 
 async fn list_faults(State(here): Here) -> Json<Value> {
-    Json(json!({ "faults": here.faults.list() }))
+    Json(json!({ "faults": here.faults.view() }))
 }
 
 async fn add_fault(State(here): Here, Asked(fault): Asked<Fault>) -> Result<Json<Fault>, Refusal> {

@@ -6,6 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 /// One thing that goes wrong on purpose.
@@ -221,6 +222,17 @@ impl Board {
         self.with(|active| active.iter().filter(|one| !one.is_over()).map(|one| one.fault.clone()).collect())
     }
 
+    /// The faults with how often each has struck; a machine counts its own, and nobody here knows.
+    pub(crate) fn view(&self) -> Vec<Value> {
+        self.with(|active| {
+            let shown = active.iter().map(|one| {
+                let struck = one.fault.machine().is_none().then_some(one.struck);
+                json!({ "fault": one.fault, "struck": struck, "over": one.is_over() })
+            });
+            shown.collect()
+        })
+    }
+
     /// Whether a fault strikes this request.
     pub(crate) fn strike(&self, place: &str, kind: FaultKind) -> Option<Strike> {
         self.with(|active| {
@@ -233,6 +245,19 @@ impl Board {
             }
             one.struck += 1;
             Some(Strike { id: one.fault.id, value })
+        })
+    }
+
+    /// Whether a fault that strikes everybody strikes the lab's own request as well. It is not counted.
+    pub(crate) fn strike_background(&self, place: &str, kind: FaultKind) -> Option<Strike> {
+        let for_all = |one: &&Active| {
+            let fault = &one.fault;
+            let every_time = kind != FaultKind::Errors || fault.value.is_none_or(|share| share >= 1.0);
+            fault.kind == kind && fault.count.is_none() && every_time && fault.is_at(place)
+        };
+        self.with(|active| {
+            let one = active.iter().find(for_all)?;
+            Some(Strike { id: one.fault.id, value: one.fault.value.unwrap_or(1.0) })
         })
     }
 

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use reqwest::Client;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, ClientBuilder};
 use serde_json::Value;
 
 use crate::refusal::Refusal;
@@ -14,6 +15,23 @@ use crate::refusal::Refusal;
 /// # Errors
 /// The HTTP library refuses its settings.
 pub(crate) fn client(limit: Duration) -> Result<Client, reqwest::Error> {
+    builder(limit).build()
+}
+
+/// Marks what the lab asks by itself. Such requests suffer from faults and never use one up, so that a fault with a count
+/// strikes those whom it is meant for.
+pub(crate) const BACKGROUND: &str = "x-lab-background";
+
+/// A client for scrapes and schedules.
+///
+/// # Errors
+/// As [`client`].
+pub(crate) fn background_client(limit: Duration) -> Result<Client, reqwest::Error> {
+    let mark = (HeaderName::from_static(BACKGROUND), HeaderValue::from_static("yes"));
+    builder(limit).default_headers(HeaderMap::from_iter([mark])).build()
+}
+
+fn builder(limit: Duration) -> ClientBuilder {
     // The library wants a TLS provider although no TLS is spoken here. A second installation is refused and harmless.
     drop(rustls::crypto::ring::default_provider().install_default());
     Client::builder()
@@ -23,7 +41,6 @@ pub(crate) fn client(limit: Duration) -> Result<Client, reqwest::Error> {
         .redirect(reqwest::redirect::Policy::none())
         .tls_certs_only(std::iter::empty())
         .tcp_nodelay(true)
-        .build()
 }
 
 /// Whether `url` stays inside the lab.

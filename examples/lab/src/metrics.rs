@@ -115,7 +115,7 @@ impl Monitor {
         Ok(Self {
             traffic,
             apis: [(Side::Source, source), (Side::Target, target)],
-            client: crate::http::client(Duration::from_secs(2)).map_err(std::io::Error::other)?,
+            client: crate::http::background_client(Duration::from_secs(2)).map_err(std::io::Error::other)?,
             scrapes: Mutex::new(BTreeMap::new()),
         })
     }

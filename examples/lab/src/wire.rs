@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::faults::{Board, FaultKind};
+use crate::http::BACKGROUND;
 use crate::refusal::Refusal;
 use crate::window::Window;
 
@@ -213,8 +214,9 @@ async fn answer(
     next: Next,
 ) -> Response {
     let started = Instant::now();
+    let background = request.headers().contains_key(BACKGROUND);
     let answer = misbehave(&layer, &cut, request, next).await;
-    if let Some(window) = &layer.window {
+    if let Some(window) = layer.window.as_ref().filter(|_| !background) {
         window.record(None, started.elapsed(), !answer.status().is_server_error() && !cut.0.load(Ordering::Acquire));
     }
     answer
@@ -222,7 +224,11 @@ async fn answer(
 
 /// Strikes with the faults of a service, in the order in which a client would meet them.
 async fn misbehave(layer: &Misbehaviour, cut: &Cut, request: Request, next: Next) -> Response {
-    let strike = |kind| layer.faults.strike(layer.place, kind);
+    let background = request.headers().contains_key(BACKGROUND);
+    let strike = |kind| match background {
+        true => layer.faults.strike_background(layer.place, kind),
+        false => layer.faults.strike(layer.place, kind),
+    };
     let nothing = || StatusCode::SERVICE_UNAVAILABLE.into_response();
     if strike(FaultKind::Refuse).is_some() {
         cut.now();

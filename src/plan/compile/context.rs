@@ -1,6 +1,6 @@
 //! What all parts of the compiler share: the documents, the values, the problems so far.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -144,19 +144,22 @@ impl<'a> Context<'a> {
 
     /// An overlay that names nothing would be silently without effect: it is refused instead.
     pub(super) fn check_overlay_targets(&mut self, drafts: &[Draft<'_>]) {
+        let named: HashMap<&str, bool> =
+            drafts.iter().map(|draft| (&*draft.name.value, draft.takes_overlays())).collect();
         let mut found: Vec<Problem> = Vec::new();
-        for overlay in self.input.overlays {
-            for (name, _) in &overlay.steps {
-                if drafts.iter().any(|draft| draft.name.value == name.value && draft.takes_overlays()) {
-                    continue;
-                }
-                let names = drafts.iter().filter(|draft| draft.takes_overlays()).map(|draft| &*draft.name.value);
-                found.push(
-                    Problem::new(codes::OVERLAY_TARGET, format!("no step is called `{}`", name.value))
-                        .at(name.span, "nothing to change")
-                        .suggest(&name.value, names),
-                );
-            }
+        for (name, _) in self.input.overlays.iter().flat_map(|overlay| &overlay.steps) {
+            let problem = match named.get(&*name.value) {
+                Some(true) => continue,
+                Some(false) => Problem::new(
+                    codes::OVERLAY_TARGET,
+                    format!("`{}` is an approval: an overlay cannot change it", name.value),
+                )
+                .at(name.span, "not a step"),
+                None => Problem::new(codes::OVERLAY_TARGET, format!("no step is called `{}`", name.value))
+                    .at(name.span, "nothing to change")
+                    .suggest(&name.value, drafts.iter().map(|draft| &*draft.name.value)),
+            };
+            found.push(problem);
         }
         self.problems.extend(found);
     }

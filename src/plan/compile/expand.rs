@@ -33,11 +33,42 @@ pub(super) struct Draft<'a> {
 /// What stands in the list.
 pub(super) enum Body<'a> {
     /// An executor performs it.
-    Action(Cow<'a, StepDef>),
+    Action(Laid<'a>),
     /// People decide.
     Approval(&'a ApprovalDef),
     /// A person performs it.
-    Manual(&'a ManualDef, Cow<'a, StepDef>),
+    Manual(&'a ManualDef, Laid<'a>),
+}
+
+/// A definition as its author wrote it, or with others laid over it. Definitions are large, and
+/// most stay as they are written: none is copied or moved without need.
+pub(super) enum Laid<'a> {
+    Written(&'a StepDef),
+    Laid(Box<StepDef>),
+}
+
+impl Laid<'_> {
+    fn lay(&mut self, above: &StepDef) {
+        match self {
+            Self::Laid(below) => below.lay(above),
+            Self::Written(below) => {
+                let mut laid = Box::new((*below).clone());
+                laid.lay(above);
+                *self = Self::Laid(laid);
+            }
+        }
+    }
+}
+
+impl std::ops::Deref for Laid<'_> {
+    type Target = StepDef;
+
+    fn deref(&self) -> &StepDef {
+        match self {
+            Self::Written(def) => def,
+            Self::Laid(def) => def,
+        }
+    }
 }
 
 impl Draft<'_> {
@@ -156,11 +187,11 @@ fn draft<'a>(cx: &mut Context<'a>, section: Section, entry: &'a Entry, of: Optio
     let (body, base, params) = match entry {
         Entry::Named { name, params, .. } => {
             let found = find(cx, name, of)?;
-            (Body::Action(Cow::Borrowed(found.def)), Some(found), Cow::Borrowed(params))
+            (Body::Action(Laid::Written(found.def)), Some(found), Cow::Borrowed(params))
         }
         Entry::Inline(def) => inline(cx, def, of)?,
         Entry::Approval(def) => (Body::Approval(def), None, Cow::Owned(Vec::new())),
-        Entry::Manual(manual) => (Body::Manual(manual, Cow::Borrowed(&manual.def)), None, Cow::Owned(Vec::new())),
+        Entry::Manual(manual) => (Body::Manual(manual, Laid::Written(&manual.def)), None, Cow::Owned(Vec::new())),
     };
     let id = match section.id_prefix() {
         "" => StepId::from(name.value.clone()),
@@ -191,19 +222,19 @@ type Parts<'a> = (Body<'a>, Option<Found<'a, StepDef>>, Cow<'a, Bindings>);
 fn inline<'a>(cx: &mut Context<'a>, def: &'a StepDef, of: Option<ShelfIx>) -> Option<Parts<'a>> {
     let params = def.params.as_ref().map_or_else(|| Cow::Owned(Vec::new()), Cow::Borrowed);
     let Some(base) = &def.step else {
-        return Some((Body::Action(Cow::Borrowed(def)), None, params));
+        return Some((Body::Action(Laid::Written(def)), None, params));
     };
     let found = find(cx, base, of)?;
-    let mut laid = found.def.clone();
+    let mut laid = Laid::Written(found.def);
     laid.lay(def);
-    Some((Body::Action(Cow::Owned(laid)), Some(found), params))
+    Some((Body::Action(laid), Some(found), params))
 }
 
 fn lay_overlays(cx: &Context<'_>, draft: &mut Draft<'_>) {
     for overlay in cx.input.overlays {
         let Some(above) = overlay.steps.get(&draft.name.value) else { continue };
         match &mut draft.body {
-            Body::Action(def) | Body::Manual(_, def) => def.to_mut().lay(above),
+            Body::Action(def) | Body::Manual(_, def) => def.lay(above),
             Body::Approval(_) => continue,
         }
         for (name, value) in above.params.iter().flatten() {

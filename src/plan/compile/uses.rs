@@ -11,7 +11,7 @@ use crate::runbook::expr::{self, Path};
 use crate::runbook::model::{CriterionDef, Data, ProbeDef, StepDef, UndoDef, VerifyDef};
 use crate::runbook::problem::Problem;
 use crate::runbook::source::{SourceMap, Span, Spanned};
-use crate::runbook::template::{self, Piece};
+use crate::runbook::template;
 
 /// When an expression is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,16 +102,12 @@ impl Uses {
         if !template::has_placeholder(text) {
             return;
         }
-        for piece in template::pieces(text).unwrap_or_default() {
-            match piece {
-                Piece::Text(_) => {}
-                Piece::Secret(name, _) => self.secrets.push(name),
-                Piece::Expression(compiled, at) => {
-                    for path in expr::references(compiled.as_str()) {
-                        let part = at.start + path.at.start..at.start + path.at.end;
-                        self.values.push(Use { span: files.inside(span, text, part), path, moment });
-                    }
-                }
+        let (expressions, secrets) = template::outline(text);
+        self.secrets.extend(secrets.into_iter().map(str::to_owned));
+        for at in expressions {
+            for path in expr::references(text.get(at.clone()).unwrap_or("")) {
+                let part = at.start + path.at.start..at.start + path.at.end;
+                self.values.push(Use { span: files.inside(span, text, part), path, moment });
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::expand::Draft;
 use crate::plan::policy::OnWindowClose;
-use crate::plan::rollback::{self, DroppedEdge};
+use crate::plan::rollback::{self, DroppedEdge, RollbackOrder};
 use crate::plan::sealed::{Plan, StepIx};
 use crate::plan::step::{Section, Step, Undo};
 use crate::runbook::codes;
@@ -12,13 +12,13 @@ use crate::runbook::problem::Problem;
 use crate::runbook::source::Span;
 
 /// Checks the sealed plan.
-pub(super) fn check(cx: &mut Context<'_>, drafts: &[Draft<'_>], plan: &Plan) {
+pub(super) fn check(cx: &mut Context<'_>, drafts: &[Draft<'_>], plan: &Plan, back: &RollbackOrder) {
     let way = Way { drafts, plan };
     way.users_reach_a_source_that_is_up(cx);
     way.exposure_is_undone_in_the_restore(cx);
     way.preparation_leaves_the_source_up(cx);
     way.undo_needs_name_undos(cx);
-    way.undos_do_not_wait_in_a_circle(cx);
+    way.undos_do_not_wait_in_a_circle(cx, back);
     way.window_commits_nothing_irreversible(cx);
     cx.problems.extend(cx.shelf.overriding());
 }
@@ -102,8 +102,7 @@ impl Way<'_, '_> {
         }
     }
 
-    fn undos_do_not_wait_in_a_circle(&self, cx: &mut Context<'_>) {
-        let back = rollback::complete(self.plan);
+    fn undos_do_not_wait_in_a_circle(&self, cx: &mut Context<'_>, back: &RollbackOrder) {
         for edge in back.dropped.iter().filter(|edge| edge.because == rollback::CIRCLE) {
             let (undo, after) = (&self.draft(edge.undo).name.value, &self.draft(edge.after).name.value);
             let problem = Problem::new(

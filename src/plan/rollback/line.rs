@@ -39,6 +39,9 @@ struct Line<'a> {
 
 /// Orders one part; edges that could not be kept are added to `dropped`.
 pub(super) fn arrange(plan: &Plan, nodes: &Nodes, part: Part, dropped: &mut Vec<DroppedEdge>) -> Vec<UndoNode> {
+    if nodes.is_empty(part) {
+        return Vec::new();
+    }
     let edges = (0..plan.steps.len()).map(|ix| edges_of(plan, nodes, part, ix)).collect();
     let mut line = Line { plan, nodes, part, edges, sorted: Vec::new(), slots: Vec::new() };
     line.report_cleanup(dropped);
@@ -103,7 +106,7 @@ impl Line<'_> {
 
     /// A restore never waits for clean-up: says which edges that costs.
     fn report_cleanup(&self, dropped: &mut Vec<DroppedEdge>) {
-        if self.part == Part::Cleanup {
+        if self.part == Part::Cleanup || self.nodes.is_empty(Part::Cleanup) {
             return;
         }
         let mut behind: Vec<Rc<[StepIx]>> = vec![Rc::from([]); self.edges.len()];

@@ -59,6 +59,10 @@ impl Nodes {
         }
     }
 
+    pub(super) fn is_empty(&self, part: Part) -> bool {
+        !(0..self.roles.len()).any(|ix| self.is_in(ix, part))
+    }
+
     pub(super) fn is_fence(&self, ix: StepIx) -> bool {
         self.roles[ix] == Role::Fence
     }

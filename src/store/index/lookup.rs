@@ -56,13 +56,10 @@ impl<'a> Lookup<'a> {
         };
         // So many rows of sled may be hidden by fresh removals, and no more.
         let want = limit.saturating_add(fresh.len());
-        for row in self.db.scan_prefix(&from).take(want) {
-            match row {
-                Ok((key, value)) => {
-                    rows.insert(key.to_vec(), value.to_vec());
-                }
-                Err(cause) => self.fail(&cause),
-            }
+        let stored = guarded(|| self.db.scan_prefix(&from).take(want).collect::<sled::Result<Vec<_>>>());
+        match stored {
+            Ok(stored) => rows.extend(stored.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec()))),
+            Err(cause) => self.fail(&cause),
         }
         for (key, value) in fresh {
             match value {
@@ -81,7 +78,7 @@ impl<'a> Lookup<'a> {
         if let Some(value) = self.fresh.borrow().get(key) {
             return value.clone();
         }
-        match self.db.get(key) {
+        match guarded(|| self.db.get(key)) {
             Ok(value) => value.map(|value| value.to_vec()),
             Err(cause) => {
                 self.fail(&cause);

@@ -10,6 +10,7 @@
 mod lookup;
 mod worker;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use self::lookup::Lookup;
 use self::worker::{Request, Worker};
 use super::error::StoreError;
-use super::log::{RunLog, Watch};
+use super::log::{RunEntry, RunLog, Watch};
 use super::record::{Cursor, Hash, Head, RunName, Transition};
 
 /// How many requests may wait for the index's thread.
@@ -165,6 +166,9 @@ impl Index {
     /// # Errors
     /// [`IndexError::Unavailable`], or when the log cannot be read.
     pub async fn follow(&self, log: Arc<dyn RunLog>) -> Result<(), IndexError> {
+        if let Some(why) = self.hole(&*log).await? {
+            self.ask(|answer| Request::Rebuild(why, answer)).await??;
+        }
         let mut at = self.cursor().await?;
         let mut watch = Watch::new(Arc::clone(&log), at);
         loop {
@@ -177,6 +181,23 @@ impl Index {
                 watch = Watch::new(Arc::clone(&log), at);
             }
         }
+    }
+
+    /// Compares the heads with those of the log. sled can open with a part of its content missing and not know it.
+    async fn hole(&self, log: &dyn RunLog) -> Result<Option<String>, IndexError> {
+        let at = self.cursor().await?;
+        let folded = self.heads().await?.into_iter().map(|head| (head.run.clone(), head));
+        let folded: HashMap<RunName, Head> = folded.collect();
+        let runs = log.runs().await.map_err(IndexError::Log)?;
+        let differs = |entry: &RunEntry| {
+            let found = folded.get(&entry.head.run).map(|head| (head.version, head.hash));
+            entry.stopped.is_none()
+                && entry.head.cursor > Cursor::START
+                && entry.head.cursor <= at
+                && found != Some((entry.head.version, entry.head.hash))
+        };
+        let found = runs.iter().find(|entry| differs(entry));
+        Ok(found.map(|entry| format!("it should have run {} at version {}", entry.head.run, entry.head.version)))
     }
 
     /// Folds in transitions that follow the index's cursor, and says where it is now: after the last of them, or back

@@ -20,7 +20,7 @@ const CACHE_BYTES: u64 = 32 << 20;
 /// sled reclaims space only from its periodic flush, so there has to be one.
 const FLUSH_EVERY_MS: u64 = 500;
 
-/// How often a process builds the index anew before it gives up: a projection that panics would do so for ever.
+/// How often a process builds the index anew before it gives up, so that nothing can make it do so for ever.
 const REBUILDS_MAX: u32 = 3;
 
 /// A query with the answer's way back inside.
@@ -30,6 +30,7 @@ pub(super) type Query = Box<dyn FnOnce(Result<&Lookup<'_>, IndexError>) + Send>;
 pub(super) enum Request {
     Fold(Vec<(Cursor, Transition)>, oneshot::Sender<Result<Cursor, IndexError>>),
     Query(Query),
+    Rebuild(String, oneshot::Sender<Result<(), IndexError>>),
     Cursor(oneshot::Sender<Result<Cursor, IndexError>>),
     Close(oneshot::Sender<()>),
 }
@@ -78,6 +79,10 @@ impl Worker {
                     answer.send(folded).ok();
                 }
                 Request::Query(query) => self.query(&mut state, query),
+                Request::Rebuild(cause, answer) => {
+                    self.replace(&mut state, &cause);
+                    answer.send(state.as_ref().map(|_| ()).map_err(Clone::clone)).ok();
+                }
                 Request::Cursor(answer) => {
                     let cursor = state.as_ref().map(|open| open.cursor).map_err(Clone::clone);
                     answer.send(cursor).ok();
@@ -179,12 +184,19 @@ impl Worker {
         page: &[(Cursor, Transition)],
     ) -> Result<Cursor, IndexError> {
         let open = state.as_mut().map_err(|error| error.clone())?;
-        match guarded(|| fold_page(&open.db, &mut self.projection, page)) {
-            Ok(cursor) => {
+        let projection = &mut self.projection;
+        match guarded(|| Ok::<_, String>(fold_page(&open.db, projection, page))) {
+            Ok(Ok(cursor)) => {
                 open.cursor = cursor.unwrap_or(open.cursor);
                 self.tell(state);
             }
-            Err(cause) => self.replace(state, &cause),
+            Ok(Err(cause)) => self.replace(state, &cause),
+            Err(cause) => {
+                // The projection panicked, and would again.
+                let broken = std::mem::replace(state, Err(self.unavailable(&cause)));
+                close(broken);
+                self.tell(state);
+            }
         }
         state.as_ref().map(|open| open.cursor).map_err(Clone::clone)
     }
@@ -197,11 +209,13 @@ impl Worker {
             }
             Ok(open) => {
                 let lookup = Lookup::new(&open.db);
+                // If the query itself panics, its answer is lost, and that is all.
                 let asked = guarded(|| {
                     query(Ok(&lookup));
                     Ok::<(), sled::Error>(())
                 });
-                asked.err().or_else(|| lookup.failure())
+                drop(asked);
+                lookup.failure()
             }
         };
         if let Some(cause) = failure {

@@ -7,9 +7,8 @@ use super::LengthView;
 use crate::plan::criteria::Criterion;
 use crate::plan::estimate::step_length;
 use crate::plan::policy::{Approval, LockClaim};
-use crate::plan::step::{NeedKind, Step};
+use crate::plan::step::{NeedKind, Step, spelling};
 use crate::plan::{CriterionAction, History, Plan, StepIx, StepKind, TripRule, Undo};
-use crate::runbook::words::spelling;
 
 /// A step of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

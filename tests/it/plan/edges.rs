@@ -1,6 +1,7 @@
 //! What comes before what, and what that means for the way back.
 
 use bascule::plan::step::NeedKind;
+use bascule::plan::{phases, rollback};
 
 use super::support::{Bench, Made};
 
@@ -60,7 +61,7 @@ fn a_use_of_outputs_is_an_edge_that_blocks_the_way_back() {
     let outputs = |id: &str| (id.to_owned(), NeedKind::Outputs);
     assert_eq!(needs(&made, "c"), [outputs("a"), ("b".to_owned(), NeedKind::Implied)]);
     assert_eq!(needs(&made, "d"), [outputs("c")], "a use is the stronger reason");
-    let back = bascule::plan::rollback::complete(made.plan());
+    let back = rollback::complete(made.plan());
     let name = |ix: usize| made.plan().step(ix).id.to_string();
     let blocked: Vec<(String, Vec<String>)> = back
         .restore
@@ -82,4 +83,34 @@ fn checks_stand_side_by_side() {
     assert_eq!(needs(&made, "b"), []);
     assert_eq!(needs(&made, "c"), [("a".to_owned(), NeedKind::Written)]);
     assert_eq!(needs(&made, "go"), [], "lists run one after the other: that is no edge");
+}
+
+#[test]
+fn a_failed_undo_keeps_what_rests_on_it() {
+    let made = Bench::new(super::FIXTURE).shipped("pextra", super::CATALOG).compile();
+    let plan = made.plan();
+    let back = rollback::complete(plan);
+    let stays = |id: &str| -> Vec<String> {
+        let failed = plan.find(&id.into()).expect("a step of the fixture");
+        rollback::stays_if_failed(&back, failed).into_iter().map(|ix| plan.step(ix).id.to_string()).collect()
+    };
+    let cleanup = ["power_on_target", "attach_target_storage_profile", "convert_image"];
+    let after_data = ["final_data_sync", "quiesce_application", "update_load_balancer"];
+    assert_eq!(stays("final_data_sync"), [&after_data[..], &cleanup[..]].concat());
+    assert_eq!(stays("update_load_balancer"), [&after_data[2..], &cleanup[..]].concat());
+    assert_eq!(stays("power_on_target"), ["power_on_target"], "the implied sequence never blocks");
+}
+
+#[test]
+fn each_phase_says_what_a_failure_does() {
+    let told = |made: &Made| -> Vec<String> {
+        let phases = phases::phases(made.plan()).into_iter();
+        phases.map(|phase| format!("{}: {:?}", phase.from, phase.answer)).collect()
+    };
+    let fixture = Bench::new(super::FIXTURE).shipped("pextra", super::CATALOG).compile();
+    let kept = compile(
+        "  - { id: stop, uses: look, effect: none }\n  - { approval: go, roles: [owner], names: [wipe] }\n\
+         \x20 - { id: shift, uses: noop, exposes: true, undo: { uses: noop } }\n  - { id: wipe, uses: noop, irreversible: true }\n",
+    );
+    insta::assert_snapshot!(format!("{}\n\n{}", told(&fixture).join("\n"), told(&kept).join("\n")));
 }

@@ -73,6 +73,7 @@ async fn a_service_that_hangs_accepts_and_says_nothing_until_healed() {
     assert!(hung.is_err_and(|error| error.is_timeout()));
     let waiting = tokio::spawn(rig.client.get(&url).send());
     assert_eq!(rig.get("lb", "/weights").await.0, 200, "the other door works");
+    until("both requests hang", async || rig.get("control", "/faults").await.1["faults"][0]["struck"] == 2).await;
     heal(&rig).await;
     assert!(waiting.await.expect("a task").is_err(), "a request that hung is dropped, not answered late");
     assert_eq!(rig.get("vip", "/healthz").await.0, 200);

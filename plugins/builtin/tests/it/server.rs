@@ -103,11 +103,16 @@ fn key(headers: &HeaderMap) -> String {
 }
 
 async fn add(State(ledger): Shared, headers: HeaderMap, Json(body): Json<Value>) -> Response {
-    let mut ledger = ledger.lock().expect("no handler panics");
-    ledger.seen.push("POST /things".to_owned());
     let id = key(&headers);
-    ledger.things.entry(id.clone()).or_insert(body);
-    (StatusCode::CREATED, Json(json!({"id": id, "count": ledger.things.len()}))).into_response()
+    let count = {
+        let mut ledger = ledger.lock().expect("no handler panics");
+        ledger.seen.push("POST /things".to_owned());
+        ledger.things.entry(id.clone()).or_insert(body);
+        ledger.things.len()
+    };
+    // Between the effect and its answer is time to be interrupted.
+    tokio::time::sleep(Duration::from_millis(8)).await;
+    (StatusCode::CREATED, Json(json!({"id": id, "count": count}))).into_response()
 }
 
 async fn list(State(ledger): Shared) -> Json<Value> {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{CheckCx, Description, Effect, Left, Outcome, ProbeAnswer, Role, Validation};
 
 use super::Subject;
-use super::trial::{Action, Disturb, Ended, POINTS, Trial};
+use super::trial::{Action, DISTURBANCES, Disturb, Ended, POINTS, Trial};
 
 type Verdict = Result<(), String>;
 
@@ -143,7 +143,7 @@ async fn does_nothing_when_already_cancelled(subject: &dyn Subject) -> Verdict {
 }
 
 async fn ends_cleanly(subject: &dyn Subject) -> Verdict {
-    for disturb in [Disturb::Drop as fn(usize) -> Disturb, Disturb::Cancel as fn(usize) -> Disturb] {
+    for disturb in DISTURBANCES {
         for point in 0..POINTS {
             let trial = Trial::fresh(subject).await;
             let before = trial.world.fingerprint().await;
@@ -201,7 +201,7 @@ async fn survives(subject: &dyn Subject, effect: Effect) -> Verdict {
         perform(&trial).await?;
         trial.world.fingerprint().await
     };
-    for disturb in [Disturb::Drop as fn(usize) -> Disturb, Disturb::Cancel as fn(usize) -> Disturb] {
+    for disturb in DISTURBANCES {
         for point in 0..POINTS {
             let trial = Trial::fresh(subject).await;
             let ended = trial.run(Action::Step, disturb(point)).await;
@@ -288,7 +288,7 @@ async fn undoes_an_interruption(subject: &dyn Subject) -> Verdict {
 }
 
 async fn survives_interrupted_undo(subject: &dyn Subject) -> Verdict {
-    for disturb in [Disturb::Drop as fn(usize) -> Disturb, Disturb::Cancel as fn(usize) -> Disturb] {
+    for disturb in DISTURBANCES {
         for point in 0..POINTS {
             let trial = Trial::fresh(subject).await;
             let before = trial.world.fingerprint().await;

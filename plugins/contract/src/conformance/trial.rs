@@ -30,11 +30,22 @@ pub(super) const POINTS: usize = 400;
 pub(super) enum Disturb {
     /// Not at all.
     No,
-    /// Nobody polls it again after so many polls.
+    /// Nobody polls it again after so many polls, from that very moment.
     Drop(usize),
-    /// It is cancelled after so many polls.
+    /// The same, but what it has in flight goes on for a moment first.
+    DropLater(usize),
+    /// It is cancelled after so many polls, at that very moment.
     Cancel(usize),
+    /// The same, but what it has in flight goes on for a moment first.
+    CancelLater(usize),
 }
+
+/// The ways to disturb an attempt, each at any point.
+pub(super) const DISTURBANCES: [fn(usize) -> Disturb; 4] =
+    [Disturb::Drop, Disturb::DropLater, Disturb::Cancel, Disturb::CancelLater];
+
+/// Long enough for a packet to arrive and a child to start.
+const MOMENT: Duration = Duration::from_millis(2);
 
 /// What an attempt does.
 #[derive(Debug, Clone, Copy)]
@@ -161,15 +172,20 @@ impl Trial {
         cancel: &CancellationToken,
     ) -> Ended {
         let mut attempt = pin!(attempt);
-        let (points, cancels) = match disturb {
+        let (points, cancels, later) = match disturb {
             Disturb::No => {
                 return Ended { outcome: Some(attempt.await), disturbed: false, prompt: true };
             }
-            Disturb::Drop(points) => (points, false),
-            Disturb::Cancel(points) => (points, true),
+            Disturb::Drop(points) => (points, false, false),
+            Disturb::DropLater(points) => (points, false, true),
+            Disturb::Cancel(points) => (points, true, false),
+            Disturb::CancelLater(points) => (points, true, true),
         };
         if let Some(outcome) = polled(attempt.as_mut(), points).await {
             return Ended { outcome: Some(outcome), disturbed: false, prompt: true };
+        }
+        if later {
+            tokio::time::sleep(MOMENT).await;
         }
         if !cancels {
             return Ended { outcome: None, disturbed: true, prompt: true };
@@ -183,15 +199,11 @@ impl Trial {
     /// The processes of this step's attempts that are still there after a moment to go away.
     pub(super) async fn left_running(&self) -> Vec<u32> {
         let mark = format!("{ATTEMPT_VARIABLE}={}/", self.id);
-        // A process that is just being started has no environment for a moment, so only the
-        // second look in a row that finds nobody counts.
-        let mut quiet = 0;
-        let mut running = Vec::new();
-        let start = Instant::now();
-        while quiet < 2 && start.elapsed() < self.prompt {
+        let (mut running, mut quiet, start) = (Vec::new(), false, Instant::now());
+        while !quiet && start.elapsed() < self.prompt {
             running = processes_with(&mark);
-            quiet = if running.is_empty() { quiet + 1 } else { 0 };
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            quiet = running.is_empty() && !is_starting_a_process();
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         running
     }
@@ -263,4 +275,19 @@ fn processes_with(mark: &str) -> Vec<u32> {
                 .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|var| var.starts_with(mark.as_bytes())))
         })
         .collect()
+}
+
+/// Whether a child of this process is being started: for a moment it has no environment, and
+/// nobody can say whose it is.
+fn is_starting_a_process() -> bool {
+    let me = std::process::id().to_string();
+    let Ok(entries) = std::fs::read_dir("/proc") else { return false };
+    entries.flatten().any(|entry| {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // After the name, which may hold anything: state, parent.
+        let mut fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+        let lives = !matches!(fields.next(), None | Some("Z" | "X"));
+        let ours = fields.next() == Some(me.as_str());
+        lives && ours && std::fs::read(entry.path().join("environ")).is_ok_and(|environ| environ.is_empty())
+    })
 }

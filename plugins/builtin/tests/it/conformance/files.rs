@@ -148,7 +148,10 @@ impl Subject for Files {
     }
 
     async fn fresh(&self) -> Box<dyn World> {
-        let folder = TempDir::new().expect("a folder");
+        // A file system in memory makes the many flushes cheap.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+        let folder = folder.expect("a folder");
         (self.fill)(folder.path());
         Box::new(Folder { with: (self.with)(folder.path()), folder })
     }

@@ -1,0 +1,260 @@
+//! A verb that changes something: shown, confirmed, decided, its events printed.
+//!
+//! With an owner the verb goes through the socket. Without one the decision is written down, nothing is started, and
+//! the person is told so. Dangerous verbs want the application's name, typed or as `--application`: `--yes` alone does
+//! not give it, because a script that says yes to everything must still say to what.
+
+use std::io::Write as _;
+
+use super::Ctx;
+use super::client::ClientError;
+use super::error::CliError;
+use super::exit::Exit;
+use super::look::{Files, Source};
+use super::{offline, target, when};
+use crate::server::peer;
+use crate::server::problem::Problem;
+use crate::server::verbs::{Told, preview};
+use crate::server::wire::{VerbAnswer, VerbBody, VerbRequest};
+use crate::store::RunName;
+use crate::view::{EventView, Level, RunView};
+
+/// Who decides, and why.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct WhoArgs {
+    /// Why: it is written into the run's log.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// The name of the person who decides, where several share a login; recorded as claimed.
+    #[arg(long = "as", value_name = "NAME")]
+    pub claimed: Option<String>,
+    /// Do not ask.
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+}
+
+/// The same for verbs that cannot be taken back lightly.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct DangerArgs {
+    #[command(flatten)]
+    pub who: WhoArgs,
+    /// The application's name, as a script says that it means this one; asked for on a terminal.
+    #[arg(long, value_name = "NAME")]
+    pub application: Option<String>,
+}
+
+/// How much harm a mistaken verb does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Danger {
+    /// Only words: never asked.
+    None,
+    /// Asked on a terminal.
+    Some,
+    /// The application's name is asked for.
+    High,
+}
+
+/// A verb, whom it is meant for, and how it is asked.
+pub(super) struct Decision<'a> {
+    /// What.
+    pub body: VerbBody,
+    /// What it does, for the question: `goes back`.
+    pub what: String,
+    /// Who and why.
+    pub who: &'a WhoArgs,
+    /// The application's name, if the command line gives it.
+    pub application: Option<&'a str>,
+    /// How it is asked.
+    pub danger: Danger,
+}
+
+impl<'a> Decision<'a> {
+    /// An ordinary verb.
+    pub(super) fn new(body: VerbBody, what: impl Into<String>, who: &'a WhoArgs) -> Self {
+        Self { body, what: what.into(), who, application: None, danger: Danger::Some }
+    }
+
+    /// A dangerous one.
+    pub(super) fn dangerous(body: VerbBody, what: impl Into<String>, args: &'a DangerArgs) -> Self {
+        Self { body, what: what.into(), who: &args.who, application: args.application.as_deref(), danger: Danger::High }
+    }
+
+    /// Only words.
+    pub(super) fn harmless(body: VerbBody, who: &'a WhoArgs) -> Self {
+        Self { body, what: String::new(), who, application: None, danger: Danger::None }
+    }
+
+    fn request(&self, is_preview: bool) -> VerbRequest {
+        VerbRequest {
+            verb: self.body.clone(),
+            claimed: self.who.claimed.clone(),
+            reason: self.who.reason.clone(),
+            preview: is_preview,
+        }
+    }
+}
+
+/// Decides for the run that `argument` names.
+///
+/// # Errors
+/// It is not legal now, not confirmed, or cannot be written.
+pub(super) async fn decide(ctx: &Ctx, argument: Option<&str>, decision: Decision<'_>) -> Result<Exit, CliError> {
+    let source = Source::open(ctx).await?;
+    let run = target::run(&source, argument).await?;
+    let answer = on_run(ctx, &source, &run, &decision).await?;
+    tell(ctx, &source, &answer)?;
+    Ok(Exit::Done)
+}
+
+/// Decides for a run that is known.
+///
+/// # Errors
+/// As [`decide`].
+pub(super) async fn on_run(
+    ctx: &Ctx,
+    source: &Source,
+    run: &RunName,
+    decision: &Decision<'_>,
+) -> Result<VerbAnswer, CliError> {
+    if decision.danger != Danger::None {
+        let would = ask_first(source, run, decision).await?;
+        let view = source.run(run).await?;
+        confirm(ctx, &view, &would, decision)?;
+    }
+    match source {
+        Source::Owner(client, _) => match client.decide(run, &decision.request(false)).await {
+            Err(ClientError::Leaving | ClientError::Nobody(_)) => {
+                // The owner left meanwhile: it had nothing to do, and neither has another.
+                offline::decide(ctx, run, &decision.request(false)).await
+            }
+            answer => Ok(answer?),
+        },
+        Source::Files(_) => offline::decide(ctx, run, &decision.request(false)).await,
+    }
+}
+
+/// What the verb would write; a refusal is known before anybody is asked.
+async fn ask_first(source: &Source, run: &RunName, decision: &Decision<'_>) -> Result<VerbAnswer, CliError> {
+    let request = decision.request(true);
+    match source {
+        Source::Owner(client, _) => Ok(client.decide(run, &request).await?),
+        Source::Files(files) => from_files(files, run, request),
+    }
+}
+
+fn from_files(files: &Files, run: &RunName, request: VerbRequest) -> Result<VerbAnswer, CliError> {
+    let told = Told { by: peer::this_process(request.claimed), reason: request.reason.map(Into::into) };
+    preview(files.run(run)?, files.now(), request.verb.into_verb(), told).map_err(refused)
+}
+
+/// A refusal, for a person.
+pub(super) fn refused(problem: Problem) -> CliError {
+    ClientError::Problem(problem).into()
+}
+
+/// Shows what will happen, and asks.
+fn confirm(ctx: &Ctx, view: &RunView, would: &VerbAnswer, decision: &Decision<'_>) -> Result<(), CliError> {
+    let asks = ctx.ui.is_interactive() && !decision.who.yes;
+    let named = decision.application.map(str::trim);
+    if asks || decision.danger == Danger::High {
+        show(ctx, view, would, decision);
+    }
+    let application = &view.summary.application;
+    if decision.danger == Danger::High {
+        match named {
+            Some(name) if name == application => return Ok(()),
+            Some(name) => {
+                let what = format!("`--application {name}` is not the application of run {}", view.summary.run);
+                return Err(CliError::usage(what).hint(format!("it is `{application}`")));
+            }
+            None if ctx.ui.is_interactive() => {}
+            None => {
+                let hint = format!("add `--application {application}` if that is what you mean");
+                return Err(CliError::usage("this needs the application's name").hint(hint));
+            }
+        }
+        let typed = ask(ctx, &format!("type the application's name to confirm ({application}): "))?;
+        return if typed == *application { Ok(()) } else { Err(not_confirmed()) };
+    }
+    if !asks {
+        return Ok(());
+    }
+    match ask(ctx, "go on? [y/N] ")?.to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(not_confirmed()),
+    }
+}
+
+fn not_confirmed() -> CliError {
+    CliError::new("not confirmed: nothing was changed")
+}
+
+fn ask(ctx: &Ctx, question: &str) -> Result<String, CliError> {
+    let mut err = anstream::stderr().lock();
+    drop(err.write_all(question.as_bytes()).and_then(|()| err.flush()));
+    drop(err);
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(|error| CliError::new("the answer cannot be read").because(error))?;
+    if answer.is_empty() {
+        ctx.ui.say("");
+    }
+    Ok(answer.trim().to_owned())
+}
+
+fn show(ctx: &Ctx, view: &RunView, would: &VerbAnswer, decision: &Decision<'_>) {
+    let summary = &view.summary;
+    ctx.ui.say(&format!("run {} is {}: {}", summary.run, summary.state.replace('_', " "), summary.doing));
+    ctx.ui.say(&format!("  {}", view.service.text));
+    if !decision.what.is_empty() {
+        ctx.ui.say(&format!("this {}", decision.what));
+    }
+    if decision.body == VerbBody::Rollback {
+        ctx.ui.say(&format!("  until the source serves: {}", view.times.back()));
+        ctx.ui.say(&format!("  data: {}", view.data.text));
+    }
+    let lines: Vec<&EventView> = would.events.iter().filter(|event| event.level > Level::Detail).collect();
+    for event in lines.iter().take(6) {
+        ctx.ui.say(&format!("  will write: {}", event.text));
+    }
+    if lines.len() > 6 {
+        ctx.ui.say(&format!("  and {} more", lines.len() - 6));
+    }
+}
+
+/// Prints what was written.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub(super) fn tell(ctx: &Ctx, source: &Source, answer: &VerbAnswer) -> Result<(), CliError> {
+    if ctx.ui.json {
+        return ctx.ui.json_data(answer);
+    }
+    let zone = when::Zone::system();
+    for event in answer.events.iter().filter(|event| event.level > Level::Detail) {
+        let who = event.who().map(|who| format!(" — {who}")).unwrap_or_default();
+        let why = event.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        ctx.ui.line(&format!("{}  {}  {}{who}{why}", zone.clock(event.at), answer.run, event.text));
+    }
+    if answer.events.is_empty() {
+        ctx.ui.line(&format!("{}: nothing had to be written", answer.run));
+    }
+    if answer.no_engine || !source.has_engine() {
+        ctx.ui.say("no engine is running: the decision is recorded, nothing was started");
+        ctx.ui.say(&format!("  `bascule resume {}` starts one, which goes on from here", answer.run));
+    }
+    Ok(())
+}
+
+/// A duration of the command line.
+///
+/// # Errors
+/// It is none, or zero.
+pub(super) fn duration(text: &str) -> Result<u64, String> {
+    match crate::runbook::duration::parse(text) {
+        Ok(millis) if millis.0 > 0 => Ok(millis.0),
+        Ok(_) => Err("it is zero".to_owned()),
+        Err(error) => Err(format!("{error}; write it as in 90s, 30m or 1h30m")),
+    }
+}

@@ -1,0 +1,111 @@
+//! What it came to: users' orders counted on the disk that serves, the timeline, where to look next.
+
+use bascule_lab::{Report, Side, UsersSummary};
+
+use super::quoted;
+use super::stage::Stage;
+use super::story::Story;
+use crate::cli::Ctx;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::style::{BAD, BOLD, DIM, GOOD};
+use crate::machine::RunState;
+use crate::view::words::span;
+
+/// Sends the users home, counts, sums up.
+pub(super) async fn show(ctx: &Ctx, stage: &Stage, story: &Story, keep: bool) -> Result<Exit, CliError> {
+    let failed = |error| CliError::new("the data centre of the demo does not answer").because(error);
+    // Users finish the order at hand first: every promise that was made is in the count.
+    let seen = stage.lab.stop_users().await.map_err(failed)?;
+    let (side, exit) = match story.state {
+        RunState::Accepted => (Side::Target, Exit::Done),
+        RunState::RolledBack => (Side::Source, Exit::RolledBack),
+        RunState::Refused | RunState::Cancelled => (Side::Source, Exit::Untouched),
+        RunState::Created
+        | RunState::Checking
+        | RunState::Preparing
+        | RunState::Prepared
+        | RunState::CuttingOver
+        | RunState::Observing
+        | RunState::Committing
+        | RunState::Deciding
+        | RunState::RollingBack
+        | RunState::Stuck
+        | RunState::Committed
+        | RunState::ClosedWithResidue => {
+            // Nobody knows which side counts; what is known is printed, and a person looks.
+            users(ctx, &seen);
+            files(ctx, stage, story);
+            return Ok(Exit::PersonNeeded);
+        }
+    };
+    let count = stage.lab.verify_orders(side).map_err(failed)?;
+    users(ctx, &seen);
+    promises(ctx, &count, &seen, side);
+    ctx.ui.line(&format!("\n{BOLD}TIMELINE{BOLD:#}"));
+    for (at, text) in &story.moments {
+        ctx.ui.line(&format!("  {:>4}.{}s  {text}", at / 1000, at % 1000 / 100));
+    }
+    if !keep {
+        files(ctx, stage, story);
+    }
+    if count.is_kept() {
+        Ok(exit)
+    } else {
+        Err(CliError::new("orders that users were promised are missing, or there twice")
+            .hint("this is a bug: please report it"))
+    }
+}
+
+fn users(ctx: &Ctx, seen: &UsersSummary) {
+    let line = |name: &str, value: String| ctx.ui.line(&format!("  {name:<38} {value:>8}"));
+    ctx.ui.line(&format!("\n{BOLD}WHAT USERS SAW{BOLD:#}"));
+    line("orders acknowledged", seen.acked.to_string());
+    line("  by the source", seen.by_source.to_string());
+    line("  by the target", seen.by_target.to_string());
+    line("tries that failed, and were repeated", seen.failed_tries.to_string());
+    line("longest wait for one order", span(i64::try_from(seen.longest_outage_ms).unwrap_or(i64::MAX)));
+}
+
+fn promises(ctx: &Ctx, count: &Report, seen: &UsersSummary, side: Side) {
+    let (style, mark) = if count.is_kept() { (GOOD, "✓") } else { (BAD, "✗") };
+    let text = format!(
+        "{} of {} orders are on the {}'s disk, {} of them twice",
+        count.present,
+        count.acked,
+        side.as_str(),
+        count.twice.len()
+    );
+    ctx.ui.line(&format!("  {style}{mark} {text}{style:#}"));
+    if side == Side::Source && seen.by_target > 0 {
+        ctx.ui.line(&format!("    {DIM}among them the {} that the target had acknowledged{DIM:#}", seen.by_target));
+    }
+}
+
+fn files(ctx: &Ctx, stage: &Stage, story: &Story) {
+    let state = quoted(&stage.state);
+    ctx.ui.line(&format!("\n{BOLD}LOOK AGAIN{BOLD:#}"));
+    ctx.ui.line(&format!("  bascule report {} --state {state}", story.run));
+    ctx.ui.line(&format!("  bascule events {} --state {state}", story.run));
+}
+
+/// What a second terminal can do while all is running.
+pub(super) async fn what_to_try(ctx: &Ctx, stage: &Stage) -> Result<(), CliError> {
+    let failed = |error| CliError::new("the users of the demo cannot be started again").because(error);
+    stage.lab.start_users(2, 500).await.map_err(failed)?;
+    let (state, lab) = (quoted(&stage.state), quoted(&stage.lab.dir));
+    let vm = &stage.lab.site.vm;
+    ctx.ui.line(&format!("\n{BOLD}ALL IS STILL RUNNING{BOLD:#}  try, here or in another terminal:"));
+    ctx.ui.line(&format!("  export BASCULE_STATE={state}"));
+    for (command, what) in [
+        ("bascule status".to_owned(), "where the run stands"),
+        ("bascule rollback customer-analytics-api/1 --reason 'just to see'".to_owned(), "go back"),
+        (format!("bascule lab fault --dir {lab} vm:target/{vm} latency --value 600"), "make the target slow"),
+        (format!("bascule lab heal --dir {lab}"), "and fast again"),
+        (format!("bascule lab verify --dir {lab} target"), "count the orders"),
+        (format!("bascule lab stop --dir {lab}"), "end all of it"),
+    ] {
+        ctx.ui.line(&format!("  {command}\n      {DIM}{what}{DIM:#}"));
+    }
+    Ok(())
+}

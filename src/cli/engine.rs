@@ -1,0 +1,36 @@
+//! The hidden verb `engine`: the owner of a state directory as a process of its own. `run`, `go` and `resume` start it.
+
+use super::Ctx;
+use super::error::CliError;
+use super::exit::Exit;
+use super::owner::StartError;
+use super::owner::{Left, Owner, Serves, is_held};
+use crate::store::TakeOver;
+
+/// Execute the runs of the state directory until none has work.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// No other machine uses the state directory.
+    #[arg(long)]
+    take_over: bool,
+}
+
+/// Serves.
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+    // A session of its own: neither Ctrl-C nor the end of the terminal reaches it. A process that leads a group
+    // already, as under a supervisor, keeps what it has.
+    drop(rustix::process::setsid());
+    let take_over = if args.take_over { TakeOver::Yes } else { TakeOver::No };
+    let owner = match Owner::start(&ctx.state, take_over, Serves::People).await {
+        Ok(owner) => owner,
+        // Another one was quicker, which is as good.
+        Err(StartError::Engine(error)) if is_held(&error) => return Ok(Exit::Done),
+        Err(error) => return Err(error.into()),
+    };
+    let left = owner.stay(ctx.ui).await;
+    owner.stop().await.map_err(|error| CliError::new("the engine could not end cleanly").because(error))?;
+    Ok(match left {
+        Left::Idle => Exit::Done,
+        Left::Interrupted => Exit::Interrupted,
+    })
+}

@@ -1,0 +1,112 @@
+//! `logs`: what an attempt wrote.
+
+use std::io::Write as _;
+
+use futures_util::StreamExt as _;
+
+use super::Ctx;
+use super::error::CliError;
+use super::exit::Exit;
+use super::look::{Files, Source};
+use super::owner::Signals;
+use super::target;
+use crate::engine::attempt_log;
+use crate::plan::StepId;
+use crate::store::RunName;
+
+/// Show what an attempt of a step wrote.
+///
+/// The newest attempt unless `--attempt` names another. Secrets never reach a log.
+///
+///   bascule logs billing-db/3 final_data_sync --follow
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The step, with its run before it unless one run is open.
+    #[arg(value_name = "[RUN] STEP", num_args = 1..=2, required = true)]
+    words: Vec<String>,
+    /// Until the attempt ends.
+    #[arg(long)]
+    follow: bool,
+    /// Of the undo.
+    #[arg(long)]
+    undo: bool,
+    /// Which attempt, counted from 1.
+    #[arg(long, value_name = "N")]
+    attempt: Option<u32>,
+}
+
+/// Shows.
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+    let (run, step) = target::run_and(&args.words, "step")?;
+    let source = Source::open(ctx).await?;
+    let name = target::run(&source, run).await?;
+    match &source {
+        Source::Owner(client, _) => {
+            let mut offset = 0_u64;
+            let mut signals = Signals::leaving();
+            loop {
+                let mut query = vec![("offset", offset.to_string()), ("undo", args.undo.to_string())];
+                query.extend(args.attempt.map(|attempt| ("attempt", attempt.to_string())));
+                if args.follow {
+                    query.push(("follow", "true".to_owned()));
+                }
+                let mut bytes = client.log(&name, step, &query).await?;
+                let before = offset;
+                loop {
+                    let chunk = tokio::select! {
+                        chunk = bytes.next() => chunk,
+                        () = signals.next() => return Ok(Exit::Done),
+                    };
+                    match chunk {
+                        Some(Ok(chunk)) => {
+                            offset += chunk.len() as u64;
+                            if !write(&chunk) {
+                                return Ok(Exit::Done);
+                            }
+                        }
+                        Some(Err(error)) => return Err(CliError::new("the log ends early").because(error)),
+                        None => break,
+                    }
+                }
+                // A long log comes in parts; a followed one in one.
+                if args.follow || offset == before {
+                    break;
+                }
+            }
+            Ok(Exit::Done)
+        }
+        Source::Files(files) => from_files(files, &name, step, &args),
+    }
+}
+
+fn from_files(files: &Files, name: &RunName, step: &str, args: &Args) -> Result<Exit, CliError> {
+    let run = files.run(name)?;
+    let id = StepId::from(step);
+    let Some(ix) = run.plan.find(&id) else {
+        return Err(CliError::new(format!("the plan of {name} has no step `{step}`"))
+            .hint(format!("`bascule status {name}` lists its steps")));
+    };
+    let made = if args.undo { run.step(ix).undo_attempts } else { run.step(ix).attempts };
+    let attempt = args.attempt.unwrap_or(made);
+    if attempt == 0 || attempt > made {
+        return Err(CliError::new(format!("`{step}` has made {made} attempts, not {}", attempt.max(1))));
+    }
+    let label = if args.undo { format!("undo-{attempt}") } else { format!("forward-{attempt}") };
+    let path = attempt_log::path(files.state(), name, &id, &label);
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            write(&bytes);
+            Ok(Exit::Done)
+        }
+        // An attempt that wrote nothing has no file.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Exit::Done),
+        Err(error) => Err(CliError::new(format!("{} cannot be read", path.display())).because(error)),
+    }
+}
+
+/// As it is: a log is data. False once nobody reads.
+fn write(bytes: &[u8]) -> bool {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).is_ok()
+}

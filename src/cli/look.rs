@@ -1,0 +1,237 @@
+//! Looking at runs: through the owner if there is one, otherwise from the files of the state directory.
+//!
+//! Nothing here changes anything, on the disk or elsewhere. Start with [`Source::open`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Ctx;
+use super::client::{Client, ClientError};
+use super::error::CliError;
+use crate::engine::clock::{Clock as _, SystemClock};
+use crate::machine::{Now, Record, Run};
+use crate::plan::{Plan, PlanHash};
+use crate::server::wire::Health;
+use crate::store::{Blobs, Hash, ReadError, Replay, RunName, Snapshot, StoreError};
+use crate::view::{EventView, Place, ProgressMap, RunSummary, RunView};
+
+/// How many transitions are read at a time.
+const PAGE: usize = 512;
+
+/// Where looks come from.
+pub enum Source {
+    /// The owner.
+    Owner(Box<Client>, Health),
+    /// The files: nobody executes the runs.
+    Files(Box<Files>),
+}
+
+impl Source {
+    /// The owner if one answers, otherwise the files.
+    ///
+    /// # Errors
+    /// The owner does not answer, or the files cannot be read.
+    pub async fn open(ctx: &Ctx) -> Result<Self, CliError> {
+        match Client::find(&ctx.state).await? {
+            Some((client, health)) => Ok(Self::Owner(Box::new(client), health)),
+            None => Ok(Self::Files(Box::new(Files::open(&ctx.state)?))),
+        }
+    }
+
+    /// Whether an engine executes the runs.
+    #[must_use]
+    pub fn has_engine(&self) -> bool {
+        match self {
+            Self::Owner(..) => true,
+            Self::Files(_) => false,
+        }
+    }
+
+    /// All runs, or the open ones, in the order of their names.
+    ///
+    /// # Errors
+    /// The owner does not answer, or a run cannot be read.
+    pub async fn runs(&self, open: bool) -> Result<Vec<RunSummary>, CliError> {
+        match self {
+            Self::Owner(client, _) => Ok(client.runs(open).await?),
+            Self::Files(files) => files.runs(open),
+        }
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// There is none, it cannot be read, or the owner does not answer.
+    pub async fn run(&self, name: &RunName) -> Result<RunView, CliError> {
+        match self {
+            Self::Owner(client, _) => Ok(client.run(name).await?),
+            Self::Files(files) => Ok(files.view(name)?),
+        }
+    }
+
+    /// All events of a run after a sequence number.
+    ///
+    /// # Errors
+    /// As [`Source::run`].
+    pub async fn events(&self, name: &RunName, after: u64) -> Result<Vec<EventView>, CliError> {
+        const LIMIT: usize = 10_000;
+        match self {
+            Self::Owner(client, _) => {
+                let mut all: Vec<EventView> = Vec::new();
+                loop {
+                    let newest = all.last().map_or(after, |event| event.sequence);
+                    let page = client.events(name, newest, LIMIT).await?;
+                    let is_last = page.len() < LIMIT;
+                    all.extend(page);
+                    if is_last {
+                        return Ok(all);
+                    }
+                }
+            }
+            Self::Files(files) => files.events(name, after),
+        }
+    }
+}
+
+/// The files of a state directory that nobody owns, as they were when they were opened.
+pub struct Files {
+    state: PathBuf,
+    snapshot: Option<Snapshot>,
+    blobs: Blobs,
+    clock: SystemClock,
+}
+
+impl Files {
+    /// Reads the journal. A directory that is not there has no runs.
+    ///
+    /// # Errors
+    /// What the disk answered, or a format that is too new.
+    pub fn open(state: &Path) -> Result<Self, CliError> {
+        let failed = |error: StoreError| {
+            CliError::new(format!("the state directory {} cannot be read", state.display())).because(error)
+        };
+        let snapshot = if state.join("journal").is_dir() { Some(Snapshot::read(state).map_err(failed)?) } else { None };
+        let disk = Arc::new(crate::store::disk::RealDisk);
+        let blobs = Blobs::reading(disk, state);
+        Ok(Self { state: state.to_owned(), snapshot, blobs, clock: SystemClock::new() })
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// The state directory.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    fn runs(&self, open: bool) -> Result<Vec<RunSummary>, CliError> {
+        let Some(snapshot) = &self.snapshot else { return Ok(Vec::new()) };
+        let mut runs = Vec::new();
+        for entry in snapshot.runs() {
+            if open && entry.head.is_final && entry.stopped.is_none() {
+                continue;
+            }
+            runs.push(match &entry.stopped {
+                Some(stopped) => RunSummary::damaged(entry.head.run.as_str(), entry.head.at_ms, stopped.to_string()),
+                None => RunSummary::of(&self.run(&entry.head.run)?),
+            });
+        }
+        Ok(runs)
+    }
+
+    /// A run, read back from the journal.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub fn run(&self, name: &RunName) -> Result<Run, CliError> {
+        self.read(name).map_err(read_failed)
+    }
+
+    fn read(&self, name: &RunName) -> Result<Run, ReadError> {
+        let Some(snapshot) = &self.snapshot else { return Err(ReadError::NoRun(name.clone())) };
+        if let Some(stopped) = snapshot.stopped(name) {
+            return Err(ReadError::Store(StoreError::Corrupt(stopped)));
+        }
+        let mut replay = Replay::new(name, |hash| self.plan(hash));
+        let mut next = 1;
+        loop {
+            let page = snapshot.transitions(name, next, PAGE)?;
+            replay.take(&page)?;
+            if page.len() < PAGE {
+                return replay.finish();
+            }
+            next += page.len() as u64;
+        }
+    }
+
+    fn plan(&self, hash: &PlanHash) -> Result<Arc<Plan>, StoreError> {
+        plan(&self.blobs, hash)
+    }
+
+    fn view(&self, name: &RunName) -> Result<RunView, CliError> {
+        Ok(RunView::of(&self.run(name)?, self.now(), &ProgressMap::new()))
+    }
+
+    fn events(&self, name: &RunName, after: u64) -> Result<Vec<EventView>, CliError> {
+        let none = || read_failed(ReadError::NoRun(name.clone()));
+        let snapshot = self.snapshot.as_ref().ok_or_else(none)?;
+        let mut events = Vec::new();
+        let (mut next, mut sequence) = (1, 0);
+        loop {
+            let page = snapshot.transitions(name, next, PAGE).map_err(|error| read_failed(ReadError::Store(error)))?;
+            if page.is_empty() && next == 1 {
+                return Err(none());
+            }
+            for transition in &page {
+                let records: Vec<Record> = serde_json::from_str(transition.payload.as_str()).map_err(|error| {
+                    CliError::new(format!("transition {} of run {name} cannot be understood", transition.version))
+                        .because(error)
+                })?;
+                for record in records {
+                    sequence += 1;
+                    if sequence > after {
+                        let place = Place { sequence, version: transition.version, epoch: transition.epoch };
+                        events.push(EventView::of(name.as_str(), place, &record));
+                    }
+                }
+            }
+            if page.len() < PAGE {
+                return Ok(events);
+            }
+            next += page.len() as u64;
+        }
+    }
+}
+
+/// A stored plan.
+pub(super) fn plan(blobs: &Blobs, hash: &PlanHash) -> Result<Arc<Plan>, StoreError> {
+    let unreadable = |why: String| StoreError::Record(crate::store::BadRecord::Payload(why));
+    let name = Hash::from_hex(hash.as_str().as_bytes()).ok_or_else(|| unreadable(format!("`{hash}` names no plan")))?;
+    let bytes = blobs.get(&name)?.ok_or_else(|| unreadable(format!("the plan {hash} is missing")))?;
+    Plan::read(&bytes, hash).map(Arc::new).map_err(|error| unreadable(error.to_string()))
+}
+
+/// Why a run cannot be read, for a person.
+pub(super) fn read_failed(error: ReadError) -> CliError {
+    match &error {
+        ReadError::NoRun(name) => {
+            CliError::new(format!("there is no run {name}")).hint("`bascule status` lists the runs")
+        }
+        ReadError::Store(StoreError::Corrupt(stopped)) => {
+            CliError::new(stopped.to_string()).hint("`bascule repair` explains what can be believed")
+        }
+        ReadError::Store(_) | ReadError::Record { .. } | ReadError::Illegal { .. } => {
+            CliError::new("the run cannot be read").because(error)
+        }
+    }
+}
+
+/// Nobody answers any more: what a watcher says.
+#[must_use]
+pub fn is_gone(error: &ClientError) -> bool {
+    matches!(error, ClientError::Nobody(_) | ClientError::Leaving)
+}

@@ -1,0 +1,96 @@
+//! A decision without an engine: the directory is taken for a moment, the decision is made durable, nothing is started.
+//!
+//! What follows from it is left to the next engine, which settles every run that it adopts.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Ctx;
+use super::decide::refused;
+use super::error::CliError;
+use super::look::{plan, read_failed};
+use crate::engine::clock::{Clock as _, SystemClock};
+use crate::machine::{Draft, Input, Reply, note_down};
+use crate::server::peer;
+use crate::server::problem::Problem;
+use crate::server::wire::{VerbAnswer, VerbRequest};
+use crate::store::disk::RealDisk;
+use crate::store::{
+    Blobs, Journal, JournalFile, JournalOptions, RunLog, RunName, StateDir, StoreError, TakeOver, read_run,
+};
+use crate::view::{EventView, Place};
+
+/// Writes the decision down.
+///
+/// # Errors
+/// It is not legal now, or the directory cannot be taken or written.
+pub(super) async fn decide(ctx: &Ctx, name: &RunName, request: &VerbRequest) -> Result<VerbAnswer, CliError> {
+    if !ctx.state.join("journal").is_dir() {
+        return Err(CliError::new(format!("there is no run {name}")).hint("`bascule status` lists the runs"));
+    }
+    let log: Arc<dyn RunLog> = Arc::new(take(&ctx.state)?);
+    let answer = write(&ctx.state, log.clone(), name, request).await;
+    let closed = log.close().await;
+    let answer = answer?;
+    closed.map_err(|error| failed(&ctx.state, error))?;
+    Ok(answer)
+}
+
+fn take(state: &Path) -> Result<JournalFile, CliError> {
+    let owned = StateDir::own(state, TakeOver::No).map_err(|error| failed(state, error))?;
+    let (log, _) = JournalFile::open(owned, JournalOptions::default()).map_err(|error| failed(state, error))?;
+    Ok(log)
+}
+
+fn failed(state: &Path, error: StoreError) -> CliError {
+    let is_held = matches!(error, StoreError::Held { .. });
+    let failed = CliError::new(format!("the decision cannot be written to {}", state.display())).because(error);
+    if is_held { failed.hint("an engine is starting or ending there: try again in a moment") } else { failed }
+}
+
+async fn write(
+    state: &Path,
+    log: Arc<dyn RunLog>,
+    name: &RunName,
+    request: &VerbRequest,
+) -> Result<VerbAnswer, CliError> {
+    let blobs = Blobs::reading(Arc::new(RealDisk), state);
+    let (mut run, head) = read_run(&*log, name, |hash| plan(&blobs, hash)).await.map_err(read_failed)?;
+    let now = SystemClock::new().now();
+    let before = run.sequence;
+    let mut draft = Draft::new(&mut run, now, 1);
+    let input = Input::Verb {
+        verb: request.verb.clone().into_verb(),
+        by: peer::this_process(request.claimed.clone()),
+        reason: request.reason.clone().map(Into::into),
+    };
+    let reply = note_down(&mut draft, input)
+        .map_err(|illegal| CliError::new("a bug in bascule: please report it").because(illegal))?;
+    if let Reply::Refused { why, hint } = reply {
+        return Err(refused(Problem::refused(why).hint(hint)));
+    }
+    // The commands that it leads to are dropped: whoever executes the run decides them anew.
+    let (records, _) = draft.finish();
+    let epoch = head.epoch;
+    let mut journal = Journal::at(log, head, epoch);
+    if !records.is_empty() {
+        let committed = journal.commit(now.wall, run.state.is_final(), &records, Vec::new()).await;
+        committed.map_err(|error| {
+            CliError::new(format!("the decision cannot be written to {}", state.display())).because(error)
+        })?;
+    }
+    let version = journal.head().version;
+    let place = |at: usize| Place { sequence: before + 1 + at as u64, version, epoch };
+    Ok(VerbAnswer {
+        run: name.to_string(),
+        state: run.state.word().to_owned(),
+        preview: false,
+        no_engine: !run.state.is_final(),
+        version,
+        events: records
+            .iter()
+            .enumerate()
+            .map(|(at, record)| EventView::of(name.as_str(), place(at), record))
+            .collect(),
+    })
+}

@@ -1,0 +1,390 @@
+//! The process that owns a state directory: an engine, its socket, and when they end.
+//!
+//! An owner ends when no run has work for it. One that people started on a terminal also stays while a run waits for
+//! a person, so that answers from other terminals just work; one in a script does not: there nobody answers.
+//! Start with [`Owner::start`] and [`Owner::stay`].
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::broadcast;
+
+use super::error::CliError;
+use super::ui::Ui;
+use crate::engine::secrets::SecretSources;
+use crate::engine::{Engine, EngineError, EngineOptions, RunHandle};
+use crate::machine::fact::{Actor, Millis};
+use crate::machine::{RunState, Verb};
+use crate::server::wire::{AdoptedView, Health};
+use crate::server::{Server, Site, peer};
+use crate::store::{StoreError, TakeOver};
+use crate::view;
+
+/// How long a process of its own waits for another word before it ends.
+const LINGER_MS: Millis = 2_000;
+/// How often it is looked whether anything is left to do.
+const LOOK: Duration = Duration::from_millis(100);
+/// The same with nothing new.
+const SELDOM: Duration = Duration::from_secs(2);
+
+/// Whom an owner serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    /// A process of its own: people come and go.
+    People,
+    /// In the foreground, with a person in front of it.
+    Person,
+    /// In the foreground of a script.
+    Script,
+}
+
+/// Why an owner ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing is left to do.
+    Idle,
+    /// It was told to.
+    Interrupted,
+}
+
+/// A started owner.
+pub struct Owner {
+    site: Arc<Site>,
+    server: Server,
+    serves: Serves,
+}
+
+/// Another process owns the directory: talk to it.
+#[must_use]
+pub fn is_held(error: &EngineError) -> bool {
+    matches!(error, EngineError::Store(StoreError::Held { .. }))
+}
+
+impl Owner {
+    /// Takes the directory, adopts its runs, listens.
+    ///
+    /// # Errors
+    /// As [`Engine::start`]; or the socket cannot be made.
+    pub async fn start(state: &Path, take_over: TakeOver, serves: Serves) -> Result<Self, StartError> {
+        let mut options = EngineOptions::new(state.to_owned());
+        options.take_over = take_over;
+        options.secrets = SecretSources::from_environment(std::env::vars());
+        let engine = Arc::new(Engine::start(options).await?);
+        let health = health(&engine, serves);
+        let site = Site::new(engine.clone(), health, None);
+        match Server::start(site.clone()) {
+            Ok(server) => Ok(Self { site, server, serves }),
+            Err(error) => {
+                // The directory is given back before anybody is told why.
+                drop(engine.stop().await);
+                Err(StartError::Socket(error))
+            }
+        }
+    }
+
+    /// Serves until nothing is left to do, or until it is told to leave. `say` is where people read what happens.
+    pub async fn stay(&self, ui: Ui) -> Left {
+        let mut stories = self.site.engine.stories();
+        let mut sayings = self.site.engine.sayings();
+        let mut wants_to_leave = Signals::new();
+        let mut is_new = true;
+        loop {
+            let pause = if is_new { LOOK } else { SELDOM };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {
+                    if self.is_idle().await {
+                        return Left::Idle;
+                    }
+                    is_new = false;
+                }
+                story = stories.recv() => is_new = !matches!(story, Err(broadcast::error::RecvError::Closed)),
+                saying = sayings.recv() => {
+                    if let Ok(saying) = saying {
+                        ui.say(&saying);
+                    }
+                }
+                () = wants_to_leave.next() => {
+                    if self.may_leave(ui, &mut wants_to_leave).await {
+                        self.hold(ui, &mut wants_to_leave).await;
+                        return Left::Interrupted;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether nothing is left to do.
+    async fn is_idle(&self) -> bool {
+        let (busy, touched) = self.site.traffic();
+        let quiet_since = self.site.engine.clock().now().steady.saturating_sub(touched);
+        if busy > 0 || self.serves == Serves::People && quiet_since < LINGER_MS {
+            return false;
+        }
+        for handle in self.site.engine.live_runs() {
+            let people = self.serves != Serves::Script;
+            let busy = handle.look(move |run, _| view::has_work(run) || people && waits_for_people(run)).await;
+            // A run whose task has just ended needs nobody.
+            if busy.unwrap_or(false) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// While users may be in danger, the first word only warns.
+    async fn may_leave(&self, ui: Ui, again: &mut Signals) -> bool {
+        let guarded = self.guarded().await;
+        if guarded.is_empty() {
+            return true;
+        }
+        for (run, why) in &guarded {
+            ui.say(&format!("run {run}: {why}; without an engine nothing will guard it"));
+        }
+        ui.say("interrupt once more within 10 s to stop all the same");
+        tokio::select! {
+            () = again.next() => true,
+            () = tokio::time::sleep(Duration::from_secs(10)) => {
+                ui.say("not stopped: the engine goes on");
+                false
+            }
+        }
+    }
+
+    /// Runs with an open window or a rollback under way.
+    async fn guarded(&self) -> Vec<(String, &'static str)> {
+        let mut found = Vec::new();
+        for handle in self.site.engine.live_runs() {
+            let why = handle.look(|run, _| {
+                if run.state == RunState::RollingBack {
+                    Some("a rollback is under way")
+                } else {
+                    view::is_guarded(run).then_some("users may be on the target and its criteria guard it")
+                }
+            });
+            if let Ok(Some(why)) = why.await {
+                found.push((handle.name().to_string(), why));
+            }
+        }
+        found
+    }
+
+    /// Nothing new starts; what runs may end, within the plan's time to settle.
+    async fn hold(&self, ui: Ui, again: &mut Signals) {
+        let mut settling = Vec::new();
+        for handle in self.site.engine.live_runs() {
+            let by = Actor { channel: Some("signal".to_owned()), ..peer::this_process(None) };
+            let forward = handle.look(|run, _| (goes_forward(run), run.plan.policies.settle_within_ms)).await;
+            let Ok((true, settle_ms)) = forward else { continue };
+            if handle.decide(Verb::Pause, by, Some("interrupted in the foreground".into())).await.is_ok() {
+                settling.push((handle, settle_ms));
+            }
+        }
+        let longest = settling.iter().map(|(_, ms)| *ms).max().unwrap_or(0);
+        if running(&settling).await > 0 {
+            let limit = view::words::span_u(longest);
+            ui.say(&format!("held; waiting up to {limit} for running steps; interrupt again to stop them"));
+        }
+        let deadline = tokio::time::sleep(Duration::from_millis(longest));
+        tokio::pin!(deadline);
+        while running(&settling).await > 0 {
+            tokio::select! {
+                () = again.next() => break,
+                () = &mut deadline => break,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// The engine's runs and all that belongs to it.
+    #[must_use]
+    pub fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+
+    /// Ends the server, then the engine. What still runs is ended and told to the next engine.
+    ///
+    /// # Errors
+    /// What the log said.
+    pub async fn stop(self) -> Result<(), EngineError> {
+        self.server.stop().await;
+        self.site.engine.stop().await
+    }
+}
+
+async fn running(handles: &[(RunHandle, u64)]) -> usize {
+    let mut count = 0;
+    for (handle, _) in handles {
+        count += handle.look(|run, _| run.live.len()).await.unwrap_or(0);
+    }
+    count
+}
+
+/// Whether a run starts steps on its way forward.
+fn goes_forward(run: &crate::machine::Run) -> bool {
+    match run.state {
+        RunState::Created | RunState::Checking | RunState::Preparing | RunState::CuttingOver | RunState::Committing => {
+            run.hold.is_none()
+        }
+        RunState::Prepared
+        | RunState::Observing
+        | RunState::Accepted
+        | RunState::Deciding
+        | RunState::RollingBack
+        | RunState::Stuck
+        | RunState::Refused
+        | RunState::Cancelled
+        | RunState::Committed
+        | RunState::RolledBack
+        | RunState::ClosedWithResidue => false,
+    }
+}
+
+/// Whether a person will say something soon. A prepared run may wait for days: `go` starts an engine.
+fn waits_for_people(run: &crate::machine::Run) -> bool {
+    view::needs_person(run) && run.state != RunState::Prepared
+}
+
+fn health(engine: &Engine, serves: Serves) -> Health {
+    let ended = engine.ended_attempts();
+    let adopted = engine.adopted().iter().map(|adopted| AdoptedView {
+        run: adopted.run.to_string(),
+        state: adopted.state.word().to_owned(),
+        away_ms: adopted.away_ms,
+        up_since_at: adopted.up_since,
+        down_since_at: adopted.down_since,
+        ended_attempts: attempts_of(adopted.run.as_str(), ended),
+    });
+    Health {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        state: engine.state_dir().display().to_string(),
+        started_at: engine.clock().now().wall,
+        detached: serves == Serves::People,
+        adopted: adopted.collect(),
+        found: if engine.report().is_clean() {
+            Vec::new()
+        } else {
+            engine.report().to_string().lines().map(str::to_owned).collect()
+        },
+    }
+}
+
+/// `directory/application/number/step/forward-1` → `step (forward-1)`, of one run.
+fn attempts_of(run: &str, ended: &[String]) -> Vec<String> {
+    let of_run = |id: &String| {
+        let (_, rest) = id.split_once('/')?;
+        let (step, label) = rest.strip_prefix(run)?.strip_prefix('/')?.rsplit_once('/')?;
+        Some(format!("{step} ({label})"))
+    };
+    ended.iter().filter_map(of_run).collect()
+}
+
+/// Why there is no owner.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Its socket.
+    #[error(transparent)]
+    Socket(#[from] crate::server::socket::SocketError),
+}
+
+impl From<StartError> for CliError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Engine(EngineError::Store(store)) => {
+                let hint = match &store {
+                    StoreError::OtherMachine { .. } | StoreError::NetworkFileSystem { .. } => {
+                        Some("`--take-over` says that no other machine uses it")
+                    }
+                    StoreError::Held { .. } => Some("it does not listen yet, or not any more: try again in a moment"),
+                    StoreError::Claimed { .. }
+                    | StoreError::LeaseLost { .. }
+                    | StoreError::Corrupt(_)
+                    | StoreError::Pruned { .. }
+                    | StoreError::Closed { .. }
+                    | StoreError::FlushFailed { .. }
+                    | StoreError::DiskFull { .. }
+                    | StoreError::TooLarge { .. }
+                    | StoreError::Io { .. }
+                    | StoreError::Format { .. }
+                    | StoreError::Record(_)
+                    | StoreError::BlobDamaged { .. }
+                    | StoreError::BadDecision { .. }
+                    | StoreError::Injected(_) => None,
+                };
+                let failed = Self::new("the engine cannot start").because(store);
+                match hint {
+                    Some(hint) => failed.hint(hint),
+                    None => failed,
+                }
+            }
+            StartError::Engine(error) => Self::new("the engine cannot start").because(error),
+            StartError::Socket(error) => Self::new("the engine cannot listen").because(error),
+        }
+    }
+}
+
+/// Ctrl-C and TERM. An owner hears HUP and ignores it: a lost terminal must not leave an open window unguarded; a view
+/// leaves with it.
+pub struct Signals {
+    hang_up_leaves: bool,
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+    hang_up: Option<Signal>,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Signals {
+    /// Of an owner, from now on.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::heard(false)
+    }
+
+    /// Of a view.
+    #[must_use]
+    pub fn leaving() -> Self {
+        Self::heard(true)
+    }
+
+    fn heard(hang_up_leaves: bool) -> Self {
+        Self {
+            hang_up_leaves,
+            interrupt: signal(SignalKind::interrupt()).ok(),
+            terminate: signal(SignalKind::terminate()).ok(),
+            hang_up: signal(SignalKind::hangup()).ok(),
+        }
+    }
+
+    /// Returns when the process is told to leave.
+    pub async fn next(&mut self) {
+        async fn heard(signal: &mut Option<Signal>) {
+            match signal {
+                Some(signal) => {
+                    signal.recv().await;
+                }
+                None => std::future::pending().await,
+            }
+        }
+        loop {
+            tokio::select! {
+                () = heard(&mut self.interrupt) => return,
+                () = heard(&mut self.terminate) => return,
+                () = heard(&mut self.hang_up) => {
+                    if self.hang_up_leaves {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! `resume` and `go`: start an engine if there is none, and give the word.
+
+use super::Ctx;
+use super::client::Client;
+use super::decide::{self, Decision, WhoArgs};
+use super::error::CliError;
+use super::exit::Exit;
+use super::foreground::{self, Failed};
+use super::look::Source;
+use super::run::StartArgs;
+use super::when::{self, Zone};
+use super::{spawn, target, watch};
+use crate::server::wire::{Health, VerbBody};
+use crate::store::RunName;
+use crate::view::{RunSummary, words};
+
+/// Go on: start an engine if none runs, and end every kind of stop.
+///
+/// After a crash it says, per open run, when it was interrupted, for how long nobody was there, whether service is up or
+/// down, what was ended, and what to type. Without a name every held run goes on.
+///
+///   bascule resume billing-db/3
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// `application/number`, or an application for its newest run; without it all runs that are held.
+    #[arg(value_name = "RUN")]
+    run: Option<String>,
+    #[command(flatten)]
+    start: StartArgs,
+    /// Start the engine and look: held runs stay held.
+    #[arg(long)]
+    held: bool,
+    #[command(flatten)]
+    who: WhoArgs,
+}
+
+/// Give the word for the cutover of a prepared run; starts an engine if none runs.
+///
+///   bascule go billing-db/3
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct GoArgs {
+    /// `application/number`, or an application for its newest run; may be left out while one run is open.
+    #[arg(value_name = "RUN")]
+    run: Option<String>,
+    #[command(flatten)]
+    start: StartArgs,
+    #[command(flatten)]
+    who: WhoArgs,
+}
+
+/// Resumes.
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+    let source = Source::open(ctx).await?;
+    let open = source.runs(true).await?;
+    let named = match args.run.as_deref() {
+        Some(run) => Some(target::run(&source, Some(run)).await?),
+        None => None,
+    };
+    if open.is_empty() {
+        ctx.ui.say("no run is open: nothing to resume");
+        return Ok(Exit::Done);
+    }
+    // The one that is meant is the one that is shown.
+    let shown = match (&named, open.as_slice()) {
+        (Some(name), _) => Some(name.clone()),
+        (None, [only]) => RunName::parse(&only.run).ok(),
+        (None, _) => None,
+    };
+    drop(source);
+    let word = Word { named, is_go: false, stays_held: args.held };
+    start_and(ctx, args.start, &args.who, word, shown).await
+}
+
+/// Gives the word.
+pub(super) async fn go(ctx: &Ctx, args: GoArgs) -> Result<Exit, CliError> {
+    let source = Source::open(ctx).await?;
+    let name = target::run(&source, args.run.as_deref()).await?;
+    drop(source);
+    let word = Word { named: Some(name.clone()), is_go: true, stays_held: false };
+    start_and(ctx, args.start, &args.who, word, Some(name)).await
+}
+
+/// What is said once an engine is there.
+struct Word {
+    named: Option<RunName>,
+    is_go: bool,
+    stays_held: bool,
+}
+
+async fn start_and(
+    ctx: &Ctx,
+    start: StartArgs,
+    who: &WhoArgs,
+    word: Word,
+    shown: Option<RunName>,
+) -> Result<Exit, CliError> {
+    let found = Client::find(&ctx.state).await?;
+    if found.is_none() && start.is_foreground(ctx) {
+        match foreground::own(ctx, start).await {
+            Ok(owner) => {
+                let (client, health) = spawn::owner(ctx, start.take_over()).await?;
+                let said = say(ctx, &client, &health, who, &word, true).await;
+                if let Err(error) = said {
+                    drop(owner.stop().await);
+                    return Err(error);
+                }
+                return foreground::stay(ctx, owner, start, shown.as_ref()).await;
+            }
+            Err(Failed::Held) => {}
+            Err(Failed::Other(error)) => return Err(*error),
+        }
+    }
+    let is_new = found.is_none();
+    let (client, health) = match found {
+        Some(found) => found,
+        None => spawn::owner(ctx, start.take_over()).await?,
+    };
+    say(ctx, &client, &health, who, &word, is_new).await?;
+    match shown {
+        Some(name) => watch::follow(ctx, &name, start.manner(ctx)).await,
+        None => Ok(Exit::Done),
+    }
+}
+
+/// Tells what was found, gives the word.
+async fn say(
+    ctx: &Ctx,
+    client: &Client,
+    health: &Health,
+    who: &WhoArgs,
+    word: &Word,
+    is_new: bool,
+) -> Result<(), CliError> {
+    let open = client.runs(true).await?;
+    if is_new && !ctx.ui.json {
+        tell_found(ctx, health, &open);
+    }
+    let source = Source::open(ctx).await?;
+    for run in &open {
+        let Ok(name) = RunName::parse(&run.run) else { continue };
+        let is_meant = word.named.as_ref().is_none_or(|named| *named == name);
+        let goes_on = if word.is_go { is_meant } else { is_meant && run.held && !word.stays_held };
+        if !goes_on {
+            continue;
+        }
+        let decision = if word.is_go {
+            Decision::new(VerbBody::Go, "gives the word: pre-checks are repeated, then the cutover begins", who)
+        } else {
+            Decision::harmless(VerbBody::Resume, who)
+        };
+        let answer = decide::on_run(ctx, &source, &name, &decision).await?;
+        decide::tell(ctx, &source, &answer)?;
+    }
+    Ok(())
+}
+
+/// Per open run: interrupted when, away how long, service up or down, what was ended, the command to type.
+fn tell_found(ctx: &Ctx, health: &Health, open: &[RunSummary]) {
+    for line in &health.found {
+        ctx.ui.say(line);
+    }
+    let zone = Zone::system();
+    for adopted in &health.adopted {
+        let since = health.started_at.saturating_sub(i64::try_from(adopted.away_ms).unwrap_or(i64::MAX));
+        ctx.ui.say(&format!(
+            "{}: was {}, interrupted {}, nobody was there for {}",
+            adopted.run,
+            adopted.state.replace('_', " "),
+            zone.full(since),
+            words::span_u(adopted.away_ms)
+        ));
+        let service = match (adopted.up_since_at, adopted.down_since_at) {
+            (Some(up), _) => format!("service up since {} ({})", zone.clock(up), when::ago(up, health.started_at)),
+            (None, Some(down)) => {
+                format!("service DOWN since {} ({})", zone.clock(down), when::ago(down, health.started_at))
+            }
+            (None, None) => "service up: the source was not taken down".to_owned(),
+        };
+        ctx.ui.say(&format!("  {service}"));
+        if !adopted.ended_attempts.is_empty() {
+            ctx.ui.say(&format!("  was still running and was ended first: {}", adopted.ended_attempts.join(", ")));
+        }
+        if let Some(run) = open.iter().find(|run| run.run == adopted.run) {
+            ctx.ui.say(&format!("  now: {}", run.doing));
+            let command = if run.questions > 0 {
+                format!("bascule status {}", run.run)
+            } else if run.held {
+                format!("bascule resume {}", run.run)
+            } else {
+                format!("bascule watch {}", run.run)
+            };
+            ctx.ui.say(&format!("  {command}"));
+        }
+    }
+}

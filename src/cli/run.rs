@@ -1,0 +1,133 @@
+//! `run`: compiles a runbook, hands the plan to an owner, watches it.
+
+use std::sync::Arc;
+
+use super::Ctx;
+use super::client::ClientError;
+use super::error::CliError;
+use super::exit::Exit;
+use super::foreground;
+use super::inputs::{self, InputArgs};
+use super::spawn;
+use super::watch::{self, Manner};
+use crate::plan::{History, Plan};
+use crate::server::wire::NewRunRequest;
+use crate::store::{RunName, TakeOver};
+
+/// Execute a runbook: durably, with an automatic way back.
+///
+/// On a terminal the engine becomes a process of its own and this one only watches: Ctrl-C and a lost connection leave
+/// the view, not the run. `bascule watch` shows it again. In a script, or with `--foreground`, the engine lives in this
+/// process, prints a line per event and ends with the run's exit code.
+///
+///   bascule run runbook.yaml -f site.yaml --set inputs.vm=analytics-01
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
+    start: StartArgs,
+    /// Why: it is written into the run's log.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// The name of the person who starts it, where several share a login; recorded as claimed.
+    #[arg(long = "as", value_name = "NAME")]
+    claimed: Option<String>,
+    /// Names given with `--as` count for four-eyes rules: nobody verifies them.
+    #[arg(long)]
+    trust_claimed_names: bool,
+}
+
+/// How an engine is started.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(super) struct StartArgs {
+    /// Execute in this process instead of one of its own.
+    #[arg(long)]
+    pub foreground: bool,
+    /// One plain line per event, also on a terminal.
+    #[arg(long)]
+    pub plain: bool,
+    /// No other machine uses the state directory: take it, although it was last used elsewhere.
+    #[arg(long)]
+    pub take_over: bool,
+}
+
+impl StartArgs {
+    /// Whether the engine lives in this process: without a terminal nobody could come back to another one.
+    #[must_use]
+    pub(super) fn is_foreground(self, ctx: &Ctx) -> bool {
+        self.foreground || !ctx.ui.is_terminal()
+    }
+
+    /// As the store wants it.
+    #[must_use]
+    pub(super) fn take_over(self) -> TakeOver {
+        if self.take_over { TakeOver::Yes } else { TakeOver::No }
+    }
+
+    /// How events are shown.
+    #[must_use]
+    pub(super) fn manner(self, ctx: &Ctx) -> Manner {
+        if ctx.ui.json {
+            Manner::Json
+        } else if self.plain || !ctx.ui.is_terminal() {
+            Manner::Plain
+        } else {
+            Manner::Live
+        }
+    }
+}
+
+/// Runs.
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+    let planned = inputs::runnable(ctx, &args.input, History::default())?;
+    if !planned.problems.is_empty() && !ctx.ui.json {
+        inputs::show(ctx, &planned.sources, &planned.problems);
+    }
+    let plan = Arc::new(planned.plan);
+    let request = request(&plan, &args)?;
+    // An owner that goes down between two questions is followed by another.
+    for _ in 0..20 {
+        if let Some((client, _)) = super::client::Client::find(&ctx.state).await? {
+            match client.create(&request).await {
+                Ok(created) => return created_elsewhere(ctx, &args, &created.run).await,
+                Err(ClientError::Leaving | ClientError::Nobody(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        } else if args.start.is_foreground(ctx) {
+            match foreground::run(ctx, args.start, &request).await {
+                // Somebody else took the directory meanwhile: hand the run over.
+                Err(foreground::Failed::Held) => {}
+                Err(foreground::Failed::Other(error)) => return Err(*error),
+                Ok(exit) => return Ok(exit),
+            }
+        } else {
+            spawn::owner(ctx, args.start.take_over()).await?;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    Err(CliError::new("no engine takes the run").hint("`engine.log` in the state directory says why they end"))
+}
+
+async fn created_elsewhere(ctx: &Ctx, args: &Args, run: &str) -> Result<Exit, CliError> {
+    let name = RunName::parse(run).map_err(|error| CliError::new(error.to_string()))?;
+    if args.start.foreground {
+        ctx.ui.say("another process owns this state directory: it executes the run, this one watches");
+    }
+    watch::follow(ctx, &name, args.start.manner(ctx)).await
+}
+
+fn request(plan: &Plan, args: &Args) -> Result<NewRunRequest, CliError> {
+    let text =
+        String::from_utf8(plan.canonical()).map_err(|error| CliError::new("the plan is no text").because(error))?;
+    let plan_json = serde_json::value::RawValue::from_string(text)
+        .map_err(|error| CliError::new("the plan cannot be sent").because(error))?;
+    Ok(NewRunRequest {
+        plan_hash: plan.hash().to_string(),
+        plan: plan_json,
+        claimed: args.claimed.clone(),
+        reason: args.reason.clone(),
+        trust_claimed_names: args.trust_claimed_names,
+    })
+}

@@ -1,0 +1,63 @@
+//! A run on a screen of a given size: questions first, steps folded to what fits.
+
+use super::asks::{self, Detail};
+use super::line::{Line, Look};
+use super::{Canvas, back, checks, parts, steps};
+use crate::view::RunView;
+
+/// The lines of a screen, at most `rows`, none wider than the canvas.
+#[must_use]
+pub(crate) fn frame(view: &RunView, canvas: &Canvas, rows: usize, footer: &str) -> Vec<Line> {
+    let mut head = vec![parts::title(view, canvas), parts::doing(view, canvas), parts::service(view, canvas)];
+    head.extend(parts::window(view, canvas));
+    head.extend(parts::change(view, canvas));
+    head.extend(parts::warnings(view));
+    let room = rows.saturating_sub(head.len() + 1);
+    let mut asked = asks::questions(view, canvas, Detail::Full);
+    if asked.len() + 4 > room {
+        asked = asks::questions(view, canvas, Detail::Short);
+    }
+    let criteria =
+        if checks::are_live(view) && view.rollback.is_none() { checks::criteria(view, canvas) } else { vec![] };
+    let gate = checks::gate(view, canvas);
+    let mut body = Vec::new();
+    push(&mut body, asked);
+    let taken = body.len() + criteria.len() + gate.iter().len() + 2;
+    let left = room.saturating_sub(taken).max(3);
+    let going_back = back::rollback(view, canvas);
+    if going_back.is_empty() {
+        push(&mut body, steps::lines(view, canvas, left));
+    } else {
+        push(&mut body, window_of(going_back, left));
+    }
+    push(&mut body, criteria);
+    body.extend(gate);
+    push(&mut body, back::leftovers(view, canvas));
+    body.truncate(room);
+    let mut lines = head;
+    lines.extend(body);
+    lines.resize(rows.saturating_sub(1).max(1), Line::new());
+    lines.push(Line::of(Look::Dim, footer));
+    lines.truncate(rows);
+    lines.into_iter().map(|line| line.cut(canvas.columns)).collect()
+}
+
+/// A part of the screen, with an empty line before it.
+fn push(body: &mut Vec<Line>, part: Vec<Line>) {
+    if !part.is_empty() {
+        body.push(Line::new());
+        body.extend(part);
+    }
+}
+
+/// As much of a long list as fits, with what is under way in sight.
+fn window_of(lines: Vec<Line>, room: usize) -> Vec<Line> {
+    if lines.len() <= room {
+        return lines;
+    }
+    let count = lines.len();
+    let kept = room.saturating_sub(1);
+    let mut shown: Vec<Line> = lines.into_iter().skip(count - kept).collect();
+    shown.insert(0, Line::of(Look::Dim, format!("{} lines above", count - kept)));
+    shown
+}

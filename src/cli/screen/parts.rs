@@ -1,0 +1,167 @@
+//! The head of a run's picture: what, where users are, how long the way back is open.
+
+use super::line::{Line, Look};
+use super::{Canvas, span, state_look};
+use crate::cli::when;
+use crate::view::{RunView, words};
+
+/// Name, state, time.
+pub(super) fn title(view: &RunView, canvas: &Canvas) -> Line {
+    let summary = &view.summary;
+    let state = summary.state.replace('_', " ").to_uppercase();
+    let mut line = Line::of(Look::Strong, &summary.run).add(Look::Plain, "  ").add(state_look(view), state);
+    if let Some(hold) = &view.hold {
+        let why = if hold.restart { "  HELD after an interruption" } else { "  HELD" };
+        line = line.add(Look::Warn, why);
+    }
+    line.right(Look::Dim, &canvas.zone.clock(view.now_at), canvas.columns)
+}
+
+/// What it does, since when, why.
+pub(super) fn doing(view: &RunView, canvas: &Canvas) -> Line {
+    let summary = &view.summary;
+    let since = span(view.now_at.saturating_sub(summary.since_at).max(0));
+    let mut text = summary.doing.clone();
+    if summary.cutover_steps > 0 && summary.state == "cutting_over" {
+        text = format!("{text}: {} of {}", summary.cutover_done, summary.cutover_steps);
+    }
+    let mut line = Line::of(Look::Plain, text);
+    if summary.is_final {
+        line = line.add(Look::Dim, format!("{}at {}", canvas.glyphs.dot, canvas.zone.full(summary.since_at)));
+    } else {
+        line = line.add(Look::Dim, format!("{}for {since}", canvas.glyphs.dot));
+    }
+    if let Some(because) = view.because.as_ref().filter(|_| view.rollback.is_some() || summary.is_final) {
+        line = line.add(Look::Dim, format!("{}{because}", canvas.glyphs.dot));
+    }
+    line
+}
+
+/// Users: served where, since when, without for how long.
+pub(super) fn service(view: &RunView, canvas: &Canvas) -> Line {
+    let service = &view.service;
+    let look = match service.at.as_str() {
+        "down" => Look::Bad,
+        "unsure" => Look::Warn,
+        "atTarget" | "backAtSource" => Look::Good,
+        _ => Look::Plain,
+    };
+    let mut line = Line::of(look, &service.text);
+    if let Some(since) = service.since_at {
+        let near = canvas.zone.near(since, view.now_at);
+        line = line.add(Look::Plain, format!(", since {near} ({})", when::ago(since, view.now_at)));
+    }
+    if let Some(downtime) = service.downtime_ms {
+        let budget = service.downtime_budget_ms.map(|ms| format!(" of {} planned", words::span_u(ms)));
+        let over = service.downtime_budget_ms.is_some_and(|budget| downtime.unsigned_abs() > budget);
+        let text = format!("{}downtime {}{}", canvas.glyphs.dot, span(downtime), budget.unwrap_or_default());
+        line = line.add(if over { Look::Bad } else { Look::Dim }, text);
+    }
+    line
+}
+
+/// The window, and whether the way back was seen open. Absent where neither means anything yet.
+pub(super) fn window(view: &RunView, canvas: &Canvas) -> Option<Line> {
+    let window = view.window.as_ref()?;
+    let mut line = match (window.open, window.left_ms, window.deadline_at) {
+        (true, Some(left), Some(deadline)) => {
+            let near = canvas.zone.near(deadline, view.now_at);
+            let look = if left < 300_000 { Look::Warn } else { Look::Strong };
+            Line::of(Look::Plain, "window open until ")
+                .add(look, near)
+                .add(look, format!(" ({} left)", span(left)))
+                .add(Look::Dim, format!("{}a trip is {}", canvas.glyphs.dot, trip(view)))
+        }
+        (_, _, Some(deadline)) if !view.summary.is_final && view.rollback.is_none() => {
+            let near = canvas.zone.near(deadline, view.now_at);
+            Line::of(Look::Plain, format!("window over since {near}: nothing rolls back by itself"))
+        }
+        _ if view.summary.is_final || view.rollback.is_some() => return None,
+        _ => Line::of(Look::Dim, format!("window {} from {}", words::span_u(window.length_ms), from(&window.from))),
+    };
+    if let Some(way_back) = way_back(view, canvas) {
+        line = line.add(Look::Dim, canvas.glyphs.dot).join(way_back);
+    }
+    Some(line)
+}
+
+fn from(from: &str) -> &str {
+    if from == "exposure" { "exposure on" } else { "the end of the cutover on" }
+}
+
+fn trip(view: &RunView) -> String {
+    if view.data.trip == "automatic" { "automatic".to_owned() } else { format!("asked: {}", view.data.trip) }
+}
+
+fn way_back(view: &RunView, canvas: &Canvas) -> Option<Line> {
+    let way_back = view.way_back.as_ref()?;
+    match (way_back.checked, way_back.open, way_back.seen_at) {
+        (true, Some(true), Some(seen)) => {
+            Some(Line::of(Look::Good, format!("way back: verified {}", canvas.zone.near(seen, view.now_at))))
+        }
+        (true, Some(false), Some(seen)) => {
+            Some(Line::of(Look::Bad, format!("WAY BACK LOST since {}", canvas.zone.near(seen, view.now_at))))
+        }
+        (true, _, _) => None,
+        (false, _, _) => Some(Line::of(Look::Dim, "way back: not verified")),
+    }
+}
+
+/// The change window and the turn-back time, beside the projected end.
+pub(super) fn change(view: &RunView, canvas: &Canvas) -> Option<Line> {
+    let mut parts = Vec::new();
+    if let Some(change) = &view.change {
+        let id = change.id.as_deref().unwrap_or("change window");
+        if let Some(until) = change.until_at {
+            parts.push((Look::Plain, format!("{id} until {}", canvas.zone.near(until, view.now_at))));
+        }
+        let is_over = view.summary.is_final || view.rollback.is_some();
+        match change.turn_back_at {
+            Some(at) if !is_over => {
+                let look = if at <= view.now_at { Look::Bad } else { Look::Plain };
+                parts.push((look, format!("turn back by {}", canvas.zone.near(at, view.now_at))));
+            }
+            None if !is_over && change.until_at.is_some() => {
+                parts.push((Look::Warn, "turn-back time unknown".to_owned()))
+            }
+            Some(_) | None => {}
+        }
+    }
+    if let Some(ends) = view.times.cutover_ends_at {
+        let about = if view.times.cutover_end_open { "not before" } else { "about" };
+        parts.push((Look::Plain, format!("cutover ends {about} {}", canvas.zone.near(ends, view.now_at))));
+    }
+    if parts.is_empty() {
+        return None;
+    }
+    let mut line = Line::new();
+    for (at, (look, text)) in parts.into_iter().enumerate() {
+        if at > 0 {
+            line = line.add(Look::Dim, canvas.glyphs.dot);
+        }
+        line = line.add(look, text);
+    }
+    Some(line)
+}
+
+/// What everybody must know beside that.
+pub(super) fn warnings(view: &RunView) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if view.clock_in_doubt {
+        let text = format!("the wall clock is in doubt: `bascule confirm-clock {}`", view.summary.run);
+        lines.push(Line::of(Look::Bad, text));
+    }
+    if let Some(hold) = &view.hold {
+        let who = hold.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+        let line = Line::of(Look::Warn, format!("held{who}: nothing new starts; "))
+            .add(Look::Command, format!("bascule resume {}", view.summary.run));
+        lines.push(line);
+    }
+    if !view.locks_held_by.is_empty() {
+        lines.push(Line::of(Look::Warn, format!("waits for locks that {} holds", view.locks_held_by.join(", "))));
+    }
+    if let Some(who) = &view.in_charge {
+        lines.push(Line::of(Look::Dim, format!("in charge: {who}")));
+    }
+    lines
+}

@@ -1,0 +1,117 @@
+//! A run in full, for `status`: nothing folded, ends with the legal commands.
+
+use super::asks::{self, Detail};
+use super::line::{Line, Look};
+use super::{Canvas, back, checks, command, paragraph, parts, steps};
+use crate::cli::text;
+use crate::view::{RunView, words};
+
+/// All lines.
+#[must_use]
+pub(crate) fn whole(view: &RunView, canvas: &Canvas) -> Vec<Line> {
+    let mut lines = vec![parts::title(view, canvas), parts::doing(view, canvas), parts::service(view, canvas)];
+    lines.extend(parts::window(view, canvas));
+    lines.extend(parts::change(view, canvas));
+    lines.push(Line::of(Look::Dim, format!("data: {}", view.data.text)));
+    if !view.summary.is_final && view.rollback.is_none() {
+        lines.push(Line::of(Look::Dim, format!("if it goes back now, the source serves after {}", view.times.back())));
+    }
+    lines.extend(parts::warnings(view));
+    let plan = view.plan.get(..12).unwrap_or(&view.plan);
+    let who = view.requester.as_ref().map(|who| format!(" by {who}")).unwrap_or_default();
+    let created = canvas.zone.full(view.summary.created_at);
+    lines.push(Line::of(Look::Dim, format!("created {created}{who}, plan {plan}, {} events", view.sequence)));
+    section(&mut lines, asks::questions(view, canvas, Detail::Full));
+    section(&mut lines, back::rollback(view, canvas));
+    section(&mut lines, steps::all(view, canvas));
+    if !view.criteria.is_empty() {
+        lines.push(Line::new());
+        lines.push(Line::of(Look::Strong, "criteria"));
+        lines.extend(checks::criteria(view, canvas));
+    }
+    section(&mut lines, view.gaps.iter().map(|gap| Line::of(Look::Plain, format!("the gate lacks: {gap}"))).collect());
+    for wanted in &view.sign_offs {
+        let by = wanted.by.as_ref().map(|by| format!(", given by {by}")).unwrap_or_default();
+        let mark = if wanted.given { canvas.glyphs.done } else { canvas.glyphs.later };
+        lines.push(Line::of(Look::Plain, format!("{mark} sign-off of {}: {}{by}", wanted.role, wanted.what)));
+    }
+    section(&mut lines, back::leftovers(view, canvas));
+    section(&mut lines, next(view, canvas));
+    lines.into_iter().map(|line| line.cut(canvas.columns)).collect()
+}
+
+fn section(lines: &mut Vec<Line>, part: Vec<Line>) {
+    if !part.is_empty() {
+        lines.push(Line::new());
+        lines.extend(part);
+    }
+}
+
+fn next(view: &RunView, canvas: &Canvas) -> Vec<Line> {
+    let widest = view.next.iter().map(|next| text::width(&next.command)).max().unwrap_or(0).min(canvas.columns / 2);
+    let mut lines = vec![Line::of(Look::Strong, "what you can do now")];
+    for next in &view.next {
+        let head = Line::of(Look::Plain, "  ");
+        let one = head.clone().add(Look::Command, text::pad(&next.command, widest));
+        let with_effect = one.add(Look::Dim, format!("  {}", next.effect));
+        if with_effect.width() <= canvas.columns {
+            lines.push(with_effect);
+        } else {
+            lines.extend(command(head, &next.command, 2, canvas.columns));
+            lines.extend(paragraph(Look::Dim, &next.effect, 6, canvas.columns));
+        }
+    }
+    lines
+}
+
+/// Five plain lines to read aloud.
+#[must_use]
+pub(crate) fn brief(view: &RunView, canvas: &Canvas) -> Vec<String> {
+    let summary = &view.summary;
+    let since = canvas.zone.near(summary.since_at, view.now_at);
+    let what = format!("{}: {}, since {since}.", summary.run, summary.doing);
+    let mut service = view.service.text.clone();
+    if let Some(at) = view.service.since_at {
+        service = format!("{service}, since {}", canvas.zone.near(at, view.now_at));
+    }
+    if let Some(downtime) = view.service.downtime_ms {
+        service = format!("{service}; downtime {}", words::span(downtime));
+    }
+    let back = match (&view.rollback, &view.window) {
+        (Some(rollback), _) => match rollback.restored_at {
+            Some(at) => format!("Going back: service restored at {}.", canvas.zone.near(at, view.now_at)),
+            None => format!("Going back since {}.", canvas.zone.near(rollback.decided_at, view.now_at)),
+        },
+        (None, Some(window)) => match (window.open, window.deadline_at) {
+            (true, Some(at)) => format!(
+                "Automatic way back until {}, {} left; data: {}.",
+                canvas.zone.near(at, view.now_at),
+                words::span(window.left_ms.unwrap_or(0)),
+                view.data.text
+            ),
+            (_, _) => format!("No window is open; going back would take {}.", view.times.back()),
+        },
+        (None, None) => "No window.".to_owned(),
+    };
+    let running: Vec<&str> =
+        view.steps.iter().filter(|step| step.status == "running").map(|step| step.step.as_str()).collect();
+    let now = match (view.questions.as_slice(), running.as_slice(), &view.hold) {
+        ([first, rest @ ..], _, _) if rest.is_empty() => format!("A person must decide: {}.", first.what),
+        ([first, rest @ ..], _, _) => format!("{} decisions are open; first: {}.", rest.len() + 1, first.what),
+        ([], _, Some(_)) => "Held: nothing new starts.".to_owned(),
+        ([], [], None) => "Nothing runs at this moment.".to_owned(),
+        ([], running, None) => format!("Running: {}.", running.join(", ")),
+    };
+    let next = match (view.questions.first().and_then(|question| question.answers.first()), view.next.first()) {
+        (Some(answer), _) => format!("First answer: {}, with `{}`.", answer.label, answer.command),
+        (None, Some(next)) => format!("Next: `{}` {}.", next.command, next.effect),
+        (None, None) => "Nothing to do.".to_owned(),
+    };
+    vec![what, format!("{service}."), back, now, next]
+}
+
+/// The open questions, complete.
+#[must_use]
+pub(crate) fn questions(view: &RunView, canvas: &Canvas) -> Vec<Line> {
+    asks::questions(view, canvas, Detail::Full)
+}

@@ -1,0 +1,99 @@
+//! Starts the owner as a process of its own, so that a lost terminal leaves the view and not the runs.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+
+use super::Ctx;
+use super::client::Client;
+use super::error::CliError;
+use crate::server::wire::Health;
+use crate::store::TakeOver;
+
+/// How long a new owner may take to listen: it may have to end what a dead one left.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is asked.
+const ASK: Duration = Duration::from_millis(15);
+/// The file beside the journal that holds what the owner says.
+const LOG: &str = "engine.log";
+
+/// The owner of the state directory: the one that is there, or a new process.
+///
+/// # Errors
+/// It cannot be started, or does not listen in time.
+pub(super) async fn owner(ctx: &Ctx, take_over: TakeOver) -> Result<(Client, Health), CliError> {
+    if let Some(found) = Client::find(&ctx.state).await? {
+        return Ok(found);
+    }
+    let (mut child, from) = start(&ctx.state, take_over)?;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = Client::find(&ctx.state).await? {
+            return Ok(found);
+        }
+        if let Ok(Some(status)) = child.try_wait() {
+            // Somebody else may have been quicker.
+            if let Some(found) = Client::find(&ctx.state).await? {
+                return Ok(found);
+            }
+            let said = said_since(&ctx.state, from);
+            let why = said.lines().next().map(|line| line.trim_start_matches("error: ").to_owned());
+            let failed = CliError::new(why.unwrap_or_else(|| format!("the engine ended at once ({status})")));
+            let hints = said.lines().skip(1).map(|line| line.trim().trim_start_matches("help: ").to_owned());
+            return Err(hints.fold(failed, CliError::hint));
+        }
+        if tokio::time::Instant::now() >= deadline {
+            let log = ctx.state.join(LOG);
+            return Err(CliError::new("the engine does not listen").hint(format!("{} has what it says", log.display())));
+        }
+        tokio::time::sleep(ASK).await;
+    }
+}
+
+fn start(state: &Path, take_over: TakeOver) -> Result<(Child, u64), CliError> {
+    let failed = |what: &str| {
+        let what = format!("the engine's {what}");
+        move |error: std::io::Error| CliError::new(format!("{what} cannot be used")).because(error)
+    };
+    make_private(state).map_err(failed("state directory"))?;
+    let program = std::env::current_exe().map_err(failed("program"))?;
+    let path = state.join(LOG);
+    let log = File::options().create(true).append(true).open(&path).map_err(failed("log"))?;
+    let from = log.metadata().map_or(0, |meta| meta.len());
+    let copy = log.try_clone().map_err(failed("log"))?;
+    let mut command = Command::new(program);
+    command.arg("--state").arg(state).arg("engine");
+    if take_over == TakeOver::Yes {
+        command.arg("--take-over");
+    }
+    command
+        .env_remove(bascule_plugin::ATTEMPT_VARIABLE)
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(copy)
+        .kill_on_drop(false);
+    let child = command.spawn().map_err(failed("process"))?;
+    Ok((child, from))
+}
+
+/// The owner creates it too; the log must lie in it before.
+fn make_private(state: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    if state.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state)
+}
+
+fn said_since(state: &Path, from: u64) -> String {
+    let mut text = String::new();
+    let read = File::open(state.join(LOG)).and_then(|mut file| {
+        file.seek(SeekFrom::Start(from))?;
+        file.read_to_string(&mut text)
+    });
+    if read.is_ok() { text } else { String::new() }
+}

@@ -1,0 +1,272 @@
+//! `watch`: shows a run as it goes. Leaving the view leaves the run alone.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Ctx;
+use super::client::{Client, Ended};
+use super::error::CliError;
+use super::exit::Exit;
+use super::live;
+use super::look::Source;
+use super::owner::Signals;
+use super::plain::{self, Form, Printer};
+use super::run::StartArgs;
+use super::when::Zone;
+use super::{status, target};
+use crate::engine::Engine;
+use crate::store::RunName;
+use crate::view::RunView;
+
+/// Show a run as it goes.
+///
+/// On a terminal a screen that is drawn again in place; otherwise, or with `--plain`, one line per event. Ctrl-C leaves
+/// the view; the run goes on. In a script it ends with the run's exit code, also when a person must act.
+///
+///   bascule watch billing-db/3
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// `application/number`, or an application for its newest run; may be left out while one run is open.
+    #[arg(value_name = "RUN")]
+    run: Option<String>,
+    /// One plain line per event, also on a terminal.
+    #[arg(long)]
+    plain: bool,
+}
+
+/// How a run is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// A screen.
+    Live,
+    /// A line per event.
+    Plain,
+    /// JSON per event.
+    Json,
+}
+
+impl Manner {
+    fn form(self) -> Form {
+        match self {
+            Self::Live | Self::Plain => Form::Line,
+            Self::Json => Form::Json,
+        }
+    }
+}
+
+/// Watches.
+pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
+    let source = Source::open(ctx).await?;
+    let name = target::run(&source, args.run.as_deref()).await?;
+    if !source.has_engine() {
+        let view = source.run(&name).await?;
+        status::print(ctx, &view)?;
+        if !view.summary.is_final {
+            ctx.ui.say("no engine is running: `bascule resume` starts one");
+        }
+        return Ok(exit_of_view(&view).unwrap_or(Exit::Interrupted));
+    }
+    let start = StartArgs { plain: args.plain, ..StartArgs::default() };
+    follow(ctx, &name, start.manner(ctx)).await
+}
+
+/// Shows a run that another process executes.
+///
+/// # Errors
+/// There is no such run, or the owner does not answer.
+pub(super) async fn follow(ctx: &Ctx, name: &RunName, manner: Manner) -> Result<Exit, CliError> {
+    let Some((client, _)) = Client::find(&ctx.state).await? else {
+        let source = Source::open(ctx).await?;
+        return ended(ctx, &source.run(name).await?);
+    };
+    let mut signals = Signals::leaving();
+    match manner {
+        Manner::Live => {
+            let footer = format!("Ctrl-C leaves this view, the run goes on; `bascule watch {name}` comes back");
+            match live::show(&client, name, &footer, signals.next()).await? {
+                live::Ended::Over(view) => ended(ctx, &view),
+                live::Ended::Left => Ok(left(ctx, name)),
+                live::Ended::OwnerGone(_) => gone(ctx, name).await,
+            }
+        }
+        Manner::Plain | Manner::Json => {
+            tokio::select! {
+                exit = lines(ctx, &client, name, manner.form()) => exit,
+                () = signals.next() => Ok(left(ctx, name)),
+            }
+        }
+    }
+}
+
+fn left(ctx: &Ctx, name: &RunName) -> Exit {
+    ctx.ui.say(&format!("the run goes on; `bascule watch {name}` shows it again"));
+    Exit::Done
+}
+
+/// Events until the run is over or goes on only with a person.
+async fn lines(ctx: &Ctx, client: &Client, name: &RunName, form: Form) -> Result<Exit, CliError> {
+    let zone = Zone::of(&client.run(name).await?);
+    let mut printer = Printer::new(form, zone);
+    let mut events = client.follow(name, 0).await?;
+    let mut last = 0;
+    let mut look = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            event = events.next() => match event? {
+                Ok(event) => {
+                    last = event.sequence;
+                    printer.event(&event);
+                    if event.event == "asked" && let Ok(view) = client.run(name).await {
+                        plain::questions(&view, &mut printer);
+                    }
+                    if printer.is_closed {
+                        return Ok(Exit::Done);
+                    }
+                }
+                Err(Ended::RunOver) => return Ok(code(ctx, &client.run(name).await?, form)),
+                Err(Ended::OwnerGone) => return gone(ctx, name).await,
+            },
+            _ = look.tick() => {
+                let view = client.run(name).await?;
+                if view.sequence <= last && !view.summary.working {
+                    return Ok(code(ctx, &view, form));
+                }
+            }
+        }
+    }
+}
+
+fn code(ctx: &Ctx, view: &RunView, form: Form) -> Exit {
+    if form != Form::Json {
+        last_words(ctx, view);
+    }
+    exit_of_view(view).unwrap_or(Exit::Interrupted)
+}
+
+/// The owner left: it had nothing to do any more, or it died.
+async fn gone(ctx: &Ctx, name: &RunName) -> Result<Exit, CliError> {
+    // A new one may have taken over; otherwise the files tell.
+    let source = Source::open(ctx).await?;
+    let view = source.run(name).await?;
+    if view.summary.is_final || !view.summary.working {
+        return ended(ctx, &view);
+    }
+    if source.has_engine() {
+        ctx.ui.say(&format!("another engine took over; `bascule watch {name}` shows it"));
+    } else {
+        ctx.ui.say(&format!("the engine is gone; `bascule resume {name}` starts another, which goes on from here"));
+    }
+    Ok(Exit::Interrupted)
+}
+
+/// The last picture, in the scrollback.
+fn ended(ctx: &Ctx, view: &RunView) -> Result<Exit, CliError> {
+    if !ctx.ui.json {
+        status::print(ctx, view)?;
+    }
+    Ok(exit_of_view(view).unwrap_or(Exit::Interrupted))
+}
+
+/// The exit code of a run as it stands.
+#[must_use]
+pub(super) fn exit_of_view(view: &RunView) -> Option<Exit> {
+    view.summary.exit.map(Exit::of_code)
+}
+
+/// The exit code of a run of this process.
+pub(super) async fn exit_of_run(engine: &Engine, name: &RunName) -> Option<Exit> {
+    let code = match engine.live(name) {
+        Some(handle) => handle.look(|run, _| crate::view::exit(run)).await.ok().flatten(),
+        None => None,
+    };
+    match code {
+        Some(code) => Some(Exit::of_code(code)),
+        None => engine.read(name).await.ok().and_then(|(run, _)| crate::view::exit(&run)).map(Exit::of_code),
+    }
+}
+
+/// Shows what the owner in this process does, until `stopped` says that everything was told.
+pub(super) async fn beside(ctx: Ctx, name: Option<RunName>, manner: Manner, stopped: CancellationToken) {
+    if let Err(error) = show_beside(&ctx, name, manner, stopped).await {
+        ctx.ui.say(&format!("the display ended: {error}"));
+    }
+}
+
+async fn show_beside(
+    ctx: &Ctx,
+    name: Option<RunName>,
+    manner: Manner,
+    stopped: CancellationToken,
+) -> Result<(), CliError> {
+    let Some((client, _)) = Client::find(&ctx.state).await? else { return Ok(()) };
+    let names: Vec<RunName> = match name {
+        Some(name) => vec![name],
+        None => client.runs(true).await?.iter().filter_map(|run| RunName::parse(&run.run).ok()).collect(),
+    };
+    if let ([name], Manner::Live) = (names.as_slice(), manner) {
+        let footer = "Ctrl-C holds the run, lets running steps end and leaves";
+        live::show(&client, name, footer, stopped.cancelled()).await?;
+        let view = client.run(name).await?;
+        return status::print(ctx, &view);
+    }
+    let tasks: Vec<_> = names.into_iter().map(|name| one_beside(ctx, &client, name, manner, stopped.clone())).collect();
+    for done in futures_util::future::join_all(tasks).await {
+        done?;
+    }
+    Ok(())
+}
+
+/// Lines of one run; when the owner stops, what is durable is still shown.
+async fn one_beside(
+    ctx: &Ctx,
+    client: &Client,
+    name: RunName,
+    manner: Manner,
+    stopped: CancellationToken,
+) -> Result<(), CliError> {
+    let view = client.run(&name).await?;
+    // A run that is taken over has its story behind it: the takeover is where this one begins.
+    let after = if view.sequence > 200 { view.sequence } else { 0 };
+    let mut printer = Printer::new(manner.form(), Zone::of(&view));
+    let mut events = client.follow(&name, after).await?;
+    let mut last = after;
+    loop {
+        tokio::select! {
+            biased;
+            event = events.next() => match event? {
+                Ok(event) => {
+                    last = event.sequence;
+                    printer.event(&event);
+                    if event.event == "asked" && let Ok(view) = client.run(&name).await {
+                        plain::questions(&view, &mut printer);
+                    }
+                }
+                Err(_) => break,
+            },
+            () = stopped.cancelled() => break,
+        }
+    }
+    for event in client.events(&name, last, 10_000).await? {
+        printer.event(&event);
+    }
+    if manner != Manner::Json {
+        last_words(ctx, &client.run(&name).await?);
+    }
+    Ok(())
+}
+
+/// What a run without a screen leaves as its last word.
+fn last_words(ctx: &Ctx, view: &RunView) {
+    let summary = &view.summary;
+    ctx.ui.say(&format!("{}: {}", summary.run, summary.doing));
+    for left in &view.leftovers {
+        ctx.ui.say(&format!("  left applied: {} ({})", left.step, left.why));
+    }
+    if !summary.is_final {
+        for next in view.next.iter().take(4) {
+            ctx.ui.say(&format!("  {}  — {}", next.command, next.effect));
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! What follows from a step's value: the sets beside the steps, the counts of its successors, and
+//! what the whole run may say of itself. Every change of a step's value goes through here.
+
+use super::apply::{Illegal, ms, refuse};
+use super::command::Command;
+use super::fact::{Direction, LockScope, Millis, Wait};
+use super::run::Run;
+use super::state::{Forward, RunState, Status, StepLocks, UndoState};
+use super::timers::Timer;
+use super::turns::{Line, standing};
+use crate::plan::step::Effect;
+use crate::plan::{Section, StepIx};
+
+/// Sets a step's forward value and keeps `ready`, `live`, `open` and the successors' counts.
+pub(super) fn set_forward(run: &mut Run, ix: StepIx, to: Forward) {
+    let was = stands_for_needs(run, ix);
+    let is = to.satisfies();
+    keep(&mut run.ready, ix, matches!(to, Forward::Ready));
+    keep(&mut run.live, (ix, Direction::Forward), matches!(to, Forward::Running(_)));
+    keep(&mut run.probing, (ix, Direction::Forward), matches!(to, Forward::Unknown { probing: true, .. }));
+    run.steps[ix].status = Status::Forward(to);
+    if was != is {
+        tell_successors(run, ix, is);
+    }
+}
+
+fn keep<T: Ord>(set: &mut std::collections::BTreeSet<T>, item: T, is_in: bool) {
+    if is_in {
+        set.insert(item);
+    } else {
+        set.remove(&item);
+    }
+}
+
+fn stands_for_needs(run: &Run, ix: StepIx) -> bool {
+    match &run.steps[ix].status {
+        Status::Forward(forward) => forward.satisfies(),
+        Status::Undo { .. } => false,
+    }
+}
+
+fn tell_successors(run: &mut Run, ix: StepIx, is_done: bool) {
+    let plan = run.plan.clone();
+    let open = run.open.entry(plan.step(ix).section).or_insert(0);
+    if is_done {
+        *open = open.saturating_sub(1);
+    } else {
+        *open += 1;
+    }
+    for (child, _) in plan.dag().children(ix) {
+        let record = &mut run.steps[child];
+        if is_done {
+            record.waits_for = record.waits_for.saturating_sub(1);
+            if record.waits_for == 0 && matches!(record.status, Status::Forward(Forward::Pending)) {
+                record.status = Status::Forward(Forward::Ready);
+                run.ready.insert(child);
+            }
+        } else {
+            record.waits_for += 1;
+            if matches!(record.status, Status::Forward(Forward::Ready)) {
+                record.status = Status::Forward(Forward::Pending);
+                run.ready.remove(&child);
+            }
+        }
+    }
+}
+
+/// Sets the state of an undo.
+pub(super) fn set_undo(run: &mut Run, ix: StepIx, to: UndoState) -> Result<(), Illegal> {
+    let Status::Undo { state, .. } = &mut run.steps[ix].status else { return Err(refuse(run, ix, "an undo's event")) };
+    keep(&mut run.live, (ix, Direction::Undo), matches!(to, UndoState::Undoing(_)));
+    keep(&mut run.probing, (ix, Direction::Undo), matches!(to, UndoState::Unknown { probing: true, .. }));
+    *state = to;
+    Ok(())
+}
+
+/// A step turns round: its successors hear that it stands for nothing any more.
+pub(super) fn enter_undo(run: &mut Run, ix: StepIx, of: Forward, state: UndoState) -> Result<(), Illegal> {
+    set_forward(run, ix, Forward::NotRun);
+    run.steps[ix].undo_tries = 0;
+    run.steps[ix].undo_again = false;
+    run.steps[ix].status = Status::Undo { of: Box::new(of), state: state.clone() };
+    set_undo(run, ix, state)
+}
+
+/// A step turns round again: it has no undo any more.
+pub(super) fn leave_undo(run: &mut Run, ix: StepIx, to: Forward) {
+    run.live.remove(&(ix, Direction::Undo));
+    run.probing.remove(&(ix, Direction::Undo));
+    run.timers.clear(Timer::Deadline(ix, Direction::Undo));
+    run.timers.clear(Timer::Backoff(ix, Direction::Undo));
+    run.partial.remove(&ix);
+    run.steps[ix].status = Status::Forward(Forward::NotRun);
+    set_forward(run, ix, to);
+}
+
+/// What a step that is not under way is: it may run, or it waits for others, or the run went back.
+pub(super) fn idle(run: &Run, ix: StepIx) -> Forward {
+    let looks_after_restore = matches!(run.plan.step(ix).section, Section::Fence | Section::RollbackCheck);
+    if run.rollback.is_some() && !looks_after_restore {
+        Forward::NotRun
+    } else if run.steps[ix].waits_for == 0 {
+        Forward::Ready
+    } else {
+        Forward::Pending
+    }
+}
+
+/// A step is done. `since` is when users could tell, which for an exposure found late is its intent.
+pub(super) fn succeed(run: &mut Run, ix: StepIx, at: Millis, since: Millis) {
+    let record = &mut run.steps[ix];
+    record.ended = Some(at);
+    record.completed = run.sequence;
+    record.passed = Some(at);
+    record.last_failure = None;
+    record.unsettled = false;
+    record.attached = None;
+    run.rechecking.remove(&ix);
+    run.timers.clear(Timer::By(ix));
+    set_forward(run, ix, Forward::Succeeded);
+    if run.state == RunState::Prepared
+        && !run.go
+        && let Some(fresh) = run.plan.step(ix).keep_fresh_ms
+    {
+        run.timers.set(Timer::Repeat(ix), at.saturating_add(ms(fresh)));
+    }
+    if Some(ix) == run.plan.exposing() && run.exposed.is_none() {
+        run.exposed = Some(since);
+        run.possibly_exposed.get_or_insert(since);
+        run.up_since.get_or_insert(since);
+        if run.rollback.is_none() {
+            arm_criteria(run, at, since);
+        }
+    }
+}
+
+/// Criteria are live from now on, after their warm-up, which counts from exposure.
+pub(super) fn arm_criteria(run: &mut Run, now: Millis, exposed: Millis) {
+    for c in 0..run.plan.criteria.len() {
+        let criterion = &run.plan.criteria[c];
+        let live = exposed.saturating_add(ms(criterion.warm_up_ms)).max(now);
+        let blind = live.saturating_add(ms(criterion.max_age_ms));
+        run.timers.set(Timer::Sample(c), live);
+        run.timers.set(Timer::MaxAge(c), blind);
+    }
+}
+
+/// No sample and no blindness any more.
+pub(super) fn disarm_criteria(run: &mut Run) {
+    for ix in 0..run.criteria.len() {
+        run.timers.clear(Timer::Sample(ix));
+        run.timers.clear(Timer::MaxAge(ix));
+        run.timers.clear(Timer::Disarm(ix));
+        run.criteria[ix].sampling = None;
+    }
+}
+
+/// What the intent of a step says of the whole run.
+pub(super) fn mark_effects(run: &mut Run, ix: StepIx, at: Millis) {
+    let plan = run.plan.clone();
+    let step = plan.step(ix);
+    if plan.exposing() == Some(ix) {
+        run.possibly_exposed.get_or_insert(at);
+    }
+    if step.effect == Effect::None {
+        return;
+    }
+    match step.section {
+        Section::Cutover => {
+            run.first_effect.get_or_insert(at);
+        }
+        Section::Prepare => run.prepared_effect = true,
+        Section::Commit => run.commit_intended = true,
+        Section::PreCheck | Section::PostCheck | Section::Fence | Section::Ready | Section::RollbackCheck => {}
+    }
+    if step.is_irreversible() {
+        run.irreversible.get_or_insert(ix);
+    }
+    if step.takes_source_down {
+        run.down_since.get_or_insert(at);
+    }
+}
+
+/// Takes back what the intent of a step said of the run, where nothing of the step can stand: users
+/// who never saw the target must not lose the source's data to it.
+pub(super) fn forget_effects(run: &mut Run, ix: StepIx) {
+    if may_stand(run, ix) {
+        return;
+    }
+    let plan = run.plan.clone();
+    let step = plan.step(ix);
+    if plan.exposing() == Some(ix) && run.exposed.is_none() {
+        run.possibly_exposed = None;
+    }
+    if run.irreversible == Some(ix) {
+        run.irreversible =
+            (0..plan.steps.len()).find(|other| plan.step(*other).is_irreversible() && may_stand(run, *other));
+    }
+    if step.takes_source_down
+        && !(0..plan.steps.len()).any(|other| plan.step(other).takes_source_down && may_stand(run, other))
+    {
+        run.down_since = None;
+    }
+}
+
+/// Whether something of a step may stand.
+pub(super) fn may_stand(run: &Run, ix: StepIx) -> bool {
+    let record = run.step(ix);
+    run.plan.step(ix).effect != Effect::None
+        && (record.touched
+            || match run.forward(ix) {
+                Forward::Succeeded | Forward::Unknown { .. } | Forward::Running(_) => true,
+                Forward::Failed { left, .. } => *left == super::fact::Left::Possible,
+                Forward::Pending
+                | Forward::Ready
+                | Forward::Backoff { .. }
+                | Forward::Waiting { .. }
+                | Forward::Skipped { .. }
+                | Forward::NotRun => false,
+            })
+}
+
+/// What was done before does not stand any more: a new key, new evaluation, nothing to undo.
+pub(super) fn begin_generation(run: &mut Run, ix: StepIx) {
+    let record = &mut run.steps[ix];
+    record.generation += 1;
+    record.tries = 0;
+    record.evaluated = false;
+    record.touched = false;
+    record.unsettled = false;
+    record.outputs = None;
+    record.call = None;
+    record.verify = None;
+    record.attached = None;
+    record.overrun = false;
+    record.last_failure = None;
+}
+
+/// Whether a step still has a use for its locks, or for its place in the queue.
+fn wants_locks(run: &Run, ix: StepIx) -> bool {
+    match &run.steps[ix].status {
+        Status::Forward(forward) => match forward {
+            Forward::Ready | Forward::Running(_) | Forward::Waiting { on: Wait::Locks { .. }, .. } => true,
+            Forward::Pending
+            | Forward::Backoff { .. }
+            | Forward::Waiting { .. }
+            | Forward::Succeeded
+            | Forward::Failed { .. }
+            | Forward::Unknown { .. }
+            | Forward::Skipped { .. }
+            | Forward::NotRun => false,
+        },
+        Status::Undo { state, .. } => matches!(state, UndoState::Pending | UndoState::Undoing(_)),
+    }
+}
+
+/// Gives back the locks of a step.
+pub(super) fn give_back(run: &mut Run, ix: StepIx, commands: &mut Vec<Command>) {
+    run.steps[ix].locks = StepLocks::None;
+    if run.locking.remove(&ix) {
+        commands.push(Command::ReleaseLocks { scope: LockScope::Step(run.plan.step(ix).id.clone()) });
+    }
+}
+
+/// Gives back locks that nobody has a use for any more.
+pub(super) fn give_back_unused(run: &mut Run, commands: &mut Vec<Command>) {
+    let unused: Vec<StepIx> = run.locking.iter().copied().filter(|ix| !wants_locks(run, *ix)).collect();
+    for ix in unused {
+        give_back(run, ix, commands);
+    }
+}
+
+/// The rollback's index hears that a step changed.
+pub(super) fn note_turn(run: &mut Run, ix: StepIx) {
+    let at = standing(run, ix);
+    if let Some(rollback) = &mut run.rollback {
+        rollback.line.note(ix, at, &rollback.restore, &rollback.cleanup);
+    }
+}
+
+/// The rollback's index is made anew.
+pub(super) fn note_all_turns(run: &mut Run) {
+    let Some(rollback) = &run.rollback else { return };
+    let line = Line::of(run, &rollback.restore, &rollback.cleanup);
+    if let Some(rollback) = &mut run.rollback {
+        rollback.line = line;
+    }
+}

@@ -1,0 +1,188 @@
+//! HTTP over the Unix socket of a state directory: how other processes look at runs and decide.
+//!
+//! | route | answers |
+//! |---|---|
+//! | `GET /v1/health` | the owner, what it adopted |
+//! | `GET /v1/runs` | all runs; `?open=true`: those that are not over |
+//! | `POST /v1/runs` | creates a run from a plan's canonical JSON |
+//! | `GET /v1/runs/{app}/{n}` | one run |
+//! | `GET /v1/runs/{app}/{n}/events` | events as NDJSON, `?after=SEQUENCE&limit=N`; `?follow=true`: server-sent events |
+//! | `GET /v1/runs/{app}/{n}/logs/{step}` | an attempt's log, `?attempt=N&undo=true&offset=BYTES&follow=true` |
+//! | `GET /v1/runs/{app}/{n}/graph` | steps and needs |
+//! | `GET /v1/runs/{app}/{n}/report` | the report page, where the program has one |
+//! | `POST /v1/runs/{app}/{n}/verbs` | a person's verb, or a preview of it |
+//!
+//! Errors are `application/problem+json`. The actor of a verb is the peer's user; a name that it gives is recorded as
+//! claimed. Nothing here decides anything. Start with [`Server::start`].
+
+mod events;
+mod graph;
+mod logs;
+pub mod peer;
+pub mod problem;
+mod runs;
+pub mod socket;
+pub mod verbs;
+pub mod wire;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+use crate::machine::fact::Millis;
+use crate::plan::Plan;
+use crate::view::{EventView, RunView};
+use peer::Peer;
+use problem::Problem;
+use socket::SocketError;
+use wire::Health;
+
+/// The longest body of a request: a plan of some ten thousand steps.
+pub const MAX_BODY: usize = 32 << 20;
+
+/// How long open requests may take once the server goes down.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Makes the report page of a run.
+pub type ReportPage = fn(&Plan, &RunView, &[EventView]) -> Result<String, String>;
+
+/// What every route sees.
+pub struct Site {
+    /// The engine that owns the directory.
+    pub engine: Arc<Engine>,
+    /// Ends open streams and refuses new runs.
+    pub closing: CancellationToken,
+    /// The owner, told to whoever asks.
+    pub health: Health,
+    /// The report page.
+    pub report: Option<ReportPage>,
+    finished: runs::Finished,
+    busy: AtomicUsize,
+    touched: AtomicI64,
+}
+
+impl Site {
+    /// What routes see of an engine.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, health: Health, report: Option<ReportPage>) -> Arc<Self> {
+        let touched = AtomicI64::new(engine.clock().now().steady);
+        let closing = CancellationToken::new();
+        Arc::new(Self {
+            engine,
+            closing,
+            health,
+            report,
+            finished: runs::Finished::default(),
+            busy: AtomicUsize::new(0),
+            touched,
+        })
+    }
+
+    /// Requests under way, and when the newest one ended: an owner does not leave while somebody talks to it.
+    #[must_use]
+    pub fn traffic(&self) -> (usize, Millis) {
+        (self.busy.load(Ordering::SeqCst), self.touched.load(Ordering::SeqCst))
+    }
+}
+
+/// A listening server.
+pub struct Server {
+    site: Arc<Site>,
+    socket: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Listens on the socket of the engine's state directory, which this process owns: a socket that is there
+    /// already is a dead owner's and is replaced.
+    ///
+    /// # Errors
+    /// The socket cannot be made.
+    pub fn start(site: Arc<Site>) -> Result<Self, SocketError> {
+        let socket = socket::path(site.engine.state_dir());
+        let listener = socket::listen(&socket)?;
+        let app = router(site.clone()).into_make_service_with_connect_info::<Peer>();
+        let closing = site.closing.clone();
+        let task = tokio::spawn(async move {
+            let serving = axum::serve(listener, app).with_graceful_shutdown({
+                let closing = closing.clone();
+                async move { closing.cancelled().await }
+            });
+            let late = async {
+                closing.cancelled().await;
+                tokio::time::sleep(GRACE).await;
+            };
+            tokio::select! {
+                ended = serving => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "the socket cannot be served any longer");
+                    }
+                }
+                // A client that neither reads nor leaves does not hold the owner.
+                () = late => {}
+            }
+        });
+        Ok(Self { site, socket, task })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Ends open streams, lets requests finish for a moment, removes the socket.
+    pub async fn stop(self) {
+        self.site.closing.cancel();
+        if let Err(error) = self.task.await {
+            tracing::warn!(%error, "the server did not end by itself");
+        }
+        // Somebody may have removed it already.
+        drop(std::fs::remove_file(&self.socket));
+    }
+}
+
+fn router(site: Arc<Site>) -> Router {
+    Router::new()
+        .route("/v1/health", get(runs::health))
+        .route("/v1/runs", get(runs::list).post(runs::create))
+        .route("/v1/runs/{app}/{number}", get(runs::one))
+        .route("/v1/runs/{app}/{number}/events", get(events::events))
+        .route("/v1/runs/{app}/{number}/logs/{step}", get(logs::log))
+        .route("/v1/runs/{app}/{number}/graph", get(graph::graph))
+        .route("/v1/runs/{app}/{number}/report", get(graph::report))
+        .route("/v1/runs/{app}/{number}/verbs", post(verbs::decide))
+        .fallback(no_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(site.clone(), count))
+        .with_state(site)
+}
+
+/// Counts requests under way. A stream counts until its head is sent: whoever only watches holds nobody.
+async fn count(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+    site.busy.fetch_add(1, Ordering::SeqCst);
+    let response = next.run(request).await;
+    site.touched.store(site.engine.clock().now().steady, Ordering::SeqCst);
+    site.busy.fetch_sub(1, Ordering::SeqCst);
+    response
+}
+
+async fn no_route(request: Request) -> Problem {
+    Problem::not_found(format!("there is no {}", request.uri().path())).hint("the routes begin with /v1/")
+}
+
+async fn wrong_method(request: Request) -> Problem {
+    let what = format!("{} does not take {}", request.uri().path(), request.method());
+    Problem::new(axum::http::StatusCode::METHOD_NOT_ALLOWED, what)
+}

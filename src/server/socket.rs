@@ -1,0 +1,79 @@
+//! The socket file of a state directory.
+//!
+//! Only its user may use it: 0600 in a directory of 0700. The path of a socket may have 107 bytes at most; longer
+//! ones are reached through a descriptor of their directory, on both ends.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use tokio::net::UnixListener;
+
+/// The longest path that the kernel takes.
+const LONGEST: usize = 107;
+
+/// Why the socket cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} cannot be {what}")]
+pub struct SocketError {
+    path: PathBuf,
+    what: &'static str,
+    #[source]
+    source: io::Error,
+}
+
+/// Where the owner of a state directory listens.
+#[must_use]
+pub fn path(state: &Path) -> PathBuf {
+    state.join("engine.sock")
+}
+
+/// A path that the kernel takes, for as long as this value lives.
+#[derive(Debug)]
+pub struct ShortPath {
+    path: PathBuf,
+    _folder: Option<File>,
+}
+
+impl ShortPath {
+    /// The socket's path, shortened if it must be.
+    ///
+    /// # Errors
+    /// Its directory cannot be opened.
+    pub fn of(socket: &Path) -> io::Result<Self> {
+        let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
+            return Ok(Self { path: socket.to_owned(), _folder: None });
+        };
+        if socket.as_os_str().len() <= LONGEST {
+            return Ok(Self { path: socket.to_owned(), _folder: None });
+        }
+        let folder = File::open(folder)?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
+        Ok(Self { path, _folder: Some(folder) })
+    }
+
+    /// The path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Listens. The caller owns the directory, so what is there already is nobody's.
+///
+/// # Errors
+/// It cannot be removed or made.
+pub(super) fn listen(socket: &Path) -> Result<UnixListener, SocketError> {
+    let failed = |what| move |source| SocketError { path: socket.to_owned(), what, source };
+    match fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("removed")(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let short = ShortPath::of(socket).map_err(failed("reached"))?;
+    let listener = UnixListener::bind(short.path()).map_err(failed("listened on"))?;
+    // The directory keeps others out until this is done, and after.
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o600)).map_err(failed("made private"))?;
+    Ok(listener)
+}

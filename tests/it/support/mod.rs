@@ -1,0 +1,10 @@
+//! A night without a night: plans in a few lines, a data centre in memory, time at will.
+//!
+//! Start with [`night::Night`] for a scripted night, with [`history`] for a random one.
+
+pub(crate) mod choices;
+pub(crate) mod night;
+pub(crate) mod plans;
+
+pub(crate) mod sim;
+pub(crate) mod story;
