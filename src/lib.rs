@@ -14,10 +14,8 @@ pub mod telemetry;
 
 pub mod engine;
 
-<<<<<<< HEAD
 pub mod report;
-=======
+
 pub mod server;
->>>>>>> main
 
 pub mod cli;

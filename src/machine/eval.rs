@@ -122,8 +122,7 @@ pub struct Measured {
 pub fn measured(run: &Run, criterion: &Criterion, result: &Arc<Value>) -> Vec<Measured> {
     let condition = criterion.trip.as_str();
     let Ok(compiled) = expr::compile(condition) else { return Vec::new() };
-    let scope =
-        scope(run, &criterion.call.params, mentioned(condition).into_iter()).with("result", result.clone());
+    let scope = scope(run, &criterion.call.params, mentioned(condition).into_iter()).with("result", result.clone());
     let limits = expr::comparisons(&compiled).into_iter();
     limits
         .filter_map(|limit| {

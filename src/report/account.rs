@@ -38,11 +38,7 @@ impl Account {
     pub fn take(&mut self, page: &[Transition]) -> Result<(), ReadError> {
         for transition in page.iter().filter(|transition| transition.version <= self.head.version) {
             let records: Vec<Record> = serde_json::from_str(transition.payload.as_str()).map_err(|error| {
-                ReadError::Record {
-                    run: transition.run.clone(),
-                    version: transition.version,
-                    why: error.to_string(),
-                }
+                ReadError::Record { run: transition.run.clone(), version: transition.version, why: error.to_string() }
             })?;
             for record in records {
                 let sequence = self.events.len() as u64 + 1;

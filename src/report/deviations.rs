@@ -11,11 +11,9 @@ use super::account::Account;
 use super::hours::Hours;
 use super::service::{self, ServiceSpan};
 use super::story::{Outcome, Story};
-use crate::machine::event::{Event, Record};
-use crate::machine::fact::{
-    Actor, CriterionState, Direction, Interruption, LockScope, Millis, Resolution, SkipCause,
-};
 use crate::machine::RunState;
+use crate::machine::event::{Event, Record};
+use crate::machine::fact::{Actor, CriterionState, Direction, Interruption, LockScope, Millis, Resolution, SkipCause};
 use crate::plan::{Section, StepIx};
 use crate::view::words::{self, span, span_u};
 
@@ -257,7 +255,8 @@ fn holds(story: &Story) -> impl Iterator<Item = Deviation> + '_ {
 
 fn absences<'a>(story: &'a Story, hours: &'a Hours) -> impl Iterator<Item = Deviation> + 'a {
     story.absences.iter().map(|absence| {
-        let blind = if absence.window_open { "; no criterion was sampled and nothing would have gone back" } else { "" };
+        let blind =
+            if absence.window_open { "; no criterion was sampled and nothing would have gone back" } else { "" };
         let what = format!(
             "no engine executed the run, which was {}, until one on {} took it over at {}{blind}",
             words::state(absence.state),

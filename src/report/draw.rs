@@ -53,11 +53,18 @@ fn rect(out: &mut String, class: &str, area: Area, tooltip: &str) {
     // A bar of no width is a thing that happened and nobody would see.
     let (width, height) = (number(area.width.max(1.2)), number(area.height));
     let title = if tooltip.is_empty() { String::new() } else { format!("<title>{}</title>", HtmlEscape(tooltip)) };
-    out.push_str(&format!("<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\">{title}</rect>"));
+    out.push_str(&format!(
+        "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\">{title}</rect>"
+    ));
 }
 
 fn text(out: &mut String, class: &str, (x, y): (f64, f64), words: &str) {
-    out.push_str(&format!("<text class=\"{class}\" x=\"{}\" y=\"{}\">{}</text>", number(x), number(y), HtmlEscape(words)));
+    out.push_str(&format!(
+        "<text class=\"{class}\" x=\"{}\" y=\"{}\">{}</text>",
+        number(x),
+        number(y),
+        HtmlEscape(words)
+    ));
 }
 
 fn line(out: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {

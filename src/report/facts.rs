@@ -7,8 +7,8 @@ use super::hours::Hours;
 use super::story::Story;
 use crate::machine::Event;
 use crate::machine::fact::Actor;
-use crate::view::words::{self, span, span_u};
 use crate::view::RunView;
+use crate::view::words::{self, span, span_u};
 
 /// A line of the head.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +46,10 @@ pub(super) fn facts(account: &Account, story: &Story, view: &RunView, hours: &Ho
         add("In charge", who.clone());
     }
     let ended = if story.is_over() { "ended" } else { "read" };
-    add("Began, ended", format!("{}, {ended} {}", hours.moment(story.begin), hours.moment(story.end)).replace(", read", ", log read"));
+    add(
+        "Began, ended",
+        format!("{}, {ended} {}", hours.moment(story.begin), hours.moment(story.end)).replace(", read", ", log read"),
+    );
     add("Executed by", engines(story));
     if let Some(window) = window(story, hours) {
         add("Rollback window", window);
@@ -79,9 +82,10 @@ fn change_text(change: &crate::plan::policy::Change, hours: &Hours) -> String {
 
 fn started_by(account: &Account, requester: Option<&Actor>) -> String {
     let who = requester.map_or_else(|| "nobody knows".to_owned(), words::actor);
-    let trusted = account.events.first().is_some_and(|(_, record)| {
-        matches!(record.event, Event::Created { trust_claimed_names: true, .. })
-    });
+    let trusted = account
+        .events
+        .first()
+        .is_some_and(|(_, record)| matches!(record.event, Event::Created { trust_claimed_names: true, .. }));
     if trusted { format!("{who}, with --trust-claimed-names") } else { who }
 }
 
@@ -94,7 +98,8 @@ fn engines(story: &Story) -> String {
         n => format!("{n} engine lives"),
     };
     let away: i64 = story.absences.iter().map(|absence| absence.to.saturating_sub(absence.from)).sum();
-    let gaps = if story.absences.is_empty() { String::new() } else { format!(", {} without one in between", span(away)) };
+    let gaps =
+        if story.absences.is_empty() { String::new() } else { format!(", {} without one in between", span(away)) };
     format!("bascule {} on {}; {lives}{gaps}", env!("CARGO_PKG_VERSION"), hosts.join(", then "))
 }
 

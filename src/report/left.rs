@@ -97,7 +97,8 @@ fn stuck(story: &Story) -> Vec<LeftToDo> {
             };
             let id = run.plan.step(turn.step).id.to_string();
             let left = LeftView { step: id.clone(), why, by_hand: by_hand(story, turn.step) };
-            let command = format!("then `bascule undo done {} {id}`, or `bascule undo retry {} {id}`", run.name, run.name);
+            let command =
+                format!("then `bascule undo done {} {id}`, or `bascule undo retry {} {id}`", run.name, run.name);
             let mut entry = residue(story, &left);
             entry.how = Some(match entry.how {
                 Some(how) => format!("{how}; {command}"),

@@ -8,8 +8,8 @@ use super::story::Story;
 use crate::machine::RunState;
 use crate::machine::fact::Millis;
 use crate::plan::estimate::{Estimates, Length};
-use crate::view::words::{self, span, span_u};
 use crate::view::RunView;
+use crate::view::words::{self, span, span_u};
 
 /// How the outcome is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +110,11 @@ fn sentence(story: &Story, view: &RunView, spans: &[ServiceSpan], hours: &Hours)
         RunState::ClosedWithResidue => {
             let left = view.leftovers.len();
             let things = if left == 1 { "1 thing stays".to_owned() } else { format!("{left} things stay") };
-            format!("A person closed the run at {}; {things} applied, and {}.", hours.time(run.since), service_now(view))
+            format!(
+                "A person closed the run at {}; {things} applied, and {}.",
+                hours.time(run.since),
+                service_now(view)
+            )
         }
         RunState::Stuck => format!(
             "The way back cannot go on by itself: {}. It is not over, and {}.",
@@ -186,8 +190,10 @@ fn rolled_back(story: &Story, view: &RunView, hours: &Hours) -> String {
 
 fn stuck_on(view: &RunView) -> String {
     let undos = view.rollback.iter().flat_map(|rollback| &rollback.restore);
-    let failed: Vec<String> =
-        undos.filter(|undo| matches!(undo.state.as_str(), "failed" | "unknown")).map(|undo| format!("`{}`", undo.step)).collect();
+    let failed: Vec<String> = undos
+        .filter(|undo| matches!(undo.state.as_str(), "failed" | "unknown"))
+        .map(|undo| format!("`{}`", undo.step))
+        .collect();
     match failed.as_slice() {
         [] => "the checks that the source serves do not pass".to_owned(),
         [one] => format!("the undo of {one} failed"),
@@ -202,7 +208,8 @@ pub(super) fn figures(story: &Story, spans: &[ServiceSpan], planned: &Estimates,
     if let Some(ms) = service::downtime(spans) {
         let budget = policies.downtime_budget_ms;
         let allowed = budget.map(|ms| format!(", allowed {}", span_u(ms))).unwrap_or_default();
-        let planned = planned.downtime.map_or_else(|| "not planned".to_owned(), |length| format!("planned {}", words_of(length)));
+        let planned =
+            planned.downtime.map_or_else(|| "not planned".to_owned(), |length| format!("planned {}", words_of(length)));
         let exceeds = budget.is_some_and(|budget| u64::try_from(ms).is_ok_and(|ms| ms > budget));
         figures.push(figure("Without service", &span(ms), format!("{planned}{allowed}"), exceeds));
     }

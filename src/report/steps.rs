@@ -103,7 +103,14 @@ fn forward_rows(story: &Story, view: &RunView, planned: &Estimates, steps: &[Ste
         let estimate = Length::of(story.run.plan.step(ix).estimate_ms);
         let row = Row { ix, direction: Direction::Forward, place: at + 1, first };
         let mut made = row.make(story, &begun, estimate);
-        made.planned_start = format!("+{}", if timing.start.is_open && timing.start.at_least_ms == 0 { "?".to_owned() } else { span_u(timing.start.at_least_ms) });
+        made.planned_start = format!(
+            "+{}",
+            if timing.start.is_open && timing.start.at_least_ms == 0 {
+                "?".to_owned()
+            } else {
+                span_u(timing.start.at_least_ms)
+            }
+        );
         let step = &view.steps[ix];
         let waived = step.status == "skipped";
         made.amiss = waived || matches!(step.status.as_str(), "failed" | "unknown");
@@ -146,10 +153,12 @@ impl Row {
         let started_at = tries.first().map(|tried| tried.from);
         let ended = tries.iter().filter(|tried| tried.outcome != Outcome::Open).map(|tried| tried.to).max();
         // A check that is repeated on a rhythm took what its newest attempt took, not the whole night.
-        let repeats = matches!(step.section, Section::PostCheck | Section::Ready) && self.direction == Direction::Forward;
+        let repeats =
+            matches!(step.section, Section::PostCheck | Section::Ready) && self.direction == Direction::Forward;
         let from = if repeats { tries.last().map(|tried| tried.from) } else { started_at };
         let took_ms = from.zip(ended).map(|(from, to)| to.saturating_sub(from).max(0));
-        let over = |took: i64| estimate.known_ms().is_some_and(|planned| u64::try_from(took).is_ok_and(|took| took > planned));
+        let over =
+            |took: i64| estimate.known_ms().is_some_and(|planned| u64::try_from(took).is_ok_and(|took| took > planned));
         StepRow {
             step: step.id.to_string(),
             description: step.origin.description.clone(),
@@ -221,9 +230,12 @@ fn back(story: &Story, view: &RunView, planned: &Estimates) -> Vec<StepList> {
     let find = |name: &str| story.run.plan.find(&name.into());
     let direction = |ix: StepIx| match story.run.plan.step(ix).section {
         Section::Fence | Section::RollbackCheck => Direction::Forward,
-        Section::PreCheck | Section::Prepare | Section::Cutover | Section::PostCheck | Section::Ready | Section::Commit => {
-            Direction::Undo
-        }
+        Section::PreCheck
+        | Section::Prepare
+        | Section::Cutover
+        | Section::PostCheck
+        | Section::Ready
+        | Section::Commit => Direction::Undo,
     };
     let rows = |undos: &[UndoView]| -> Vec<StepRow> {
         let steps: Vec<StepIx> = undos.iter().filter_map(|undo| find(&undo.step)).collect();

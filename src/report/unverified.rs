@@ -188,8 +188,7 @@ fn data(story: &Story) -> Vec<Unverified> {
 fn people(story: &Story, events: &[&Record]) -> Vec<Unverified> {
     let run = &story.run;
     let mut all = Vec::new();
-    let mut claimed: Vec<&str> =
-        events.iter().filter_map(|record| record.by.as_ref()?.claimed.as_deref()).collect();
+    let mut claimed: Vec<&str> = events.iter().filter_map(|record| record.by.as_ref()?.claimed.as_deref()).collect();
     claimed.sort_unstable();
     claimed.dedup();
     if !claimed.is_empty() {
@@ -211,7 +210,9 @@ fn people(story: &Story, events: &[&Record]) -> Vec<Unverified> {
 fn catalogs(story: &Story) -> Vec<Unverified> {
     let unproved = story.run.plan.catalogs.iter().filter_map(|catalog| match &catalog.verified {
         Some(text) if text.starts_with("on real systems") => None,
-        Some(text) => Some(of(format!("catalog `{}`", catalog.name), format!("how far it was tried, in its own words: {text}"))),
+        Some(text) => {
+            Some(of(format!("catalog `{}`", catalog.name), format!("how far it was tried, in its own words: {text}")))
+        }
         None => Some(of(format!("catalog `{}`", catalog.name), "it does not say how far it was tried")),
     });
     unproved.collect()

@@ -204,7 +204,12 @@ fn engine_lane(out: &mut String, story: &Story, axis: &Axis, y: f64) -> f64 {
         return y;
     }
     label(out, "engine", y);
-    rect(out, "s-source", bar(axis, story.begin.max(axis.from), story.end.min(axis.to), y), "an engine executed the run");
+    rect(
+        out,
+        "s-source",
+        bar(axis, story.begin.max(axis.from), story.end.min(axis.to), y),
+        "an engine executed the run",
+    );
     for held in &story.holds {
         let to = held.to.unwrap_or(story.end);
         if axis.shows(held.from, to) {
