@@ -53,6 +53,7 @@ pub use apply::Illegal;
 pub use command::Command;
 pub use decide::{decide, note_down};
 pub use draft::{Draft, Now};
+pub use eval::{Measured, measured};
 pub use event::{Event, Record};
 pub use input::{Input, Reply, Verb};
 pub use rollback::{Orders, may_act, what_to_undo};
