@@ -83,6 +83,7 @@ pub struct Cli {
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "the doc comment of each verb's `Args` is its help text")]
 pub enum Verb {
     Lint(lint::Args),
     Plan(plan::Args),
