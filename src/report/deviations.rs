@@ -105,6 +105,9 @@ fn sentence(story: &Story, event: &Event, hours: &Hours) -> Option<(&'static str
         Event::UndoFailed { step, failure } => {
             ("undo failed", format!("the undo of `{step}` failed for good: {failure}"))
         }
+        Event::PartialUndoOrdered { step } => {
+            ("partial effect", format!("a part of `{step}` had happened; it was taken back before another try"))
+        }
         Event::UndoWaived { step } => ("undo waived", format!("the run went on without undoing `{step}`")),
         Event::UndoDoneByHand { step } => ("by hand", format!("`{step}` was undone by hand")),
         Event::RollbackDecided { because, .. } => {
@@ -183,6 +186,7 @@ fn sentence(story: &Story, event: &Event, hours: &Hours) -> Option<(&'static str
         | Event::RollbackOrdered { .. }
         | Event::UndoNotNeeded { .. }
         | Event::UndoReadied { .. }
+        | Event::TurnBackPlanned { .. }
         | Event::ServiceRestored
         | Event::RollbackContinued
         | Event::Residue { .. } => return None,

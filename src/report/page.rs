@@ -24,7 +24,7 @@ pub(super) fn render(report: &Report) -> Result<String, Error> {
     // The name ends in `.html`: that is what turns escaping on.
     environment.add_template("page.html", TEMPLATE)?;
     let timelines = report.timelines.iter().map(|timeline| {
-        context! { title => timeline.title, note => timeline.note, svg => Value::from_safe_string(timeline.svg.clone()) }
+        context! { title => &timeline.title[..], note => &timeline.note[..], svg => Value::from_safe_string(timeline.svg.clone()) }
     });
     let charts = report.criteria.iter().map(|criterion| criterion.chart.clone().map(Value::from_safe_string));
     environment.get_template("page.html")?.render(context! {
