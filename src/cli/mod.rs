@@ -53,6 +53,7 @@ mod target;
 mod text;
 pub mod ui;
 mod undo;
+pub mod voice;
 mod waive;
 mod watch;
 mod when;
