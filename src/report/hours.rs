@@ -48,6 +48,7 @@ impl Hours {
         self.write(
             at,
             match with_seconds {
+                WithSeconds::Fractions => "%H:%M:%S%.1f",
                 WithSeconds::Yes => "%H:%M:%S",
                 WithSeconds::No => "%H:%M",
                 WithSeconds::DayOnly => "%-d %b",
@@ -70,6 +71,7 @@ impl Hours {
 /// How fine the marks of an axis are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WithSeconds {
+    Fractions,
     Yes,
     No,
     DayOnly,

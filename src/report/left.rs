@@ -148,16 +148,31 @@ fn place(story: &Story, ix: StepIx) -> Option<String> {
     Some(if with.is_empty() { uses } else { format!("{uses}: {with}") })
 }
 
-/// `path: /srv/x, keep: true`. Secrets are no part of a call: their places are empty.
+/// Parameters that say where something is.
+const PLACES: [&str; 14] = [
+    "method", "url", "path", "from", "to", "source", "target", "host", "server", "name", "address", "argv", "shell",
+    "dir",
+];
+
+/// `path: /srv/x`. Secrets are no part of a call: their places are empty.
 fn parameters(with: &Value) -> String {
     let Some(fields) = with.as_object() else { return String::new() };
     let value = |value: &Value| match value {
         Value::String(text) => text.clone(),
         Value::Null => "(a secret)".to_owned(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(" "),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
     };
-    let parts = fields.iter().map(|(name, field)| format!("{name}: {}", shorten(&value(field), 160)));
-    parts.collect::<Vec<_>>().join(", ")
+    let known = PLACES.iter().filter_map(|name| Some((*name, fields.get(*name)?)));
+    let mut parts: Vec<String> = known.map(|(name, field)| format!("{name} {}", shorten(&value(field), 160))).collect();
+    if parts.is_empty() {
+        parts = fields.iter().map(|(name, field)| format!("{name} {}", shorten(&value(field), 160))).collect();
+    }
+    parts.join(", ")
 }
 
 fn shorten(text: &str, most: usize) -> String {
@@ -170,29 +185,44 @@ fn shorten(text: &str, most: usize) -> String {
 /// What was moved aside instead of being deleted.
 fn kept(story: &Story) -> Vec<LeftToDo> {
     let run = &story.run;
-    let mut all = Vec::new();
+    let how = Some("delete it when nobody needs it any more".to_owned());
+    let (mut all, mut silent) = (Vec::new(), Vec::new());
     for ix in 0..run.plan.steps.len() {
         let step = run.plan.step(ix);
         let undone = matches!(run.undo(ix), Some(UndoState::Undone { .. }));
         let direction = if undone { Direction::Undo } else { Direction::Forward };
         let newest = story.tries_of(ix, direction).filter(|tried| tried.outcome == Outcome::Done).last();
-        let outputs = newest.and_then(|tried| tried.outputs.as_deref());
-        let paths = outputs.and_then(|outputs| outputs["kept"].as_array());
-        let paths: Vec<&str> = paths.into_iter().flatten().filter_map(Value::as_str).collect();
-        let keeps = undone && newest.is_some() && step.undo_action().is_some_and(|undo| undo.keep);
-        let what = if undone {
-            format!("what `{}` had built was moved aside, not deleted", step.id)
-        } else {
-            format!("what `{}` replaced was moved aside, not deleted", step.id)
-        };
-        let how = Some("delete it when nobody needs it any more".to_owned());
+        let Some(newest) = newest else { continue };
+        let mut paths = Vec::new();
+        newest.outputs.iter().for_each(|outputs| paths_in(outputs, 3, &mut paths));
         if !paths.is_empty() {
-            all.push(LeftToDo { place: Some(paths.join(", ")), how, ..of("kept", what) });
-        } else if keeps {
-            all.push(LeftToDo { place: place(story, ix), how, ..of("kept", what) });
+            let what = if undone { "had built" } else { "replaced" };
+            let what = format!("what `{}` {what} was moved aside, not deleted", step.id);
+            all.push(LeftToDo { place: Some(paths.join(", ")), how: how.clone(), ..of("kept", what) });
+        } else if undone && step.undo_action().is_some_and(|undo| undo.cleanup && undo.keep) {
+            silent.push(format!("`{}`", step.id));
         }
     }
+    if !silent.is_empty() {
+        let what = format!("the clean-up of {} keeps what it removes", silent.join(", "));
+        let why = Some("none of them said whether something was there, or where it lies now".to_owned());
+        all.push(LeftToDo { why, how, ..of("kept", what) });
+    }
     all
+}
+
+/// Where outputs say that something lies now. `kept` is the word of our executors; services have others.
+fn paths_in(outputs: &Value, depth: usize, paths: &mut Vec<String>) {
+    let Some(fields) = outputs.as_object().filter(|_| depth > 0) else { return };
+    for (name, value) in fields {
+        match (name.as_str(), value) {
+            ("kept" | "moved" | "movedTo" | "movedAside" | "aside", Value::String(path)) => paths.push(path.clone()),
+            ("kept" | "moved" | "movedTo" | "movedAside" | "aside", Value::Array(items)) => {
+                paths.extend(items.iter().filter_map(Value::as_str).map(str::to_owned));
+            }
+            (_, value) => paths_in(value, depth - 1, paths),
+        }
+    }
 }
 
 /// The source after a cutover that stands.

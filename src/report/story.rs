@@ -101,7 +101,7 @@ pub(super) struct Story {
     pub(super) run: Run,
     /// The first event.
     pub(super) begin: Millis,
-    /// The last event that was no note; of an open run: when it was read.
+    /// The last event that was no note; when it was accepted; of an open run: when it was read.
     pub(super) end: Millis,
     pub(super) bands: Vec<Band>,
     pub(super) tries: Vec<Try>,
@@ -156,9 +156,9 @@ impl Story {
         self.tries.iter().filter(move |tried| tried.step == step && tried.direction == direction)
     }
 
-    /// Whether nothing will change any more, or the engine acts no more by itself.
+    /// Whether nothing will change any more by itself: it is final, or the target was accepted.
     pub(super) fn is_over(&self) -> bool {
-        self.run.state.is_final()
+        self.run.state.is_final() || self.run.state == RunState::Accepted
     }
 }
 
@@ -318,13 +318,16 @@ impl Walk {
 
     fn finish(mut self, now: Millis) -> Story {
         let story = &mut self.story;
-        if !story.run.state.is_final() {
+        if story.run.state == RunState::Accepted {
+            // What follows is kept and checked for days: no part of the night.
+            story.end = story.run.since;
+        } else if !story.run.state.is_final() {
             story.end = story.end.max(now);
         }
         // The last engine may have died: what it left open lasts until nobody knows when.
         for index in self.open.into_values() {
             if let Some(tried) = story.tries.get_mut(index) {
-                tried.to = story.end;
+                tried.to = story.end.max(tried.from);
             }
         }
         let end = story.end;

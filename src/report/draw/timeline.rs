@@ -12,7 +12,7 @@ use crate::view::words::{self, span};
 
 const LEFT: f64 = 208.0;
 const RIGHT: f64 = 992.0;
-const ROW: f64 = 17.0;
+const ROW: f64 = 19.0;
 
 /// More rows than this are no picture any more.
 const MOST_STEPS: usize = 120;
@@ -140,7 +140,7 @@ fn flags(out: &mut String, axis: &Axis, shown: &[&(Millis, &str)], top: f64, bot
 }
 
 fn label(out: &mut String, words: &str, y: f64) {
-    text(out, "lane", (LEFT - 6.0, y + 12.0), &fit(words, LEFT - 8.0));
+    text(out, "lane", (LEFT - 6.0, y + 13.5), &fit(words, LEFT - 8.0));
 }
 
 fn bar(axis: &Axis, from: Millis, to: Millis, y: f64) -> Area {
@@ -150,7 +150,7 @@ fn bar(axis: &Axis, from: Millis, to: Millis, y: f64) -> Area {
 
 fn inside(out: &mut String, class: &str, area: Area, words: &str) {
     if text_width(words) + 6.0 < area.width {
-        text(out, class, (area.x + 4.0, area.y + 10.0), words);
+        text(out, class, (area.x + 4.0, area.y + 11.5), words);
     }
 }
 
@@ -256,7 +256,7 @@ fn step_lane(out: &mut String, story: &Story, axis: &Axis, ix: StepIx, y: f64) {
     {
         let word = span(took);
         if x + text_width(&word) + 6.0 < WIDTH {
-            text(out, "took", (x + 4.0, y + 12.0), &word);
+            text(out, "took", (x + 4.0, y + 13.5), &word);
         }
     }
 }
@@ -303,7 +303,7 @@ fn criterion_lane(out: &mut String, story: &Story, axis: &Axis, ix: usize, y: f6
             continue;
         }
         newest = Some((x, weight));
-        line(out, class, (x, y + 15.0), (x, y + 15.0 - height));
+        line(out, class, (x, y + 17.0), (x, y + 17.0 - height));
     }
     for (at, state) in story.moves[ix].iter().filter(|(at, _)| seen(at)) {
         let word = match state {
@@ -314,6 +314,6 @@ fn criterion_lane(out: &mut String, story: &Story, axis: &Axis, ix: usize, y: f6
         let x = axis.x(*at);
         let fits = x + text_width(word) + 8.0 < WIDTH;
         let (class, place) = if fits { ("k-word", x + 4.0) } else { ("k-word end", x - 4.0) };
-        text(out, class, (place, y + 12.0), word);
+        text(out, class, (place, y + 13.5), word);
     }
 }
