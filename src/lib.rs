@@ -14,6 +14,8 @@ pub mod telemetry;
 
 pub mod engine;
 
+pub mod report;
+
 pub mod server;
 
 pub mod cli;

@@ -58,7 +58,7 @@ impl From<ClientError> for CliError {
                     None => failed,
                 }
             }
-            ClientError::Hangs(path) => Self::new(ClientError::Hangs(path.clone()).to_string())
+            hangs @ ClientError::Hangs(_) => Self::new(hangs.to_string())
                 .hint("its process may be stopped or its disk may hang; `owner.json` in the directory names it"),
             other @ (ClientError::Nobody(_)
             | ClientError::Leaving

@@ -37,6 +37,7 @@ mod pause;
 mod plain;
 mod plan;
 mod reject;
+mod report;
 mod resolve;
 mod resume;
 mod retry;
@@ -52,6 +53,7 @@ mod target;
 mod text;
 pub mod ui;
 mod undo;
+pub mod voice;
 mod waive;
 mod watch;
 mod when;
@@ -83,6 +85,7 @@ pub struct Cli {
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "the doc comment of each verb's `Args` is its help text")]
 pub enum Verb {
     Lint(lint::Args),
     Plan(plan::Args),
@@ -95,6 +98,7 @@ pub enum Verb {
     Watch(watch::Args),
     Events(events::Args),
     Logs(logs::Args),
+    Report(report::Args),
     Note(note::Args),
     Pause(pause::Args),
     Extend(extend::Args),
@@ -192,6 +196,7 @@ async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
         Verb::Watch(args) => watch::run(ctx, args).await,
         Verb::Events(args) => events::run(ctx, args).await,
         Verb::Logs(args) => logs::run(ctx, args).await,
+        Verb::Report(args) => report::run(ctx, args).await,
         Verb::Note(args) => note::run(ctx, args).await,
         Verb::Pause(args) => pause::run(ctx, args).await,
         Verb::Extend(args) => extend::run(ctx, args).await,

@@ -69,8 +69,8 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         (None, _) => None,
     };
     drop(source);
-    let word = Word { named, is_go: false, stays_held: args.held };
-    start_and(ctx, args.start, &args.who, word, shown).await
+    let word = Word { named, is_go: false, stays_held: args.held, who: &args.who };
+    start_and(ctx, args.start, word, shown).await
 }
 
 /// Gives the word.
@@ -78,30 +78,25 @@ pub(super) async fn go(ctx: &Ctx, args: GoArgs) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
     let name = target::run(&source, args.run.as_deref()).await?;
     drop(source);
-    let word = Word { named: Some(name.clone()), is_go: true, stays_held: false };
-    start_and(ctx, args.start, &args.who, word, Some(name)).await
+    let word = Word { named: Some(name.clone()), is_go: true, stays_held: false, who: &args.who };
+    start_and(ctx, args.start, word, Some(name)).await
 }
 
-/// What is said once an engine is there.
-struct Word {
+/// What is said once an engine is there, and by whom.
+struct Word<'a> {
     named: Option<RunName>,
     is_go: bool,
     stays_held: bool,
+    who: &'a WhoArgs,
 }
 
-async fn start_and(
-    ctx: &Ctx,
-    start: StartArgs,
-    who: &WhoArgs,
-    word: Word,
-    shown: Option<RunName>,
-) -> Result<Exit, CliError> {
+async fn start_and(ctx: &Ctx, start: StartArgs, word: Word<'_>, shown: Option<RunName>) -> Result<Exit, CliError> {
     let found = Client::find(&ctx.state).await?;
     if found.is_none() && start.is_foreground(ctx) {
         match foreground::own(ctx, start).await {
             Ok(owner) => {
                 let (client, health) = spawn::owner(ctx, start.take_over()).await?;
-                let said = say(ctx, &client, &health, who, &word, true).await;
+                let said = say(ctx, &client, Some(&health), &word).await;
                 if let Err(error) = said {
                     drop(owner.stop().await);
                     return Err(error);
@@ -112,29 +107,23 @@ async fn start_and(
             Err(Failed::Other(error)) => return Err(*error),
         }
     }
-    let is_new = found.is_none();
-    let (client, health) = match found {
-        Some(found) => found,
-        None => spawn::owner(ctx, start.take_over()).await?,
-    };
-    say(ctx, &client, &health, who, &word, is_new).await?;
+    match found {
+        Some((client, _)) => say(ctx, &client, None, &word).await?,
+        None => {
+            let (client, health) = spawn::owner(ctx, start.take_over()).await?;
+            say(ctx, &client, Some(&health), &word).await?;
+        }
+    }
     match shown {
         Some(name) => watch::follow(ctx, &name, start.manner(ctx)).await,
         None => Ok(Exit::Done),
     }
 }
 
-/// Tells what was found, gives the word.
-async fn say(
-    ctx: &Ctx,
-    client: &Client,
-    health: &Health,
-    who: &WhoArgs,
-    word: &Word,
-    is_new: bool,
-) -> Result<(), CliError> {
+/// Tells what a new engine found, gives the word.
+async fn say(ctx: &Ctx, client: &Client, found: Option<&Health>, word: &Word<'_>) -> Result<(), CliError> {
     let open = client.runs(true).await?;
-    if is_new && !ctx.ui.json {
+    if let Some(health) = found.filter(|_| !ctx.ui.json) {
         tell_found(ctx, health, &open);
     }
     let source = Source::open(ctx).await?;
@@ -146,9 +135,9 @@ async fn say(
             continue;
         }
         let decision = if word.is_go {
-            Decision::new(VerbBody::Go, "gives the word: pre-checks are repeated, then the cutover begins", who)
+            Decision::new(VerbBody::Go, "gives the word: pre-checks are repeated, then the cutover begins", word.who)
         } else {
-            Decision::harmless(VerbBody::Resume, who)
+            Decision::harmless(VerbBody::Resume, word.who)
         };
         let answer = decide::on_run(ctx, &source, &name, &decision).await?;
         decide::tell(ctx, &source, &answer)?;

@@ -62,12 +62,6 @@ impl Zone {
             then.strftime("%b %-d %H:%M").to_string()
         }
     }
-
-    /// `+01:00`, for a heading.
-    #[must_use]
-    pub(super) fn offset(&self, at: Millis) -> String {
-        self.zoned(at).strftime("%:z").to_string()
-    }
 }
 
 /// `3m 05s ago`.

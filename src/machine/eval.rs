@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::fact::{Resolved, SecretAt};
 use super::run::Run;
 use crate::plan::step::Expr;
-use crate::plan::{Call, StepId, StepKind};
+use crate::plan::{Call, Criterion, StepId, StepKind};
 use crate::runbook::expr::{self, Scope, Segment, Truth};
 use crate::runbook::template::{self, Template};
 
@@ -102,4 +102,32 @@ fn has_placeholder(value: &Value) -> bool {
         Value::Object(fields) => fields.values().any(has_placeholder),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
+}
+
+/// A measured value beside the limit that it is held against.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// The name of what was measured: `result.p95`.
+    pub what: String,
+    /// How the value stands to the limit when it is bad: `>`, `>=`, `<` or `<=`.
+    pub symbol: &'static str,
+    /// The value.
+    pub value: f64,
+    /// The limit.
+    pub limit: f64,
+}
+
+/// What a criterion holds against limits in a sample, for those who draw it. Empty where its condition has none.
+#[must_use]
+pub fn measured(run: &Run, criterion: &Criterion, result: &Arc<Value>) -> Vec<Measured> {
+    let condition = criterion.trip.as_str();
+    let Ok(compiled) = expr::compile(condition) else { return Vec::new() };
+    let scope = scope(run, &criterion.call.params, mentioned(condition).into_iter()).with("result", result.clone());
+    let limits = expr::comparisons(&compiled).into_iter();
+    limits
+        .filter_map(|limit| {
+            let (value, against) = limit.numbers(&scope)?;
+            Some(Measured { what: limit.what, symbol: limit.symbol, value, limit: against })
+        })
+        .collect()
 }

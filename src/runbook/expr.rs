@@ -11,8 +11,9 @@
 //!   anything on the way to it is missing or null.
 //! - An expression is at most 1 KiB long, nested at most 16 deep and evaluated in bounded time.
 //!
-//! Start with [`compile`], then [`evaluate`] and [`decide`]; [`references`] is for static checks.
+//! Start with [`compile`], then [`evaluate()`] and [`decide`]; [`references`] is for static checks.
 
+mod compare;
 mod convert;
 mod evaluate;
 mod functions;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
+pub use compare::{Comparison, comparisons};
 pub use tokens::{MAX_LENGTH, MAX_NESTING, MAX_OPERATORS, Path, Segment, references};
 
 /// A CEL expression, kept as its author wrote it.

@@ -98,7 +98,7 @@ pub(crate) fn brief(view: &RunView, canvas: &Canvas) -> Vec<String> {
     let unwatched = !summary.executed && !summary.is_final && summary.state != "accepted";
     let now = match (view.questions.as_slice(), running.as_slice(), &view.hold) {
         _ if unwatched => "No engine is running: nothing is done or watched.".to_owned(),
-        ([first, rest @ ..], _, _) if rest.is_empty() => format!("A person must decide: {}.", first.what),
+        ([first], _, _) => format!("A person must decide: {}.", first.what),
         ([first, rest @ ..], _, _) => format!("{} decisions are open; first: {}.", rest.len() + 1, first.what),
         ([], _, Some(_)) => "Held: nothing new starts.".to_owned(),
         ([], [], None) => "Nothing runs at this moment.".to_owned(),
