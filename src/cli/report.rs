@@ -65,6 +65,14 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
+/// Writes the report of a run whose owner is gone, for verbs that end with one.
+pub(super) fn save(state: &Path, run: &RunName, path: &Path) -> Result<(), CliError> {
+    let account = account(state, run)?;
+    let report =
+        Report::of(&account).map_err(|error| CliError::new(format!("run {run} cannot be reported")).because(error))?;
+    write(path, &report.html().map_err(|error| CliError::new(error.to_string()).because(error))?)
+}
+
 /// Writes the page whole: who reads the file never sees half of it.
 fn write(path: &Path, html: &str) -> Result<(), CliError> {
     let failed = |error: std::io::Error| {
