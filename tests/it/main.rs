@@ -1,6 +1,7 @@
 //! Integration tests, in one binary so that they link once. One module per subject.
 
 mod cli_dry;
+mod cli_run;
 mod documents;
 mod machine;
 mod plan;
