@@ -5,6 +5,7 @@ mod cli_run;
 mod documents;
 mod machine;
 mod plan;
+mod server;
 mod stores;
 mod stores_audit;
 mod stores_damage;
