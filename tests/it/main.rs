@@ -1,9 +1,11 @@
 //! Integration tests, in one binary so that they link once. One module per subject.
 
 mod cli_dry;
+mod cli_run;
 mod documents;
 mod machine;
 mod plan;
+mod server;
 mod stores;
 mod stores_audit;
 mod stores_damage;
