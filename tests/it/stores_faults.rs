@@ -19,7 +19,7 @@ use crate::stores_disk::{Call, Fail, Op, SimDisk};
 const ROOT: &str = "/state";
 
 fn options(disk: &SimDisk) -> JournalOptions {
-    JournalOptions { disk: Arc::new(disk.clone()), sizes: Sizes { max: 64 << 10, ..Sizes::default() } }
+    JournalOptions { disk: Arc::new(disk.clone()), sizes: Sizes::default() }
 }
 
 fn open(disk: &SimDisk) -> (JournalFile, OpenReport) {
@@ -210,7 +210,8 @@ async fn a_full_disk_refuses_without_doubt_and_goes_on_when_there_is_room() {
     disk.fail_by(|call| {
         matches!(call, Call::Reserve(_) | Call::Create(_)).then_some(Fail::With(ErrorKind::StorageFull))
     });
-    // What was filled ahead can still be used; then it is refused, every time, and nothing is in doubt.
+    assert_eq!(log.room_left(), None);
+    // What was filled ahead can still be used, and shrinks before everybody's eyes; then it is refused, every time, and nothing is in doubt.
     let mut version = 2;
     let refused = loop {
         match log.append(draft("app/1", version)).await {
@@ -220,11 +221,13 @@ async fn a_full_disk_refuses_without_doubt_and_goes_on_when_there_is_room() {
         }
     };
     assert!(version > 100, "{version} fitted into what was kept ahead");
+    assert!(log.room_left().is_some_and(|left| left < 1000), "{:?}", log.room_left());
     assert!(matches!(refused, StoreError::DiskFull { .. }), "{refused}");
     assert!(matches!(log.append(draft("app/1", version)).await, Appended::NotWritten(StoreError::DiskFull { .. })));
     assert_eq!(log.head(&run("app/1")).await.unwrap().version, version);
     disk.heal();
     done(log.append(draft("app/1", version)).await);
+    assert_eq!(log.room_left(), None);
 }
 
 /// A file system of its own with `size` bytes, unmounted at the end.

@@ -228,7 +228,9 @@ async fn an_index_with_a_hole_is_not_believed() {
     let index = start(&state_of(&dir), 1);
     let following = follow(&index, Arc::clone(&log) as Arc<dyn RunLog>);
     let mut news = index.news();
-    let news = news.wait_for(|news| news.rebuilt).await.unwrap().clone();
+    let limit = std::time::Duration::from_secs(20);
+    let rebuilt = tokio::time::timeout(limit, news.wait_for(|news| news.rebuilt)).await;
+    let news = rebuilt.expect("it is built anew").unwrap().clone();
     assert!(news.set_aside.unwrap().1.contains("app/1"));
     let head = log.head(&run("app/29")).await.unwrap();
     assert_eq!(counted(&index, head.cursor, "app/1").await, Some(20));
