@@ -1,4 +1,5 @@
 //! Integration tests.
 
+mod histories;
 mod machine;
 mod support;
