@@ -3,6 +3,7 @@
 mod documents;
 mod machine;
 mod plan;
+mod report;
 mod stores;
 mod stores_audit;
 mod stores_damage;
