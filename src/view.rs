@@ -10,6 +10,7 @@ mod criterion;
 mod event;
 mod event_text;
 mod next;
+mod over;
 pub mod plan;
 mod question;
 mod rollback;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use criterion::{CriterionView, SampleView};
 pub use event::{EventView, Level, Place};
 pub use next::NextCommand;
+pub use over::Over;
 pub use plan::PlanView;
 pub use question::{AnswerView, QuestionView, sentence};
 pub use rollback::{LeftView, RollbackView, UndoView};
@@ -112,12 +114,14 @@ pub struct RunSummary {
     pub is_final: bool,
     /// A person must act.
     pub needs_person: bool,
+    /// An engine executes it now. The view of a run that is read from files alone says no.
+    pub executed: bool,
     /// An engine has something to do for it without a person: an attempt, a timer, an open window.
     pub working: bool,
     /// It is held: forward work waits for `resume`.
     pub held: bool,
     /// Open questions.
-    pub questions: usize,
+    pub open_questions: usize,
     /// Steps of the cutover that are done, and all of them.
     pub cutover_done: usize,
     /// See above.
@@ -230,9 +234,10 @@ impl RunSummary {
             updated_at: run.updated,
             is_final: run.state.is_final(),
             needs_person: needs_person(run),
+            executed: false,
             working: has_work(run),
             held: run.hold.is_some() && !run.state.is_final(),
-            questions: run.questions.len(),
+            open_questions: run.questions.len(),
             cutover_done: done,
             cutover_steps: cutover.len(),
             window_deadline_at: service::open_window(run).map(|window| window.deadline),
@@ -259,9 +264,10 @@ impl RunSummary {
             updated_at: at,
             is_final: false,
             needs_person: true,
+            executed: false,
             working: false,
             held: false,
-            questions: 0,
+            open_questions: 0,
             cutover_done: 0,
             cutover_steps: 0,
             window_deadline_at: None,

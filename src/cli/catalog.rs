@@ -6,6 +6,7 @@ use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
 use super::inputs::shipped::{self, Shipped};
+use super::text::{columns, wrap};
 use crate::runbook::problem::nearest;
 use crate::runbook::{Catalog, Documents};
 
@@ -98,7 +99,7 @@ fn paragraph(row: &Row) -> String {
         (None, None) => format!("only where it is named: --catalog {}", row.name),
     };
     let mut text = format!("{}  ({platforms})\n", row.name);
-    for line in row.description.iter() {
+    for line in row.description.iter().flat_map(|line| wrap(line, columns().saturating_sub(2))) {
         text.push_str(&format!("  {line}\n"));
     }
     text.push_str(&format!("  verified: {}\n", row.verified.as_deref().unwrap_or("nobody says how far")));

@@ -3,8 +3,8 @@
 use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
-use super::owner::StartError;
-use super::owner::{Left, Owner, Serves, is_held};
+use super::owner::{Left, Owner, Serves, StartError, is_held};
+use super::voice::Voice;
 use crate::store::TakeOver;
 
 /// Execute the runs of the state directory until none has work.
@@ -19,7 +19,9 @@ pub struct Args {
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     // A session of its own: neither Ctrl-C nor the end of the terminal reaches it. A process that leads a group
     // already, as under a supervisor, keeps what it has.
-    drop(rustix::process::setsid());
+    if let Err(error) = rustix::process::setsid() {
+        tracing::debug!(%error, "no session of its own");
+    }
     let take_over = if args.take_over { TakeOver::Yes } else { TakeOver::No };
     let owner = match Owner::start(&ctx.state, take_over, Serves::People).await {
         Ok(owner) => owner,
@@ -27,7 +29,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         Err(StartError::Engine(error)) if is_held(&error) => return Ok(Exit::Done),
         Err(error) => return Err(error.into()),
     };
-    let left = owner.stay(ctx.ui).await;
+    let left = owner.stay(&Voice::new(ctx.ui)).await;
     owner.stop().await.map_err(|error| CliError::new("the engine could not end cleanly").because(error))?;
     Ok(match left {
         Left::Idle => Exit::Done,

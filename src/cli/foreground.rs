@@ -8,7 +8,8 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::owner::{Left, Owner, Serves, StartError, is_held};
 use super::run::StartArgs;
-use super::watch;
+use super::voice::Voice;
+use super::watch::{self, Beside};
 use crate::server::wire::NewRunRequest;
 use crate::store::RunName;
 
@@ -69,9 +70,12 @@ pub(super) async fn own(ctx: &Ctx, start: StartArgs) -> Result<Owner, Failed> {
 /// The log cannot be closed.
 pub(super) async fn stay(ctx: &Ctx, owner: Owner, start: StartArgs, shown: Option<&RunName>) -> Result<Exit, CliError> {
     let stopped = CancellationToken::new();
-    let view = watch::beside(ctx.clone(), shown.cloned(), start.manner(ctx), stopped.clone());
+    let voice = Voice::new(ctx.ui);
+    let beside =
+        Beside { name: shown.cloned(), manner: start.manner(ctx), stopped: stopped.clone(), voice: voice.clone() };
+    let view = watch::beside(ctx.clone(), beside);
     let view = tokio::spawn(view);
-    let left = owner.stay(ctx.ui).await;
+    let left = owner.stay(&voice).await;
     let exit = exit_of(&owner, shown, left).await;
     // What is durable is shown before the process ends.
     stopped.cancel();

@@ -10,7 +10,8 @@ use super::client::Client;
 use super::error::CliError;
 use super::screen::Canvas;
 use super::screen::frame::frame;
-use super::screen::line::{Colour, Line};
+use super::screen::line::{Colour, Line, Look};
+use super::voice::Voice;
 use crate::store::RunName;
 use crate::view::RunView;
 
@@ -24,19 +25,30 @@ const LEAVE: &str = "\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l";
 /// A smaller terminal shows what fits of this.
 const SMALLEST: (usize, usize) = (20, 5);
 
+/// What stands around the picture of a run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame<'a> {
+    /// The last line.
+    pub(super) footer: &'a str,
+    /// What the owner says, above it.
+    pub(super) voice: &'a Voice,
+}
+
 /// The second screen, given back when this is dropped.
-pub(super) struct Screen {
+pub(super) struct Screen<'a> {
+    frame: Frame<'a>,
     drawn: Vec<String>,
     size: (usize, usize),
     colour: Colour,
 }
 
-impl Screen {
+impl<'a> Screen<'a> {
     /// Enters it.
     #[must_use]
-    pub(super) fn enter() -> Self {
+    pub(super) fn enter(frame: Frame<'a>) -> Self {
         write(ENTER);
-        Self { drawn: Vec::new(), size: (0, 0), colour: colour() }
+        frame.voice.show();
+        Self { frame, drawn: Vec::new(), size: (0, 0), colour: colour() }
     }
 
     /// Draws lines; only what changed is written.
@@ -50,8 +62,8 @@ impl Screen {
         let rendered: Vec<String> = lines.iter().map(|line| line.render(self.colour)).collect();
         for (row, line) in rendered.iter().enumerate() {
             if self.drawn.get(row) != Some(line) {
-                // Position, text, then the rest of the row cleared.
-                out.push_str(&format!("\u{1b}[{};1H{line}\u{1b}[0m\u{1b}[K", row + 1));
+                // Cleared first: at the right edge, clearing afterwards would take the last letter with it.
+                out.push_str(&format!("\u{1b}[{};1H\u{1b}[2K{line}\u{1b}[0m", row + 1));
             }
         }
         if rendered.len() < self.drawn.len() {
@@ -62,9 +74,10 @@ impl Screen {
     }
 }
 
-impl Drop for Screen {
+impl Drop for Screen<'_> {
     fn drop(&mut self) {
         write(LEAVE);
+        self.frame.voice.hide();
     }
 }
 
@@ -112,10 +125,10 @@ pub(super) enum Ended {
 pub(super) async fn show(
     client: &Client,
     name: &RunName,
-    footer: &str,
+    around: &Frame<'_>,
     leave: impl Future<Output = ()>,
 ) -> Result<Ended, CliError> {
-    let mut screen = Screen::enter();
+    let mut screen = Screen::enter(*around);
     let mut newest: Option<Box<RunView>> = None;
     let mut resized = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::window_change()).ok();
     tokio::pin!(leave);
@@ -124,13 +137,13 @@ pub(super) async fn show(
         tokio::select! {
             view = client.run(name) => match view {
                 Ok(view) => newest = Some(Box::new(view)),
-                Err(error) if super::look::is_gone(&error) => return Ok(Ended::OwnerGone(newest)),
+                Err(error) if error.is_gone() => return Ok(Ended::OwnerGone(newest)),
                 Err(error) => return Err(error.into()),
             },
             () = &mut leave => return Ok(Ended::Left),
         }
         let Some(view) = &newest else { continue };
-        redraw(&mut screen, view, footer);
+        redraw(&mut screen, view);
         if view.summary.is_final || view.summary.state == "accepted" {
             return Ok(Ended::Over(view.clone()));
         }
@@ -142,7 +155,7 @@ pub(super) async fn show(
             tokio::select! {
                 () = &mut wake => break,
                 () = &mut leave => return Ok(Ended::Left),
-                () = changed(&mut resized) => redraw(&mut screen, view, footer),
+                () = changed(&mut resized) => redraw(&mut screen, view),
             }
         }
     }
@@ -157,8 +170,11 @@ async fn changed(resized: &mut Option<tokio::signal::unix::Signal>) {
     }
 }
 
-fn redraw(screen: &mut Screen, view: &RunView, footer: &str) {
+fn redraw(screen: &mut Screen<'_>, view: &RunView) {
     let (columns, rows) = size();
     let canvas = Canvas::new(view, columns);
+    let said = screen.frame.voice.newest();
+    let said: Vec<Line> = said.iter().map(|text| Line::of(Look::Warn, text)).collect();
+    let footer: Vec<Line> = said.into_iter().chain([Line::of(Look::Dim, screen.frame.footer)]).collect();
     screen.draw(&frame(view, &canvas, rows, footer), (columns, rows));
 }

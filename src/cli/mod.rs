@@ -53,6 +53,7 @@ mod target;
 mod text;
 pub mod ui;
 mod undo;
+pub mod voice;
 mod waive;
 mod watch;
 mod when;
@@ -84,6 +85,7 @@ pub struct Cli {
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
+#[expect(missing_docs, reason = "the doc comment of each verb's `Args` is its help text")]
 pub enum Verb {
     Lint(lint::Args),
     Plan(plan::Args),

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast;
 
 use super::error::CliError;
-use super::ui::Ui;
+use super::voice::Voice;
 use crate::engine::secrets::SecretSources;
 use crate::engine::{Engine, EngineError, EngineOptions, RunHandle};
 use crate::machine::fact::{Actor, Millis};
@@ -84,8 +84,8 @@ impl Owner {
         }
     }
 
-    /// Serves until nothing is left to do, or until it is told to leave. `say` is where people read what happens.
-    pub async fn stay(&self, ui: Ui) -> Left {
+    /// Serves until nothing is left to do, or until it is told to leave. `voice` is where people read what happens.
+    pub async fn stay(&self, voice: &Voice) -> Left {
         let mut stories = self.site.engine.stories();
         let mut sayings = self.site.engine.sayings();
         let mut wants_to_leave = Signals::new();
@@ -102,12 +102,12 @@ impl Owner {
                 story = stories.recv() => is_new = !matches!(story, Err(broadcast::error::RecvError::Closed)),
                 saying = sayings.recv() => {
                     if let Ok(saying) = saying {
-                        ui.say(&saying);
+                        voice.say(&saying);
                     }
                 }
                 () = wants_to_leave.next() => {
-                    if self.may_leave(ui, &mut wants_to_leave).await {
-                        self.hold(ui, &mut wants_to_leave).await;
+                    if self.may_leave(voice, &mut wants_to_leave).await {
+                        self.hold(voice, &mut wants_to_leave).await;
                         return Left::Interrupted;
                     }
                 }
@@ -134,19 +134,19 @@ impl Owner {
     }
 
     /// While users may be in danger, the first word only warns.
-    async fn may_leave(&self, ui: Ui, again: &mut Signals) -> bool {
+    async fn may_leave(&self, voice: &Voice, again: &mut Signals) -> bool {
         let guarded = self.guarded().await;
         if guarded.is_empty() {
             return true;
         }
         for (run, why) in &guarded {
-            ui.say(&format!("run {run}: {why}; without an engine nothing will guard it"));
+            voice.say(&format!("run {run}: {why}; without an engine nothing will guard it"));
         }
-        ui.say("interrupt once more within 10 s to stop all the same");
+        voice.say("interrupt once more within 10 s to stop all the same");
         tokio::select! {
             () = again.next() => true,
             () = tokio::time::sleep(Duration::from_secs(10)) => {
-                ui.say("not stopped: the engine goes on");
+                voice.say("not stopped: the engine goes on");
                 false
             }
         }
@@ -171,7 +171,7 @@ impl Owner {
     }
 
     /// Nothing new starts; what runs may end, within the plan's time to settle.
-    async fn hold(&self, ui: Ui, again: &mut Signals) {
+    async fn hold(&self, voice: &Voice, again: &mut Signals) {
         let mut settling = Vec::new();
         for handle in self.site.engine.live_runs() {
             let by = Actor { channel: Some("signal".to_owned()), ..peer::this_process(None) };
@@ -184,7 +184,7 @@ impl Owner {
         let longest = settling.iter().map(|(_, ms)| *ms).max().unwrap_or(0);
         if running(&settling).await > 0 {
             let limit = view::words::span_u(longest);
-            ui.say(&format!("held; waiting up to {limit} for running steps; interrupt again to stop them"));
+            voice.say(&format!("held; waiting up to {limit} for running steps; interrupt again to stop them"));
         }
         let deadline = tokio::time::sleep(Duration::from_millis(longest));
         tokio::pin!(deadline);

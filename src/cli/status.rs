@@ -55,7 +55,6 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     } else {
         print(ctx, &view)?;
     }
-    no_engine(ctx, &source, !view.summary.is_final && view.summary.state != "accepted");
     Ok(Exit::Done)
 }
 
@@ -73,14 +72,18 @@ pub(super) fn print(ctx: &Ctx, view: &RunView) -> Result<(), CliError> {
     if ctx.ui.json {
         return ctx.ui.json_data(view);
     }
-    // Lines that go to a file are cut late: whoever searches them wants them whole.
-    let columns = if ctx.ui.is_terminal() { super::live::size().0 } else { 160 };
-    let canvas = Canvas::new(view, columns);
+    let canvas = Canvas::new(view, columns(ctx));
     let colour = colour();
     for line in whole::whole(view, &canvas) {
+        // Lines that go to a file are never cut: whoever searches them wants them whole.
+        let line = if ctx.ui.is_terminal() { line.cut(canvas.columns) } else { line };
         ctx.ui.line(&line.render(colour));
     }
     Ok(())
+}
+
+fn columns(ctx: &Ctx) -> usize {
+    if ctx.ui.is_terminal() { super::live::size().0 } else { 100 }
 }
 
 fn table(ctx: &Ctx, source: &Source, runs: &[RunSummary]) -> Result<(), CliError> {
@@ -91,7 +94,8 @@ fn table(ctx: &Ctx, source: &Source, runs: &[RunSummary]) -> Result<(), CliError
         ctx.ui.say(&format!("no runs in {}; `bascule run RUNBOOK` starts one", ctx.state.display()));
         return Ok(());
     }
-    let columns = if ctx.ui.is_terminal() { super::live::size().0 } else { 160 };
+    let columns = columns(ctx);
+    let cut = |line: Line| if ctx.ui.is_terminal() { line.cut(columns) } else { line };
     let now = SystemClock::new().now().wall;
     let zone = Zone::system();
     let cells = |of: &dyn Fn(&RunSummary) -> usize| runs.iter().map(of).max().unwrap_or(0);
@@ -104,9 +108,9 @@ fn table(ctx: &Ctx, source: &Source, runs: &[RunSummary]) -> Result<(), CliError
         .cell(Look::Dim, "FOR", 10)
         .add(Look::Dim, "WHAT");
     let colour = colour();
-    ctx.ui.line(&head.cut(columns).render(colour));
+    ctx.ui.line(&cut(head).render(colour));
     for run in runs {
-        ctx.ui.line(&row(run, (name, state), now, &zone).cut(columns).render(colour));
+        ctx.ui.line(&cut(row(run, (name, state), now, &zone)).render(colour));
     }
     no_engine(ctx, source, runs.iter().any(|run| !run.is_final && run.state != "accepted"));
     Ok(())
@@ -124,8 +128,8 @@ fn row(run: &RunSummary, (name, state): (usize, usize), now: i64, zone: &Zone) -
     if run.held {
         what = format!("held; {what}");
     }
-    if run.questions > 0 {
-        what = format!("{what} ({} open)", run.questions);
+    if run.open_questions > 0 {
+        what = format!("{what} ({} open)", run.open_questions);
     }
     if run.state == "cutting_over" {
         what = format!("{what}: {} of {}", run.cutover_done, run.cutover_steps);

@@ -8,11 +8,12 @@ use super::Ctx;
 use super::client::{Client, Ended};
 use super::error::CliError;
 use super::exit::Exit;
-use super::live;
+use super::live::{self, Frame};
 use super::look::Source;
 use super::owner::Signals;
 use super::plain::{self, Form, Printer};
 use super::run::StartArgs;
+use super::voice::Voice;
 use super::when::Zone;
 use super::{status, target};
 use crate::engine::Engine;
@@ -85,7 +86,9 @@ pub(super) async fn follow(ctx: &Ctx, name: &RunName, manner: Manner) -> Result<
     match manner {
         Manner::Live => {
             let footer = format!("Ctrl-C leaves this view, the run goes on; `bascule watch {name}` comes back");
-            match live::show(&client, name, &footer, signals.next()).await? {
+            match live::show(&client, name, &Frame { footer: &footer, voice: &Voice::new(ctx.ui) }, signals.next())
+                .await?
+            {
                 live::Ended::Over(view) => ended(ctx, &view),
                 live::Ended::Left => Ok(left(ctx, name)),
                 live::Ended::OwnerGone(_) => gone(ctx, name).await,
@@ -187,31 +190,40 @@ pub(super) async fn exit_of_run(engine: &Engine, name: &RunName) -> Option<Exit>
     }
 }
 
-/// Shows what the owner in this process does, until `stopped` says that everything was told.
-pub(super) async fn beside(ctx: Ctx, name: Option<RunName>, manner: Manner, stopped: CancellationToken) {
-    if let Err(error) = show_beside(&ctx, name, manner, stopped).await {
-        ctx.ui.say(&format!("the display ended: {error}"));
+/// A display beside the owner in this process.
+pub(super) struct Beside {
+    /// The run that is shown; absent: all open ones.
+    pub(super) name: Option<RunName>,
+    /// How.
+    pub(super) manner: Manner,
+    /// Everything was told: the display ends.
+    pub(super) stopped: CancellationToken,
+    /// What the owner says.
+    pub(super) voice: Voice,
+}
+
+/// Shows what the owner in this process does, until it has stopped.
+pub(super) async fn beside(ctx: Ctx, beside: Beside) {
+    if let Err(error) = show_beside(&ctx, &beside).await {
+        beside.voice.say(&format!("the display ended: {error}"));
     }
 }
 
-async fn show_beside(
-    ctx: &Ctx,
-    name: Option<RunName>,
-    manner: Manner,
-    stopped: CancellationToken,
-) -> Result<(), CliError> {
+async fn show_beside(ctx: &Ctx, beside: &Beside) -> Result<(), CliError> {
     let Some((client, _)) = Client::find(&ctx.state).await? else { return Ok(()) };
-    let names: Vec<RunName> = match name {
-        Some(name) => vec![name],
+    let names: Vec<RunName> = match &beside.name {
+        Some(name) => vec![name.clone()],
         None => client.runs(true).await?.iter().filter_map(|run| RunName::parse(&run.run).ok()).collect(),
     };
-    if let ([name], Manner::Live) = (names.as_slice(), manner) {
+    if let ([name], Manner::Live) = (names.as_slice(), beside.manner) {
         let footer = "Ctrl-C holds the run, lets running steps end and leaves";
-        live::show(&client, name, footer, stopped.cancelled()).await?;
+        live::show(&client, name, &Frame { footer, voice: &beside.voice }, beside.stopped.cancelled()).await?;
+        // The owner may still wait for what runs, or for another run.
+        beside.stopped.cancelled().await;
         let view = client.run(name).await?;
         return status::print(ctx, &view);
     }
-    let tasks: Vec<_> = names.into_iter().map(|name| one_beside(ctx, &client, name, manner, stopped.clone())).collect();
+    let tasks: Vec<_> = names.into_iter().map(|name| one_beside(ctx, &client, name, beside)).collect();
     for done in futures_util::future::join_all(tasks).await {
         done?;
     }
@@ -219,19 +231,11 @@ async fn show_beside(
 }
 
 /// Lines of one run; when the owner stops, what is durable is still shown.
-async fn one_beside(
-    ctx: &Ctx,
-    client: &Client,
-    name: RunName,
-    manner: Manner,
-    stopped: CancellationToken,
-) -> Result<(), CliError> {
+async fn one_beside(ctx: &Ctx, client: &Client, name: RunName, beside: &Beside) -> Result<(), CliError> {
     let view = client.run(&name).await?;
-    // A run that is taken over has its story behind it: the takeover is where this one begins.
-    let after = if view.sequence > 200 { view.sequence } else { 0 };
-    let mut printer = Printer::new(manner.form(), Zone::of(&view));
-    let mut events = client.follow(&name, after).await?;
-    let mut last = after;
+    let mut last = taken_over(client, &name).await?;
+    let mut printer = Printer::new(beside.manner.form(), Zone::of(&view));
+    let mut events = client.follow(&name, last).await?;
     loop {
         tokio::select! {
             biased;
@@ -245,16 +249,34 @@ async fn one_beside(
                 }
                 Err(_) => break,
             },
-            () = stopped.cancelled() => break,
+            () = beside.stopped.cancelled() => break,
         }
     }
     for event in client.events(&name, last, 10_000).await? {
         printer.event(&event);
     }
-    if manner != Manner::Json {
+    if beside.manner != Manner::Json {
         last_words(ctx, &client.run(&name).await?);
     }
     Ok(())
+}
+
+/// The event before this engine took the run: of a run that was taken over, the story so far was told before.
+async fn taken_over(client: &Client, name: &RunName) -> Result<u64, CliError> {
+    const PAGE: usize = 10_000;
+    let (mut last, mut owned) = (0, Vec::new());
+    loop {
+        let page = client.events(name, last, PAGE).await?;
+        owned.extend(page.iter().filter(|event| event.event == "owned").map(|event| event.sequence));
+        match page.last() {
+            Some(event) if page.len() == PAGE => last = event.sequence,
+            Some(_) | None => break,
+        }
+    }
+    Ok(match owned.as_slice() {
+        [] | [_] => 0,
+        [.., newest] => newest - 1,
+    })
 }
 
 /// What a run without a screen leaves as its last word.

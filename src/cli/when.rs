@@ -50,17 +50,17 @@ impl Zone {
         self.zoned(at).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
     }
 
-    /// `23:41` today, `Nov 28 23:41` on other days of reading.
+    /// `23:41`, `23:41:07` within ten minutes of reading, `Nov 28 23:41` on other days.
     #[must_use]
     pub(super) fn near(&self, at: Millis, now: Millis) -> String {
         let (then, today) = (self.zoned(at), self.zoned(now));
-        if then.date() == today.date() { self.minute(at) } else { then.strftime("%b %-d %H:%M").to_string() }
-    }
-
-    /// `+01:00`, for a heading.
-    #[must_use]
-    pub(super) fn offset(&self, at: Millis) -> String {
-        self.zoned(at).strftime("%:z").to_string()
+        if at.saturating_sub(now).abs() < 600_000 {
+            self.clock(at)
+        } else if then.date() == today.date() {
+            self.minute(at)
+        } else {
+            then.strftime("%b %-d %H:%M").to_string()
+        }
     }
 }
 

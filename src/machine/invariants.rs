@@ -1,6 +1,6 @@
 //! What always holds of a run. Numbered: a failing history names the number.
 //!
-//! [`check`] looks at one state, [`Watch`] at how states follow each other, [`same`] compares a run
+//! [`check`] looks at one state, [`Watch`] at how states follow each other, [`same()`] compares a run
 //! with what its log says. Tests ask them after every transition.
 
 mod history;

@@ -21,7 +21,7 @@ use super::step::StepId;
 
 pub use dot::dot;
 pub use mermaid::mermaid;
-pub use svg::svg;
+pub use svg::{pages, svg};
 
 /// What became of a step or an undo, for its colour and its word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -360,8 +360,12 @@ fn reopen(shared: &Shared, reader: &Reader, options: &JournalOptions, dir: &Path
     let opened = go_on(options, dir, scanned)?;
     reader.forget();
     *writer = opened.writer;
-    shared.state().refresh(opened.state);
-    Ok(opened.report)
+    let mut state = shared.state();
+    state.refresh(opened.state);
+    match &state.closed {
+        Some(closing) => Err(closing.error()),
+        None => Ok(opened.report),
+    }
 }
 
 fn close(shared: &Shared) -> Result<(), StoreError> {

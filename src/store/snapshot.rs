@@ -139,7 +139,7 @@ impl Snapshot {
                 write(out, &format::export_line(transition))?;
             }
         }
-        write(out, &format::export_head(&state.head))?;
+        write(out, &format::export_head(state.first, &state.head))?;
         Ok(Some(state.head.clone()))
     }
 

@@ -49,13 +49,9 @@ impl Answers<'_> {
                 self.resolve(step);
                 self.back();
             }
-            QuestionKind::StepFailed { step, .. } | QuestionKind::LateStepFailed { step } => {
-                self.again(step);
-                self.without(step);
-                self.by_hand(step);
-                self.back();
-            }
-            QuestionKind::ValueUnknown { step, .. } => {
+            QuestionKind::StepFailed { step, .. }
+            | QuestionKind::LateStepFailed { step }
+            | QuestionKind::ValueUnknown { step, .. } => {
                 self.again(step);
                 self.without(step);
                 self.by_hand(step);
@@ -77,26 +73,6 @@ impl Answers<'_> {
                 self.add("give it more time", &format!("extend RUN {step} --by 30m"), effect, AT_ONCE);
                 self.back();
             }
-            QuestionKind::Tripped { .. } | QuestionKind::Blind { .. } => {
-                self.back();
-                self.go_on(question, "the run stays where it is; the criterion is sampled on");
-                self.accept();
-            }
-            QuestionKind::PostCheckFailed { .. } => {
-                self.back();
-                self.go_on(question, "the check is repeated; the gate still asks for it");
-            }
-            QuestionKind::GateUnmet { .. } => {
-                self.back();
-                let effect = "the window opens again, counted from now; tripped criteria act again";
-                self.add("watch longer", "window extend RUN --by 30m", effect, "30m 00s");
-                self.accept();
-            }
-            QuestionKind::AwayTooLong { .. } => {
-                let effect = "the undos that are left run, in order";
-                self.add("go on with the rollback", "rollback RUN --continue", effect, "unknown");
-                self.close();
-            }
             QuestionKind::Denied { step, .. } => {
                 let effect = "the approval is asked for once more";
                 self.add("ask again", &format!("retry RUN {step}"), effect, AT_ONCE);
@@ -107,26 +83,54 @@ impl Answers<'_> {
                 self.add("let it pass", &format!("approve RUN {step}"), effect, self.length(step));
                 self.back();
             }
-            QuestionKind::PastIrreversible { .. } => {
-                let effect = "the steps that were taken back are performed again";
-                self.add("forward again", "resolve RUN --forward-again", effect, "unknown");
-                self.close();
-            }
             QuestionKind::LateEffect { .. }
             | QuestionKind::RequirementRolledBack { .. }
             | QuestionKind::PluginChanged { .. } => {
                 self.go_on(question, "the run goes on as it is");
                 self.back();
             }
-            QuestionKind::StartWindowEnded { .. } => {
-                self.go_on(question, "the run goes on although its start window is over");
-                let effect = "nothing was cut over; a preparation is undone";
-                self.add("cancel", "cancel RUN", effect, AT_ONCE);
-            }
-            QuestionKind::TurnBack { .. } => {
-                self.back();
-                self.go_on(question, "the cutover goes on past the end of the change window");
-            }
+            QuestionKind::AwayTooLong { .. } | QuestionKind::PastIrreversible { .. } => self.on_the_way_back(question),
+            QuestionKind::Tripped { .. }
+            | QuestionKind::Blind { .. }
+            | QuestionKind::PostCheckFailed { .. }
+            | QuestionKind::GateUnmet { .. }
+            | QuestionKind::StartWindowEnded { .. }
+            | QuestionKind::TurnBack { .. } => self.at_large(question),
+        }
+    }
+
+    /// A rollback that waits for a word.
+    fn on_the_way_back(&mut self, question: &Question) {
+        if matches!(question.kind, QuestionKind::AwayTooLong { .. }) {
+            let effect = "the undos that are left run, in order";
+            self.add("go on with the rollback", "rollback RUN --continue", effect, "unknown");
+        } else {
+            let effect = "the steps that were taken back are performed again";
+            self.add("forward again", "resolve RUN --forward-again", effect, "unknown");
+        }
+        self.close();
+    }
+
+    /// The run as a whole: its target, its gate, its times.
+    fn at_large(&mut self, question: &Question) {
+        if matches!(question.kind, QuestionKind::StartWindowEnded { .. }) {
+            self.go_on(question, "the run goes on although its start window is over");
+            let effect = "nothing was cut over; a preparation is undone";
+            self.add("cancel", "cancel RUN", effect, AT_ONCE);
+            return;
+        }
+        self.back();
+        if matches!(question.kind, QuestionKind::Tripped { .. } | QuestionKind::Blind { .. }) {
+            self.go_on(question, "the run stays where it is; the criterion is sampled on");
+            self.accept();
+        } else if matches!(question.kind, QuestionKind::PostCheckFailed { .. }) {
+            self.go_on(question, "the check is repeated; the gate still asks for it");
+        } else if matches!(question.kind, QuestionKind::TurnBack { .. }) {
+            self.go_on(question, "the cutover goes on past the end of the change window");
+        } else {
+            let effect = "the window opens again, counted from now; tripped criteria act again";
+            self.add("watch longer", "window extend RUN --by 30m", effect, "30m 00s");
+            self.accept();
         }
     }
 

@@ -84,7 +84,7 @@ fn at_large(run: &Run, now: Now, add: &mut dyn FnMut(String, &str)) {
     let name = &*run.name;
     let going_back = run.rollback.is_some();
     if run.state == RunState::Accepted {
-        add(format!("commit {name}"), "the way back goes: commit steps run");
+        add(format!("commit {name}"), "gives the way back up: commit steps run");
     }
     if may_accept(run).is_ok() {
         add(format!("accept {name}"), "takes the target as it is");
@@ -119,6 +119,8 @@ fn at_large(run: &Run, now: Now, add: &mut dyn FnMut(String, &str)) {
     if needs_person(run) && matches!(run.state, RunState::Deciding | RunState::Stuck) {
         add(format!("close {name} --reason …"), "ends it as it stands");
     }
-    add(format!("watch {name}"), "shows it as it goes");
+    if run.state != RunState::Accepted {
+        add(format!("watch {name}"), "shows it as it goes");
+    }
     add(format!("note {name} TEXT"), "writes something down");
 }

@@ -95,6 +95,8 @@ pub struct PlannedWindowView {
     pub from: String,
     /// `accept` or `commit`.
     pub on_close: String,
+    /// How often the way back is seen to be open, from the first effect on.
+    pub ready_every_ms: u64,
     /// How long users may be without service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downtime_budget_ms: Option<u64>,
@@ -251,6 +253,7 @@ fn window(plan: &Plan) -> PlannedWindowView {
             OnWindowClose::Commit => "commit",
         }
         .to_owned(),
+        ready_every_ms: policies.ready_every_ms,
         downtime_budget_ms: policies.downtime_budget_ms,
         keep_source_ms: policies.keep_source_ms,
         change: policies.change.as_ref().map(|change| PlannedChangeView {

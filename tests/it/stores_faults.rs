@@ -120,6 +120,25 @@ async fn a_failing_write_leaves_the_journal_readable_and_reopening_tells_what_is
 }
 
 #[tokio::test]
+async fn reopening_knows_what_this_process_had_flushed() {
+    let disk = SimDisk::with_dir(Path::new(ROOT));
+    let (log, _) = open(&disk);
+    fill(&log, "app/1", 3).await;
+    fail_once(&disk, Fail::With(ErrorKind::Other), |call| matches!(call, Call::Write(..)));
+    assert!(matches!(log.append(draft("app/1", 3)).await, Appended::InDoubt(_)));
+    disk.heal();
+    // The third transition was acknowledged, and no line on the disk knows of it: only this process does.
+    let path = Path::new(ROOT).join("journal/000001.ndjson");
+    let mut bytes = disk.content(&path).unwrap();
+    let at = bytes.iter().rposition(|b| *b == b'}').unwrap() - 60;
+    bytes[at] ^= 1;
+    disk.overwrite(&path, bytes);
+    let report = log.reopen().await.unwrap();
+    assert!(report.cut.is_none() && report.corruption.len() == 1, "{report}");
+    assert!(matches!(log.head(&run("app/1")).await, Err(StoreError::Corrupt(_))));
+}
+
+#[tokio::test]
 async fn a_reopen_that_fails_leaves_the_journal_closed_and_can_be_tried_again() {
     let disk = SimDisk::with_dir(Path::new(ROOT));
     let (log, _) = open(&disk);

@@ -99,15 +99,18 @@ fn band(section: Section, view: &PlanView) -> String {
         Section::Cutover => ("CUTOVER", "one after the other, unless a step says otherwise"),
         Section::PostCheck => ("POST-CHECKS", "side by side, repeated until they pass; the gate at the close"),
         Section::Fence => ("FENCE", "first of a rollback after exposure"),
-        Section::Ready => ("WAY BACK OPEN?", "looked at every 5 min from the first effect on"),
+        Section::Ready => ("WAY BACK OPEN?", ""),
         Section::RollbackCheck => ("ROLLBACK CHECKS", "between restore and clean-up"),
         Section::Commit => ("COMMIT", "the point of no return, on a person's word"),
     };
-    let more = match (section, view.window.on_close.as_str()) {
-        (Section::Commit, "commit") => "the point of no return, by itself when the window closes",
-        _elsewhere => more,
+    let more = if section == Section::Ready {
+        format!("looked at every {}, from the first effect on", span_u(view.window.ready_every_ms))
+    } else if section == Section::Commit && view.window.on_close == "commit" {
+        "the point of no return, by itself when the window closes".to_owned()
+    } else {
+        more.to_owned()
     };
-    heading(title, more)
+    heading(title, &more)
 }
 
 fn row(step: &PlannedStepView, name: usize, view: &PlanView) -> String {

@@ -6,10 +6,12 @@ use crate::cli::when;
 use crate::view::{AnswerView, QuestionView, RunView};
 
 /// How much of a question is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Detail {
     /// What happened, and the commands.
     Short,
+    /// With what is at stake and what each answer does.
+    Middle,
     /// Everything.
     Full,
 }
@@ -30,15 +32,17 @@ fn one(view: &RunView, question: &QuestionView, canvas: &Canvas, detail: Detail)
     for text in &question.details {
         lines.extend(paragraph(Look::Plain, text, 4, canvas.columns));
     }
-    if detail == Detail::Full {
-        facts(view, question, canvas, &mut lines);
+    match detail {
+        Detail::Full => facts(view, question, canvas, &mut lines),
+        Detail::Middle => lines.extend(paragraph(Look::Plain, &format!("data: {}", question.data), 4, canvas.columns)),
+        Detail::Short => {}
     }
     let widest = question.answers.iter().map(|answer| crate::cli::text::width(&answer.label)).max().unwrap_or(0);
     for answer in &question.answers {
         let label = crate::cli::text::pad(&answer.label, widest);
         let head = Line::of(Look::Plain, format!("    {}  {label}  ", answer.number));
         lines.extend(command(head, &answer.command, 7, canvas.columns));
-        if detail == Detail::Full {
+        if detail > Detail::Short {
             let text = format!("{}; takes {}{}", answer.effect, answer.duration, last(view, answer, canvas));
             lines.extend(paragraph(Look::Dim, &text, 7, canvas.columns));
         }

@@ -7,16 +7,16 @@ use crate::view::RunView;
 
 /// The lines of a screen, at most `rows`, none wider than the canvas.
 #[must_use]
-pub(crate) fn frame(view: &RunView, canvas: &Canvas, rows: usize, footer: &str) -> Vec<Line> {
+pub(crate) fn frame(view: &RunView, canvas: &Canvas, rows: usize, footer: Vec<Line>) -> Vec<Line> {
     let mut head = vec![parts::title(view, canvas), parts::doing(view, canvas), parts::service(view, canvas)];
     head.extend(parts::window(view, canvas));
     head.extend(parts::change(view, canvas));
     head.extend(parts::warnings(view));
-    let room = rows.saturating_sub(head.len() + 1);
-    let mut asked = asks::questions(view, canvas, Detail::Full);
-    if asked.len() + 4 > room {
-        asked = asks::questions(view, canvas, Detail::Short);
-    }
+    let room = rows.saturating_sub(head.len() + footer.len());
+    // As much of the questions as leaves room for a few steps.
+    let asked = [Detail::Full, Detail::Middle].into_iter().map(|detail| asks::questions(view, canvas, detail));
+    let asked = asked.into_iter().find(|lines| lines.len() + 5 <= room);
+    let asked = asked.unwrap_or_else(|| asks::questions(view, canvas, Detail::Short));
     let criteria =
         if checks::are_live(view) && view.rollback.is_none() { checks::criteria(view, canvas) } else { vec![] };
     let gate = checks::gate(view, canvas);
@@ -36,8 +36,8 @@ pub(crate) fn frame(view: &RunView, canvas: &Canvas, rows: usize, footer: &str) 
     body.truncate(room);
     let mut lines = head;
     lines.extend(body);
-    lines.resize(rows.saturating_sub(1).max(1), Line::new());
-    lines.push(Line::of(Look::Dim, footer));
+    lines.resize(rows.saturating_sub(footer.len()).max(1), Line::new());
+    lines.extend(footer);
     lines.truncate(rows);
     lines.into_iter().map(|line| line.cut(canvas.columns)).collect()
 }

@@ -31,7 +31,11 @@ pub(super) fn doing(view: &RunView, canvas: &Canvas) -> Line {
     } else {
         line = line.add(Look::Dim, format!("{}for {since}", canvas.glyphs.dot));
     }
-    if let Some(because) = view.because.as_ref().filter(|_| view.rollback.is_some() || summary.is_final) {
+    let because = match &view.rollback {
+        Some(rollback) => Some(&rollback.because),
+        None => view.because.as_ref().filter(|_| summary.is_final),
+    };
+    if let Some(because) = because {
         line = line.add(Look::Dim, format!("{}{because}", canvas.glyphs.dot));
     }
     line
@@ -67,10 +71,7 @@ pub(super) fn window(view: &RunView, canvas: &Canvas) -> Option<Line> {
         (true, Some(left), Some(deadline)) => {
             let near = canvas.zone.near(deadline, view.now_at);
             let look = if left < 300_000 { Look::Warn } else { Look::Strong };
-            Line::of(Look::Plain, "window open until ")
-                .add(look, near)
-                .add(look, format!(" ({} left)", span(left)))
-                .add(Look::Dim, format!("{}a trip is {}", canvas.glyphs.dot, trip(view)))
+            Line::of(Look::Plain, "window open until ").add(look, near).add(look, format!(" ({} left)", span(left)))
         }
         (_, _, Some(deadline)) if !view.summary.is_final && view.rollback.is_none() => {
             let near = canvas.zone.near(deadline, view.now_at);
@@ -81,6 +82,9 @@ pub(super) fn window(view: &RunView, canvas: &Canvas) -> Option<Line> {
     };
     if let Some(way_back) = way_back(view, canvas) {
         line = line.add(Look::Dim, canvas.glyphs.dot).join(way_back);
+    }
+    if window.open {
+        line = line.add(Look::Dim, format!("{}a trip is {}", canvas.glyphs.dot, trip(view)));
     }
     Some(line)
 }
@@ -147,11 +151,15 @@ pub(super) fn change(view: &RunView, canvas: &Canvas) -> Option<Line> {
 /// What everybody must know beside that.
 pub(super) fn warnings(view: &RunView) -> Vec<Line> {
     let mut lines = Vec::new();
+    if !view.summary.executed && !view.summary.is_final && view.summary.state != "accepted" {
+        let line = Line::of(Look::Bad, "NO ENGINE is running: nothing is done or watched; ");
+        lines.push(line.add(Look::Command, format!("bascule resume {}", view.summary.run)));
+    }
     if view.clock_in_doubt {
         let text = format!("the wall clock is in doubt: `bascule confirm-clock {}`", view.summary.run);
         lines.push(Line::of(Look::Bad, text));
     }
-    if let Some(hold) = &view.hold {
+    if let Some(hold) = view.hold.as_ref().filter(|_| view.summary.executed) {
         let who = hold.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
         let line = Line::of(Look::Warn, format!("held{who}: nothing new starts; "))
             .add(Look::Command, format!("bascule resume {}", view.summary.run));

@@ -44,6 +44,9 @@ pub(super) fn lines(view: &RunView, canvas: &Canvas, room: usize) -> Vec<Line> {
     let steps: Vec<&StepView> = view.steps.iter().filter(|step| sections.contains(&step.section.as_str())).collect();
     let widest = steps.iter().map(|step| text::width(&step.step)).max().unwrap_or(0);
     let name_cells = widest.clamp(8, (canvas.columns / 2).max(12));
+    if steps.len() <= room {
+        return steps.iter().map(|step| line(step, view, canvas, name_cells)).collect();
+    }
     let mut drawn = Vec::new();
     // A list that is over is one line from the start: what is under way should not move down the screen.
     for section in &sections {
@@ -152,7 +155,9 @@ fn line(step: &StepView, view: &RunView, canvas: &Canvas, name_cells: usize) -> 
     let mut line =
         Line::of(look, glyph).add(Look::Plain, " ").cell(name_look, &name, name_cells).add(Look::Plain, "  ");
     line = line.cell(if step.overrun { Look::Warn } else { Look::Dim }, &time(step), 15).add(Look::Plain, " ");
-    if step.attempt > 1 {
+    let repeats =
+        matches!(step.section.as_str(), "preChecks" | "postChecks" | "rollbackReady") && step.failure.is_none();
+    if step.attempt > 1 && !repeats {
         line = line.add(Look::Warn, format!(" #{}", step.attempt));
     }
     if let Some(progress) = &step.progress {
@@ -214,7 +219,11 @@ fn remark_look(step: &StepView) -> Look {
 fn remark(step: &StepView, view: &RunView, canvas: &Canvas) -> String {
     if let Some(undo) = &step.undo {
         let why = if step.detail.is_empty() { String::new() } else { format!(": {}", step.detail) };
-        return format!("undo {undo}{why}");
+        let what = match undo.as_str() {
+            "undone" | "undoing" => undo.clone(),
+            other => format!("undo {other}"),
+        };
+        return format!("{what}{why}");
     }
     if let Some(waiting) = &step.waiting {
         let until = waiting.until_at.map(|at| {

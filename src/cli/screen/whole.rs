@@ -37,7 +37,7 @@ pub(crate) fn whole(view: &RunView, canvas: &Canvas) -> Vec<Line> {
     }
     section(&mut lines, back::leftovers(view, canvas));
     section(&mut lines, next(view, canvas));
-    lines.into_iter().map(|line| line.cut(canvas.columns)).collect()
+    lines
 }
 
 fn section(lines: &mut Vec<Line>, part: Vec<Line>) {
@@ -95,13 +95,19 @@ pub(crate) fn brief(view: &RunView, canvas: &Canvas) -> Vec<String> {
     };
     let running: Vec<&str> =
         view.steps.iter().filter(|step| step.status == "running").map(|step| step.step.as_str()).collect();
+    let unwatched = !summary.executed && !summary.is_final && summary.state != "accepted";
     let now = match (view.questions.as_slice(), running.as_slice(), &view.hold) {
-        ([first, rest @ ..], _, _) if rest.is_empty() => format!("A person must decide: {}.", first.what),
+        _ if unwatched => "No engine is running: nothing is done or watched.".to_owned(),
+        ([first], _, _) => format!("A person must decide: {}.", first.what),
         ([first, rest @ ..], _, _) => format!("{} decisions are open; first: {}.", rest.len() + 1, first.what),
         ([], _, Some(_)) => "Held: nothing new starts.".to_owned(),
         ([], [], None) => "Nothing runs at this moment.".to_owned(),
         ([], running, None) => format!("Running: {}.", running.join(", ")),
     };
+    if unwatched {
+        let next = format!("Next: `bascule resume {}` starts an engine, which goes on from here.", summary.run);
+        return vec![what, format!("{service}."), back, now, next];
+    }
     let next = match (view.questions.first().and_then(|question| question.answers.first()), view.next.first()) {
         (Some(answer), _) => format!("First answer: {}, with `{}`.", answer.label, answer.command),
         (None, Some(next)) => format!("Next: `{}` {}.", next.command, next.effect),

@@ -17,33 +17,76 @@ const EDGE: f64 = 8.0;
 const HEADER: f64 = 92.0;
 const BETWEEN: f64 = 14.0;
 
-/// Draws a plan, or a run of it.
+/// A page of A4 within its margins, in the picture's own units: 190 by 277 mm.
+const PAGE_HEIGHT: f64 = PAGE * 277.0 / 190.0;
+
+/// Draws a plan, or a run of it, as one picture.
 #[must_use]
 pub fn svg(plan: &Plan, look: &Look) -> String {
+    let chunks = chunks(plan, look);
+    frame(plan, &chunks)
+}
+
+/// The same as pages of A4: no band is cut unless it alone is longer than a page.
+#[must_use]
+pub fn pages(plan: &Plan, look: &Look) -> Vec<String> {
+    let chunks = chunks(plan, look);
+    let mut pages = Vec::new();
+    let mut start = 0;
+    for end in 1..=chunks.len() {
+        let is_full = chunks.get(end).is_none_or(|next| next.bottom - chunks[start].top > PAGE_HEIGHT);
+        if is_full {
+            pages.push(frame(plan, &chunks[start..end]));
+            start = end;
+        }
+    }
+    pages
+}
+
+/// A part of the picture that stays whole: the header, a band, the legend.
+struct Chunk {
+    body: String,
+    top: f64,
+    bottom: f64,
+}
+
+fn chunks(plan: &Plan, look: &Look) -> Vec<Chunk> {
     let times = estimate(plan, &look.history);
     let sheet = Sheet::new(plan, look, &times);
     let mut body = String::new();
     header(&mut body, &sheet);
+    let mut chunks = vec![Chunk { body, top: 0.0, bottom: HEADER }];
     let mut y = HEADER;
     let bands = sheet.bands();
     for (at, band) in bands.iter().enumerate() {
-        let next = bands.get(at + 1).is_some_and(|next| next.is_forward && band.is_forward);
-        y = draw_band(&mut body, band, y);
-        if next {
-            let (x, top) = (number(PAGE / 2.0), number(y + 3.0));
+        let mut body = String::new();
+        let bottom = draw_band(&mut body, band, y);
+        if bands.get(at + 1).is_some_and(|next| next.is_forward && band.is_forward) {
+            let (x, top) = (number(PAGE / 2.0), number(bottom + 3.0));
             write!(body, "<path class=\"next\" d=\"M{x} {top}m-7 0h14l-7 8z\"/>").expect("text can grow");
         }
-        y += BETWEEN;
+        chunks.push(Chunk { body, top: y, bottom: bottom + BETWEEN });
+        y = bottom + BETWEEN;
     }
-    y = legend(&mut body, y);
+    let mut body = String::new();
+    let bottom = legend(&mut body, y);
+    chunks.push(Chunk { body, top: y, bottom });
+    chunks
+}
+
+/// Chunks that follow each other, with everything that a picture needs to stand alone.
+fn frame(plan: &Plan, chunks: &[Chunk]) -> String {
     let title = format!("{}: {} to {}", plan.application, plan.source_platform, plan.target_platform);
-    let (width, height) = (number(PAGE), number(y));
+    let top = chunks.first().map_or(0.0, |chunk| chunk.top);
+    let bottom = chunks.last().map_or(0.0, |chunk| chunk.bottom);
+    let (top, width, height) = (number(top), number(PAGE), number(bottom - top));
+    let body: String = chunks.iter().map(|chunk| chunk.body.as_str()).collect();
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"bp\" role=\"img\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
-         height=\"{height}\"><title>{}</title><style>{CSS}</style><defs><pattern id=\"bp-hatch\" width=\"6\" height=\"6\" \
-         patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\"><rect width=\"6\" height=\"6\" fill=\"#fff\"/><rect \
-         width=\"3\" height=\"6\" fill=\"#343c44\"/></pattern></defs><rect class=\"paper\" width=\"{width}\" \
-         height=\"{height}\"/>{body}</svg>\n",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"bp\" role=\"img\" viewBox=\"0 {top} {width} {height}\" \
+         width=\"{width}\" height=\"{height}\"><title>{}</title><style>{CSS}</style><defs><pattern id=\"bp-hatch\" width=\"6\" \
+         height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\"><rect width=\"6\" height=\"6\" \
+         fill=\"#fff\"/><rect width=\"3\" height=\"6\" fill=\"#343c44\"/></pattern></defs><rect class=\"paper\" y=\"{top}\" \
+         width=\"{width}\" height=\"{height}\"/>{body}</svg>\n",
         xml(&title)
     )
 }

@@ -1,3 +1,5 @@
+//! The order of a rollback: the documented one, and what holds for every plan.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

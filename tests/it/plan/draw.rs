@@ -90,6 +90,15 @@ fn sixty_steps_are_drawn_on_pages_of_a4() {
     let made = sixty();
     assert!(made.plan().steps.len() >= 50);
     keep("sixty.svg", &draw::svg(made.plan(), &Look::default()));
+    let pages = draw::pages(made.plan(), &Look::default());
+    assert_eq!(pages.len(), 3);
+    for (at, page) in pages.iter().enumerate() {
+        keep(&format!("sixty-{at}.svg"), page);
+        let height = page.split("height=\"").nth(1).and_then(|rest| rest.split('"').next()).map(str::parse::<f64>);
+        assert!(height.expect("a height").expect("a number") <= 1412.0);
+    }
+    let everything = pages.concat();
+    assert!(made.plan().steps.iter().all(|step| everything.contains(&format!("<title>{}", step.id))));
 }
 
 #[test]
