@@ -3,6 +3,7 @@
 mod cli_dry;
 mod cli_run;
 mod documents;
+#[cfg(feature = "lab")]
 mod lab_runs;
 mod machine;
 mod plan;
