@@ -8,6 +8,7 @@ mod histories;
 mod lab_runs;
 mod machine;
 mod plan;
+mod report;
 mod server;
 mod stores;
 mod stores_audit;
