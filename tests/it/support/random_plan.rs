@@ -295,7 +295,11 @@ fn policies(c: &mut Choices, draft: Draft) -> Draft {
         let pin = ExecutorPin { contract: Some(1), sha256: None, probes: true, undoes: true };
         body.executors.insert("test.undo".to_owned(), pin);
         if c.chance(20) {
-            body.sign_offs = vec![SignOff { role: "operations".to_owned(), what: "ours".to_owned() }];
+            body.sign_offs = vec![SignOff {
+                role: "operations".to_owned(),
+                what: "ours".to_owned(),
+                proves: bascule::plan::step::Proof::Ownership,
+            }];
         }
         if c.chance(60) {
             for step in &mut body.steps {
