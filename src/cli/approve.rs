@@ -42,7 +42,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         Decision::dangerous(body, what, &args.danger)
     };
     let answer = decide::on_run(ctx, &source, &name, &decision).await?;
-    decide::tell(ctx, &source, &answer)?;
+    decide::tell(ctx, source.has_engine(), &answer)?;
     Ok(Exit::Done)
 }
 

@@ -31,6 +31,9 @@ pub enum ClientError {
     /// The owner is going down.
     #[error("the engine is going down")]
     Leaving,
+    /// The owner went away before it answered: what was asked may have been done.
+    #[error("the engine on {} ended before it answered; `bascule status` shows what is the case", .0.display())]
+    Lost(PathBuf),
     /// The owner says no, or that something failed.
     #[error("{}", .0.detail)]
     Problem(Problem),
@@ -48,6 +51,14 @@ pub enum ClientError {
     Path(PathBuf, #[source] std::io::Error),
 }
 
+impl ClientError {
+    /// Whether the owner is not there any more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Nobody(_) | Self::Leaving | Self::Lost(_))
+    }
+}
+
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         match error {
@@ -62,6 +73,7 @@ impl From<ClientError> for CliError {
                 .hint("its process may be stopped or its disk may hang; `owner.json` in the directory names it"),
             other @ (ClientError::Nobody(_)
             | ClientError::Leaving
+            | ClientError::Lost(_)
             | ClientError::Broken(_)
             | ClientError::Shape(_)
             | ClientError::Path(..)) => {
@@ -99,7 +111,7 @@ impl Client {
         let client = Self { http, socket, _short: short };
         match client.get::<Health>("/v1/health").await {
             Ok(health) => Ok(Some((client, health))),
-            Err(ClientError::Nobody(_) | ClientError::Leaving) => Ok(None),
+            Err(error) if error.is_gone() => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -222,6 +234,8 @@ impl Client {
             ClientError::Nobody(self.socket.clone())
         } else if error.is_timeout() {
             ClientError::Hangs(self.socket.clone())
+        } else if error.is_request() || error.is_body() {
+            ClientError::Lost(self.socket.clone())
         } else {
             ClientError::Broken(error)
         }

@@ -7,7 +7,7 @@
 use std::io::Write as _;
 
 use super::Ctx;
-use super::client::ClientError;
+use super::client::{Client, ClientError};
 use super::error::CliError;
 use super::exit::Exit;
 use super::look::{Files, Source};
@@ -102,7 +102,7 @@ pub(super) async fn decide(ctx: &Ctx, argument: Option<&str>, decision: Decision
     let source = Source::open(ctx).await?;
     let run = target::run(&source, argument).await?;
     let answer = on_run(ctx, &source, &run, &decision).await?;
-    tell(ctx, &source, &answer)?;
+    tell(ctx, source.has_engine(), &answer)?;
     Ok(Exit::Done)
 }
 
@@ -123,7 +123,8 @@ pub(super) async fn on_run(
     }
     match source {
         Source::Owner(client, _) => match client.decide(run, &decision.request(false)).await {
-            Err(ClientError::Leaving | ClientError::Nobody(_)) => {
+            // One that was lost with its answer may have decided: then this is refused, or changes nothing.
+            Err(error) if error.is_gone() => {
                 // The owner left meanwhile: it had nothing to do, and neither has another.
                 offline::decide(ctx, run, &decision.request(false)).await
             }
@@ -133,11 +134,39 @@ pub(super) async fn on_run(
     }
 }
 
+/// Decides through an owner; the outer error is about the person's answer, the inner one the owner's.
+///
+/// # Errors
+/// Not confirmed.
+pub(super) async fn by_owner(
+    ctx: &Ctx,
+    client: &Client,
+    run: &RunName,
+    decision: &Decision<'_>,
+) -> Result<Result<VerbAnswer, ClientError>, CliError> {
+    if decision.danger != Danger::None {
+        let would = match client.decide(run, &decision.request(true)).await {
+            Ok(would) => would,
+            Err(error) => return Ok(Err(error)),
+        };
+        match client.run(run).await {
+            Ok(view) => confirm(ctx, &view, &would, decision)?,
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(client.decide(run, &decision.request(false)).await)
+}
+
 /// What the verb would write; a refusal is known before anybody is asked.
 async fn ask_first(source: &Source, run: &RunName, decision: &Decision<'_>) -> Result<VerbAnswer, CliError> {
     let request = decision.request(true);
     match source {
-        Source::Owner(client, _) => Ok(client.decide(run, &request).await?),
+        Source::Owner(client, health) => match client.decide(run, &request).await {
+            Err(error) if error.is_gone() => {
+                from_files(&Files::open(std::path::Path::new(&health.state))?, run, request)
+            }
+            answer => Ok(answer?),
+        },
         Source::Files(files) => from_files(files, run, request),
     }
 }
@@ -227,7 +256,7 @@ fn show(ctx: &Ctx, view: &RunView, would: &VerbAnswer, decision: &Decision<'_>) 
 ///
 /// # Errors
 /// It cannot be written as JSON.
-pub(super) fn tell(ctx: &Ctx, source: &Source, answer: &VerbAnswer) -> Result<(), CliError> {
+pub(super) fn tell(ctx: &Ctx, has_engine: bool, answer: &VerbAnswer) -> Result<(), CliError> {
     if ctx.ui.json {
         return ctx.ui.json_data(answer);
     }
@@ -240,7 +269,7 @@ pub(super) fn tell(ctx: &Ctx, source: &Source, answer: &VerbAnswer) -> Result<()
     if answer.events.is_empty() {
         ctx.ui.line(&format!("{}: nothing had to be written", answer.run));
     }
-    if answer.no_engine || !source.has_engine() {
+    if answer.no_engine || !has_engine {
         ctx.ui.say("no engine is running: the decision is recorded, nothing was started");
         ctx.ui.say(&format!("  `bascule resume {}` starts one, which goes on from here", answer.run));
     }

@@ -137,7 +137,7 @@ pub(super) async fn show(
         tokio::select! {
             view = client.run(name) => match view {
                 Ok(view) => newest = Some(Box::new(view)),
-                Err(error) if super::look::is_gone(&error) => return Ok(Ended::OwnerGone(newest)),
+                Err(error) if error.is_gone() => return Ok(Ended::OwnerGone(newest)),
                 Err(error) => return Err(error.into()),
             },
             () = &mut leave => return Ok(Ended::Left),

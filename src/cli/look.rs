@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Ctx;
-use super::client::{Client, ClientError};
+use super::client::Client;
 use super::error::CliError;
 use crate::engine::clock::{Clock as _, SystemClock};
 use crate::machine::{Now, Record, Run};
@@ -53,7 +53,11 @@ impl Source {
     /// The owner does not answer, or a run cannot be read.
     pub async fn runs(&self, open: bool) -> Result<Vec<RunSummary>, CliError> {
         match self {
-            Self::Owner(client, _) => Ok(client.runs(open).await?),
+            Self::Owner(client, health) => match client.runs(open).await {
+                // It left between two questions: the files know as much.
+                Err(error) if error.is_gone() => Files::open(Path::new(&health.state))?.runs(open),
+                runs => Ok(runs?),
+            },
             Self::Files(files) => files.runs(open),
         }
     }
@@ -64,8 +68,11 @@ impl Source {
     /// There is none, it cannot be read, or the owner does not answer.
     pub async fn run(&self, name: &RunName) -> Result<RunView, CliError> {
         match self {
-            Self::Owner(client, _) => Ok(client.run(name).await?),
-            Self::Files(files) => Ok(files.view(name)?),
+            Self::Owner(client, health) => match client.run(name).await {
+                Err(error) if error.is_gone() => Files::open(Path::new(&health.state))?.view(name),
+                view => Ok(view?),
+            },
+            Self::Files(files) => files.view(name),
         }
     }
 
@@ -228,10 +235,4 @@ pub(super) fn read_failed(error: ReadError) -> CliError {
             CliError::new("the run cannot be read").because(error)
         }
     }
-}
-
-/// Nobody answers any more: what a watcher says.
-#[must_use]
-pub fn is_gone(error: &ClientError) -> bool {
-    matches!(error, ClientError::Nobody(_) | ClientError::Leaving)
 }

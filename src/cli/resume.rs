@@ -1,12 +1,13 @@
 //! `resume` and `go`: start an engine if there is none, and give the word.
 
 use super::Ctx;
-use super::client::Client;
+use super::client::{Client, ClientError};
 use super::decide::{self, Decision, WhoArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::foreground::{self, Failed};
 use super::look::Source;
+use super::owner::Owner;
 use super::run::StartArgs;
 use super::when::{self, Zone};
 use super::{spawn, target, watch};
@@ -90,43 +91,88 @@ struct Word<'a> {
     who: &'a WhoArgs,
 }
 
+/// How often an owner that goes down meanwhile is followed by another.
+const TRIES: usize = 20;
+
 async fn start_and(ctx: &Ctx, start: StartArgs, word: Word<'_>, shown: Option<RunName>) -> Result<Exit, CliError> {
-    let found = Client::find(&ctx.state).await?;
-    if found.is_none() && start.is_foreground(ctx) {
-        match foreground::own(ctx, start).await {
-            Ok(owner) => {
-                let (client, health) = spawn::owner(ctx, start.take_over()).await?;
-                let said = say(ctx, &client, Some(&health), &word).await;
-                if let Err(error) = said {
-                    drop(owner.stop().await);
-                    return Err(error);
-                }
-                return foreground::stay(ctx, owner, start, shown.as_ref()).await;
+    for _ in 0..TRIES {
+        let found = Client::find(&ctx.state).await?;
+        if found.is_none() && start.is_foreground(ctx) {
+            match foreground::own(ctx, start).await {
+                Ok(owner) => return here(ctx, start, owner, &word, shown.as_ref()).await,
+                // Somebody was quicker: it is asked next.
+                Err(Failed::Held) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+                Err(Failed::Other(error)) => return Err(*error),
             }
-            Err(Failed::Held) => {}
-            Err(Failed::Other(error)) => return Err(*error),
+            continue;
         }
-    }
-    match found {
-        Some((client, _)) => say(ctx, &client, None, &word).await?,
-        None => {
-            let (client, health) = spawn::owner(ctx, start.take_over()).await?;
-            say(ctx, &client, Some(&health), &word).await?;
+        let (client, health, is_new) = match found {
+            Some((client, health)) => (client, health, false),
+            None => {
+                let (client, health) = spawn::owner(ctx, start.take_over()).await?;
+                (client, health, true)
+            }
+        };
+        match say(ctx, &client, is_new.then_some(&health), &word).await {
+            Ok(()) => {}
+            Err(Said::OwnerGone) => continue,
+            Err(Said::Failed(error)) => return Err(*error),
         }
+        return match shown {
+            Some(name) => watch::follow(ctx, &name, start.manner(ctx)).await,
+            None => Ok(Exit::Done),
+        };
     }
-    match shown {
-        Some(name) => watch::follow(ctx, &name, start.manner(ctx)).await,
-        None => Ok(Exit::Done),
+    Err(CliError::new("no engine stays").hint("`engine.log` in the state directory says why they end"))
+}
+
+/// With the engine in this process.
+async fn here(
+    ctx: &Ctx,
+    start: StartArgs,
+    owner: Owner,
+    word: &Word<'_>,
+    shown: Option<&RunName>,
+) -> Result<Exit, CliError> {
+    let said = match Client::find(&ctx.state).await {
+        Ok(Some((client, health))) => say(ctx, &client, Some(&health), word).await,
+        Ok(None) => Err(Said::OwnerGone),
+        Err(error) => Err(Said::from(error)),
+    };
+    let error = match said {
+        Ok(()) => return foreground::stay(ctx, owner, start, shown).await,
+        Err(Said::OwnerGone) => CliError::new("the engine in this process does not answer"),
+        Err(Said::Failed(error)) => *error,
+    };
+    // What it took over is given back before anybody is told why.
+    drop(owner.stop().await);
+    Err(error)
+}
+
+/// Why the word was not given.
+enum Said {
+    OwnerGone,
+    Failed(Box<CliError>),
+}
+
+impl From<ClientError> for Said {
+    fn from(error: ClientError) -> Self {
+        if error.is_gone() { Self::OwnerGone } else { Self::Failed(Box::new(error.into())) }
+    }
+}
+
+impl From<CliError> for Said {
+    fn from(error: CliError) -> Self {
+        Self::Failed(Box::new(error))
     }
 }
 
 /// Tells what a new engine found, gives the word.
-async fn say(ctx: &Ctx, client: &Client, found: Option<&Health>, word: &Word<'_>) -> Result<(), CliError> {
+async fn say(ctx: &Ctx, client: &Client, found: Option<&Health>, word: &Word<'_>) -> Result<(), Said> {
     let open = client.runs(true).await?;
     if let Some(health) = found.filter(|_| !ctx.ui.json) {
         tell_found(ctx, health, &open);
     }
-    let source = Source::open(ctx).await?;
     for run in &open {
         let Ok(name) = RunName::parse(&run.run) else { continue };
         let is_meant = word.named.as_ref().is_none_or(|named| *named == name);
@@ -135,12 +181,19 @@ async fn say(ctx: &Ctx, client: &Client, found: Option<&Health>, word: &Word<'_>
             continue;
         }
         let decision = if word.is_go {
-            Decision::new(VerbBody::Go, "gives the word: pre-checks are repeated, then the cutover begins", word.who)
+            let what = "gives the word: pre-checks are repeated, then the cutover begins";
+            Decision::new(VerbBody::Go, what, word.who)
         } else {
             Decision::harmless(VerbBody::Resume, word.who)
         };
-        let answer = decide::on_run(ctx, &source, &name, &decision).await?;
-        decide::tell(ctx, &source, &answer)?;
+        let answer = decide::by_owner(ctx, client, &name, &decision).await?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            // Somebody else resumed it meanwhile: it goes on, which is what was wanted.
+            Err(ClientError::Problem(_)) if !word.is_go && !client.run(&name).await?.summary.held => continue,
+            Err(error) => return Err(error.into()),
+        };
+        decide::tell(ctx, true, &answer)?;
     }
     Ok(())
 }

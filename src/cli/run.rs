@@ -92,6 +92,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         if let Some((client, _)) = super::client::Client::find(&ctx.state).await? {
             match client.create(&request).await {
                 Ok(created) => return created_elsewhere(ctx, &args, &created.run).await,
+                // Not one that was lost with its answer: it may have created the run.
                 Err(ClientError::Leaving | ClientError::Nobody(_)) => {}
                 Err(error) => return Err(error.into()),
             }

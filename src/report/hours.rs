@@ -13,7 +13,7 @@ pub(super) struct Hours {
     /// For the reader: `Europe/Paris`, `UTC`.
     pub(super) name: String,
     /// Everything happened on one day, so times of day are enough.
-    one_day: bool,
+    pub(super) one_day: bool,
 }
 
 impl Hours {

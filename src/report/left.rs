@@ -53,7 +53,7 @@ fn decisions(view: &RunView) -> Vec<LeftToDo> {
         .questions
         .iter()
         .map(|question| {
-            let how = question.answers.iter().map(|answer| format!("{} ({})", answer.command, answer.label));
+            let how = question.answers.iter().map(|answer| format!("`{}` ({})", answer.command, answer.label));
             LeftToDo {
                 why: Some(question.details.join("; ")).filter(|why| !why.is_empty()),
                 how: Some(how.collect::<Vec<_>>().join(" · ")).filter(|how| !how.is_empty()),
@@ -63,13 +63,13 @@ fn decisions(view: &RunView) -> Vec<LeftToDo> {
         .collect();
     if view.hold.is_some() {
         all.push(LeftToDo {
-            how: Some(format!("bascule resume {name}")),
+            how: Some(format!("`bascule resume {name}`")),
             ..of("decision", "the run is held: forward work waits for a person's word")
         });
     }
     if view.clock_in_doubt {
         all.push(LeftToDo {
-            how: Some(format!("bascule confirm-clock {name}")),
+            how: Some(format!("`bascule confirm-clock {name}`")),
             ..of("decision", "the wall clock jumped: somebody has to say that it is right")
         });
     }
@@ -238,7 +238,8 @@ fn source(story: &Story, hours: &Hours) -> Option<LeftToDo> {
         format!("the plan keeps it for {}, until {}; nothing ends it by itself", span_u(ms), hours.moment(until))
     });
     let why = until.or_else(|| Some("the plan does not say for how long".to_owned()));
-    let how = Some(format!("bascule commit {} gives the way back up; bascule rollback {} uses it", run.name, run.name));
+    let how =
+        Some(format!("`bascule commit {}` gives the way back up, `bascule rollback {}` uses it", run.name, run.name));
     Some(LeftToDo { why, how, ..of("source", what) })
 }
 
@@ -248,7 +249,7 @@ fn sign_offs(story: &Story, view: &RunView) -> Vec<LeftToDo> {
     }
     let open = view.sign_offs.iter().filter(|wanted| !wanted.given);
     open.map(|wanted| LeftToDo {
-        how: Some(format!("bascule sign-off {} --role {}", view.summary.run, wanted.role)),
+        how: Some(format!("`bascule sign-off {} --role {}`", view.summary.run, wanted.role)),
         ..of("sign-off", format!("{} has not said: “{}”", wanted.role, wanted.what))
     })
     .collect()

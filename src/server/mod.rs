@@ -59,7 +59,6 @@ pub struct Site {
     pub closing: CancellationToken,
     /// The owner, told to whoever asks.
     pub health: Health,
-    finished: runs::Finished,
     busy: AtomicUsize,
     touched: AtomicI64,
 }
@@ -70,14 +69,7 @@ impl Site {
     pub fn new(engine: Arc<Engine>, health: Health) -> Arc<Self> {
         let touched = AtomicI64::new(engine.clock().now().steady);
         let closing = CancellationToken::new();
-        Arc::new(Self {
-            engine,
-            closing,
-            health,
-            finished: runs::Finished::default(),
-            busy: AtomicUsize::new(0),
-            touched,
-        })
+        Arc::new(Self { engine, closing, health, busy: AtomicUsize::new(0), touched })
     }
 
     /// Requests under way, and when the newest one ended: an owner does not leave while somebody talks to it.

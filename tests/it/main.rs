@@ -1,11 +1,15 @@
 //! Integration tests, in one binary so that they link once. One module per subject.
 
 mod cli_dry;
+mod cli_run;
 mod documents;
+mod histories;
 #[cfg(feature = "lab")]
 mod lab_runs;
 mod machine;
 mod plan;
+mod report;
+mod server;
 mod stores;
 mod stores_audit;
 mod stores_damage;

@@ -113,6 +113,9 @@ impl Line {
         if self.width() <= cells {
             return self;
         }
+        if cells == 0 {
+            return Self { parts: Vec::new() };
+        }
         let mut left = cells;
         let mut parts = Vec::new();
         for (look, part) in self.parts {

@@ -42,7 +42,7 @@ const MARKS: i64 = 9;
 pub(in crate::report) struct Axis {
     pub(super) from: Millis,
     pub(super) to: Millis,
-    left: f64,
+    pub(super) left: f64,
     right: f64,
 }
 
