@@ -95,7 +95,7 @@ fn write(path: &Path, html: &str) -> Result<(), CliError> {
 }
 
 /// Everything that the log tells of a run; of a damaged one, as far as it can be believed.
-fn account(state: &Path, name: &RunName) -> Result<Account, CliError> {
+pub(super) fn account(state: &Path, name: &RunName) -> Result<Account, CliError> {
     let unreadable = |error: StoreError| look::read_failed(ReadError::Store(error));
     let none = || look::read_failed(ReadError::NoRun(name.clone()));
     let snapshot = Snapshot::read(state).map_err(unreadable)?;

@@ -174,9 +174,14 @@ impl Rig {
         self.spawn(more).wait().await
     }
 
+    /// Another call of the program.
+    pub(super) async fn call(&self, args: &[&str]) -> Ended {
+        spawn(&self.state(), self.folder(), args).wait().await
+    }
+
     /// What the newest run looks like.
     pub(super) async fn status(&self) -> Value {
-        let seen = spawn(&self.state(), self.folder(), &["status", "customer-analytics-api", "--json"]).wait().await;
+        let seen = self.call(&["status", "customer-analytics-api", "--json"]).await;
         serde_json::from_str(&seen.out).unwrap_or_else(|error| panic!("{error}: {seen}"))
     }
 
