@@ -5,7 +5,7 @@ use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -47,8 +47,9 @@ pub(super) struct ListQuery {
 /// All runs, in the order of their names.
 pub(super) async fn list(
     State(site): State<Arc<Site>>,
-    Query(query): Query<ListQuery>,
+    query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Vec<RunSummary>>, Problem> {
+    let Query(query) = query.map_err(|error| Problem::bad(error.body_text()))?;
     let mut runs = Vec::new();
     for entry in site.engine.log().runs().await? {
         if query.open && entry.head.is_final && entry.stopped.is_none() {
