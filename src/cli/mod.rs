@@ -44,7 +44,7 @@ mod retry;
 mod rollback;
 mod run;
 mod schema;
-mod screen;
+pub mod screen;
 mod skip;
 mod spawn;
 mod status;
@@ -56,7 +56,7 @@ mod undo;
 pub mod voice;
 mod waive;
 mod watch;
-mod when;
+pub mod when;
 mod window;
 
 use std::path::PathBuf;

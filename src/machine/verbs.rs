@@ -120,8 +120,9 @@ fn cancel(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
             "`rollback` takes it back",
         ));
     }
-    if matches!(d.run().state, RunState::RollingBack | RunState::Stuck) {
-        return Ok(Reply::refused("the preparation is being undone already", "`watch` shows how far it is"));
+    // Also while it waits for a word, in `deciding`: an order is given once.
+    if d.run().rollback.is_some() {
+        return Ok(Reply::refused("the preparation is being undone already", "`status` shows how far it is"));
     }
     forward::end_untouched(d, Cause::Person, RunState::Cancelled)?;
     Ok(Reply::Done)

@@ -20,3 +20,4 @@ mod stores_journal;
 mod stores_power;
 mod support;
 mod tidy;
+mod views;
