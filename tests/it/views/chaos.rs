@@ -84,7 +84,7 @@ impl Hands for Clumsy {
 
     fn pass(&mut self, _to: Millis) {}
 
-    fn crash(&mut self, _now: Millis) {}
+    fn crash(&mut self, _run: &bascule::machine::Run) {}
 }
 
 /// The night.
