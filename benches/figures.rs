@@ -2,6 +2,8 @@
 //!
 //! Nothing here asserts a time: machines are shared and noisy. Ratios inside one round are the result.
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 mod support;
 
 use std::sync::Arc;

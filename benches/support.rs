@@ -11,7 +11,7 @@ use bascule::plan::{Call, Plan, PlanBody, Policies, Section, Step, StepId, StepK
 use serde_json::{Value, json};
 
 /// A step that calls an executor.
-pub fn step(id: &str, uses: &str, with: Value, needs: &[&str]) -> Step {
+pub(crate) fn step(id: &str, uses: &str, with: Value, needs: &[&str]) -> Step {
     let call = Call { uses: uses.into(), with: Arc::new(with), params: Arc::default() };
     let mut step = Step::bare(StepId::from(id), Section::Cutover, StepKind::Action(call));
     step.effect = Effect::Idempotent;
@@ -20,7 +20,7 @@ pub fn step(id: &str, uses: &str, with: Value, needs: &[&str]) -> Step {
 }
 
 /// A plan of these cutover steps; the last one exposes, the window is as short as it can be.
-pub fn plan(application: &str, mut steps: Vec<Step>, exposes: bool) -> Arc<Plan> {
+pub(crate) fn plan(application: &str, mut steps: Vec<Step>, exposes: bool) -> Arc<Plan> {
     if let Some(last) = steps.last_mut() {
         last.exposes = exposes;
     }
@@ -74,7 +74,7 @@ pub fn plan(application: &str, mut steps: Vec<Step>, exposes: bool) -> Arc<Plan>
 }
 
 /// n no-op steps, one after the other.
-pub fn chain(application: &str, n: usize) -> Arc<Plan> {
+pub(crate) fn chain(application: &str, n: usize) -> Arc<Plan> {
     let names: Vec<String> = (0..n).map(|at| format!("s{at}")).collect();
     let steps = (0..n)
         .map(|at| {
@@ -86,7 +86,7 @@ pub fn chain(application: &str, n: usize) -> Arc<Plan> {
 }
 
 /// n no-op steps side by side, and one after them all.
-pub fn fan(application: &str, n: usize) -> Arc<Plan> {
+pub(crate) fn fan(application: &str, n: usize) -> Arc<Plan> {
     let names: Vec<String> = (0..n).map(|at| format!("s{at}")).collect();
     let mut steps: Vec<Step> = names.iter().map(|name| step(name, "noop", json!({}), &[])).collect();
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -95,13 +95,13 @@ pub fn fan(application: &str, n: usize) -> Arc<Plan> {
 }
 
 /// The middle of the measures.
-pub fn median(mut measures: Vec<Duration>) -> Duration {
+pub(crate) fn median(mut measures: Vec<Duration>) -> Duration {
     measures.sort_unstable();
     measures[measures.len() / 2]
 }
 
 /// F: the median fdatasync of a 200-byte append.
-pub fn measure_f() -> Duration {
+pub(crate) fn measure_f() -> Duration {
     use std::io::Write;
     let mut file = tempfile::tempfile_in(".").expect("a temporary file on the disk that the state is on");
     let record = [b'x'; 200];
@@ -116,7 +116,7 @@ pub fn measure_f() -> Duration {
 }
 
 /// S: one spawn of `/bin/true`.
-pub fn measure_s() -> Duration {
+pub(crate) fn measure_s() -> Duration {
     let measures = (0..100)
         .map(|_| {
             let started = Instant::now();

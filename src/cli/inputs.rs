@@ -255,7 +255,7 @@ impl Desk {
     /// `--catalog`: a file, or else the name of a shipped one.
     fn named_catalog(&mut self, name: &str) -> Result<usize, CliError> {
         match shipped::find(name) {
-            Some(one) if !Path::new(name).exists() => Ok(self.shipped(one)),
+            Some(one) if !Path::new(name).is_file() => Ok(self.shipped(one)),
             Some(_) | None => self.catalog_file(name),
         }
     }

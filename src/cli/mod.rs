@@ -37,6 +37,7 @@ mod pause;
 mod plain;
 mod plan;
 mod reject;
+mod report;
 mod resolve;
 mod resume;
 mod retry;
@@ -97,6 +98,7 @@ pub enum Verb {
     Watch(watch::Args),
     Events(events::Args),
     Logs(logs::Args),
+    Report(report::Args),
     Note(note::Args),
     Pause(pause::Args),
     Extend(extend::Args),
@@ -194,6 +196,7 @@ async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
         Verb::Watch(args) => watch::run(ctx, args).await,
         Verb::Events(args) => events::run(ctx, args).await,
         Verb::Logs(args) => logs::run(ctx, args).await,
+        Verb::Report(args) => report::run(ctx, args).await,
         Verb::Note(args) => note::run(ctx, args).await,
         Verb::Pause(args) => pause::run(ctx, args).await,
         Verb::Extend(args) => extend::run(ctx, args).await,

@@ -73,7 +73,7 @@ impl Owner {
         options.secrets = SecretSources::from_environment(std::env::vars());
         let engine = Arc::new(Engine::start(options).await?);
         let health = health(&engine, serves);
-        let site = Site::new(engine.clone(), health, None);
+        let site = Site::new(engine.clone(), health);
         match Server::start(site.clone()) {
             Ok(server) => Ok(Self { site, server, serves }),
             Err(error) => {

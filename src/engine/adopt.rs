@@ -16,13 +16,15 @@ use super::handle::{Decided, Gone, Message, RunHandle};
 use super::locks::{Holder, Locks as LockTable};
 use super::perform::Hands;
 use super::processes::{self, Survivors};
+use super::projection::{self, RunRow};
 use super::pulse;
 use super::secrets::SecretSources;
 use crate::machine::fact::{Actor, Direction, LockScope, Millis};
 use crate::machine::run::Locks;
 use crate::machine::state::{Status, StepLocks};
 use crate::machine::{Illegal, Input, Run, RunState, Verb};
-use crate::plan::{Plan, PlanHash};
+use crate::plan::{History, Plan, PlanHash};
+use crate::store::index::{Index, IndexError};
 use crate::store::{
     Blobs, CommitError, Head, Journal, JournalFile, JournalOptions, OpenReport, ReadError, RunLog, RunName, StateDir,
     StoreError, TakeOver, read_run,
@@ -109,6 +111,7 @@ pub struct Adopted {
 /// Executes the runs of one state directory.
 pub struct Engine {
     pub(super) cx: Arc<Context>,
+    index: Index,
     pub(super) plans: Mutex<HashMap<PlanHash, Arc<Plan>>>,
     pub(super) numbers: Mutex<HashMap<String, u64>>,
     pub(super) reviving: tokio::sync::Mutex<()>,
@@ -149,8 +152,10 @@ impl Engine {
             sayings: broadcast::Sender::new(64),
         });
         let host = pulse::host_name();
+        let index = Index::start(&cx.state, projection::LAYOUT, projection::projection())?;
         let mut engine = Self {
             cx,
+            index,
             plans: Mutex::default(),
             numbers: Mutex::default(),
             reviving: tokio::sync::Mutex::new(()),
@@ -160,6 +165,7 @@ impl Engine {
             host,
         };
         engine.adopt_all(last_alive).await?;
+        engine.cx.tasks.spawn(follow(engine.cx.clone(), engine.index.clone()));
         engine.cx.tasks.spawn(pulse::pulse(engine.cx.clone()));
         Ok(engine)
     }
@@ -427,7 +433,45 @@ impl Engine {
         let mine = |id: &str| !self.cx.attempts().contains(id);
         drop(processes::end(&format!("{}/", self.cx.state_id), mine).await);
         self.cx.log.close().await?;
+        self.index.close().await;
         Ok(())
+    }
+
+    /// How all runs stand, up to the last transition that anybody was told of.
+    ///
+    /// # Errors
+    /// The index cannot be used; the log can.
+    pub async fn rows(&self) -> Result<Vec<RunRow>, IndexError> {
+        let told = *self.cx.log.news().borrow();
+        self.index.query(told, projection::rows).await
+    }
+
+    /// How long the steps of an application and their undos took: the median of the newest runs.
+    ///
+    /// # Errors
+    /// The index cannot be used.
+    pub async fn history(&self, application: &str) -> Result<History, IndexError> {
+        let told = *self.cx.log.news().borrow();
+        let name = application.to_owned();
+        let found = self.index.query(told, move |lookup| projection::durations(lookup, &name)).await?;
+        let mut history = History::default();
+        for (direction, step, mut took) in found {
+            took.sort_unstable();
+            let Some(median) = took.get(took.len() / 2).copied() else { continue };
+            let of = match direction {
+                Direction::Forward => &mut history.steps,
+                Direction::Undo => &mut history.undos,
+            };
+            of.insert(step.as_str().into(), median);
+        }
+        Ok(history)
+    }
+}
+
+/// Keeps the index at the log's heels. It is never the truth: without it everything goes on.
+async fn follow(cx: Arc<Context>, index: Index) {
+    if let Err(error) = index.follow(cx.log.clone()).await {
+        tracing::warn!(%error, "the index is not kept; queries read the log instead");
     }
 }
 

@@ -360,7 +360,10 @@ pub(super) async fn look_from(from: Standpoint<'_>, executor: Arc<dyn Executor>,
             let seconds = look.timeout.unwrap_or_default().as_secs_f64();
             Outcome::Unknown { failure: Failure::new(format!("it did not answer within {seconds} s")) }
         }
-        other => other,
+        other @ (Outcome::Succeeded { .. }
+        | Outcome::Failed { .. }
+        | Outcome::Cancelled { .. }
+        | Outcome::Unknown { .. }) => other,
     }
 }
 

@@ -8,6 +8,9 @@ use crate::machine::fact::Actor;
 use crate::machine::{Input, Now, Reply, Run, Verb};
 use crate::store::RunName;
 
+/// What looks at a run between two transitions.
+pub(super) type Looker = Box<dyn FnOnce(&Run, Now) + Send>;
+
 /// What a run's task is sent. The task is the only writer of the run.
 pub(super) enum Message {
     /// News; `done` is answered once its events are durable.
@@ -18,7 +21,7 @@ pub(super) enum Message {
         done: Option<oneshot::Sender<Decided>>,
     },
     /// Somebody wants to look: called with the run between two transitions, never inside one.
-    Look(Box<dyn FnOnce(&Run, Now) + Send>),
+    Look(Looker),
     /// Stop acting for the run, without a word to it.
     Leave,
 }

@@ -17,6 +17,7 @@ pub mod handle;
 pub mod locks;
 mod perform;
 pub mod processes;
+pub mod projection;
 mod pulse;
 pub mod registry;
 pub mod secrets;

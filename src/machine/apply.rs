@@ -171,7 +171,7 @@ fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
 /// Events about the whole run that ask for nothing.
 fn run_event(run: &mut Run, record: &Record) -> Result<(), Illegal> {
     match &record.event {
-        Event::Owned { epoch, .. } => whole::owned(run, *epoch, record.at),
+        Event::Owned { epoch, away_ms, .. } => whole::owned(run, *epoch, away_ms.is_some(), record.at),
         Event::Held { restart } => {
             run.hold = Some(Hold { restart: *restart, by: record.by.clone(), since: record.at });
         }

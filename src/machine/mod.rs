@@ -5,12 +5,13 @@
 //! - [`event`] and [`fact`]: what is written. [`state`] and [`run`]: what is known.
 //! - [`Run::apply`] is bookkeeping and the only place where state changes; it returns inert
 //!   [`command`]s.
-//! - [`decide`] is policy: from state and inputs to events, folded into a [`Draft`] as they come.
+//! - [`mod@decide`] is policy: from state and inputs to events, folded into a [`Draft`] as they come.
 //! - [`invariants`] says what always holds; tests and debug builds ask it.
 //!
-//! Start with [`decide::decide`], then the state that interests you: [`checking`](start),
+//! Start with [`decide::decide`], then the state that interests you: [`checks`],
 //! [`forward`], [`window`], [`rollback`].
 
+mod answers;
 mod apply;
 mod apply_attempt;
 mod apply_rollback;

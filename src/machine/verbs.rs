@@ -219,6 +219,9 @@ pub fn may_accept(run: &Run) -> Result<(), String> {
     if run.rollback.is_some() {
         return Err("the run is on its way back".to_owned());
     }
+    if run.left == Some(RunState::Committing) {
+        return Err("the run was accepted, and is being committed".to_owned());
+    }
     let open = run.plan.section(Section::Cutover).find(|ix| !run.forward(*ix).satisfies());
     if let Some(ix) = open {
         return Err(format!("`{}` has neither succeeded nor been skipped", run.plan.step(ix).id));

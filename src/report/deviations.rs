@@ -14,6 +14,7 @@ use super::story::{Outcome, Story};
 use crate::machine::RunState;
 use crate::machine::event::{Event, Record};
 use crate::machine::fact::{Actor, CriterionState, Direction, Interruption, LockScope, Millis, Resolution, SkipCause};
+use crate::machine::state::{Forward, UndoState};
 use crate::plan::{Section, StepIx};
 use crate::view::words::{self, span, span_u};
 
@@ -40,8 +41,9 @@ pub struct Deviation {
 
 /// All of them, by time.
 pub(super) fn deviations(account: &Account, story: &Story, spans: &[ServiceSpan], hours: &Hours) -> Vec<Deviation> {
-    let mut all: Vec<Deviation> =
-        account.events.iter().filter_map(|(_, record)| of_event(story, record, hours)).collect();
+    // Of one moment, what happened stands before what people did about it.
+    let mut all = failures(account, story);
+    all.extend(account.events.iter().filter_map(|(_, record)| of_event(story, record, hours)));
     all.extend(retries(account, story));
     all.extend(holds(story));
     all.extend(absences(story, hours));
@@ -216,6 +218,32 @@ fn retries(account: &Account, story: &Story) -> Vec<Deviation> {
         Deviation { why: distinct(failures), ..found(at, "retries", what) }
     });
     told.collect()
+}
+
+/// Steps and undos whose last attempt failed and was not followed by another.
+fn failures(account: &Account, story: &Story) -> Vec<Deviation> {
+    let told = |step: &crate::plan::StepId| {
+        let failed = |record: &Record| matches!(&record.event, Event::UndoFailed { step: known, .. } if known == step);
+        account.events.iter().any(|(_, record)| failed(record))
+    };
+    let mut all = Vec::new();
+    for ix in 0..story.run.plan.steps.len() {
+        let step = &story.run.plan.step(ix).id;
+        let waits = matches!(story.run.forward(ix), Forward::Backoff { .. });
+        let waits_back = matches!(story.run.undo(ix), Some(UndoState::Backoff { .. }));
+        for (direction, waits) in [(Direction::Forward, waits), (Direction::Undo, waits_back)] {
+            let last = story.tries_of(ix, direction).last().filter(|tried| tried.outcome == Outcome::Failed && !waits);
+            let Some(last) = last else { continue };
+            let (kind, name) = match direction {
+                Direction::Forward => ("failed", format!("`{step}`")),
+                Direction::Undo if told(step) => continue,
+                Direction::Undo => ("undo failed", format!("the undo of `{step}`")),
+            };
+            let why = last.failure.as_deref().unwrap_or("without a reason");
+            all.push(found(last.to, kind, format!("{name} failed for good: {why}")));
+        }
+    }
+    all
 }
 
 /// The first two different reasons.

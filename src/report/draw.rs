@@ -75,13 +75,13 @@ fn line(out: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
 /// About how wide a text of the small size is.
 #[expect(clippy::cast_precision_loss, reason = "texts are short")]
 fn text_width(words: &str) -> f64 {
-    words.chars().count() as f64 * 6.1
+    words.chars().count() as f64 * 6.6
 }
 
 /// Cut to a width, in the middle: both ends of a name tell it from others.
 fn fit(words: &str, width: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a width is small and positive")]
-    let most = (width.max(0.0) / 6.1) as usize;
+    let most = (width.max(0.0) / 6.6) as usize;
     let chars: Vec<char> = words.chars().collect();
     if chars.len() <= most {
         return words.to_owned();
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn names_are_cut_in_the_middle_and_numbers_are_short() {
         assert_eq!(fit("final_data_sync", 200.0), "final_data_sync");
-        assert_eq!(fit("a_very_long_name_of_a_step", 61.0), "a_ver…step");
+        assert_eq!(fit("a_very_long_name_of_a_step", 66.0), "a_ver…step");
         assert_eq!([number(12.0), number(0.26)], ["12".to_owned(), "0.3".to_owned()]);
     }
 }

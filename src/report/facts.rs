@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::account::Account;
 use super::hours::Hours;
 use super::story::Story;
-use crate::machine::Event;
 use crate::machine::fact::Actor;
+use crate::machine::{Event, RunState};
+use crate::plan::DataAnswer;
 use crate::view::RunView;
 use crate::view::words::{self, span, span_u};
 
@@ -45,17 +46,18 @@ pub(super) fn facts(account: &Account, story: &Story, view: &RunView, hours: &Ho
     if let Some(who) = &run.in_charge {
         add("In charge", who.clone());
     }
-    let ended = if story.is_over() { "ended" } else { "read" };
-    add(
-        "Began, ended",
-        format!("{}, {ended} {}", hours.moment(story.begin), hours.moment(story.end)).replace(", read", ", log read"),
-    );
+    let ended = match (story.run.state, story.is_over()) {
+        (RunState::Accepted, _) => "accepted",
+        (_, true) => "ended",
+        (_, false) => "log read",
+    };
+    add("Began, ended", format!("{}, {ended} {}", hours.moment(story.begin), hours.moment(story.end)));
     add("Executed by", engines(story));
     if let Some(window) = window(story, hours) {
         add("Rollback window", window);
     }
-    if run.possibly_exposed.is_some() {
-        add("Users' writes", view.data.text.clone());
+    if let Some(text) = writes(story, hours) {
+        add("Users' writes", text);
     }
     if let Some(at) = run.rollback.as_ref().and_then(|rollback| rollback.restored) {
         add("Service restored", hours.moment(at));
@@ -107,6 +109,25 @@ fn window(story: &Story, hours: &Hours) -> Option<String> {
     let window = story.run.window.as_ref()?;
     let planned = span_u(story.run.plan.policies.window_ms);
     Some(format!("{} to {}, planned {planned}", hours.time(window.opened), hours.time(window.deadline)))
+}
+
+/// What users wrote on the target, and what becomes of it.
+fn writes(story: &Story, hours: &Hours) -> Option<String> {
+    let run = &story.run;
+    let since = run.possibly_exposed?;
+    let answer = match &run.plan.policies.data {
+        DataAnswer::Stateless => return Some("none: the application keeps no data".to_owned()),
+        DataAnswer::ReverseSync => "the way back brings them home",
+        DataAnswer::AcceptLoss { .. } => "losing some of them was accepted beforehand",
+        DataAnswer::Unanswered => "the plan does not bring them home",
+    };
+    Some(match &run.rollback {
+        Some(rollback) => {
+            let wrote = span(rollback.decided.saturating_sub(since));
+            format!("for {wrote} on the target, until the run turned back; {answer}")
+        }
+        None => format!("on the target since {}; {answer}", hours.time(since)),
+    })
 }
 
 /// What lets a reader check this page against the log.

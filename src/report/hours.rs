@@ -13,7 +13,7 @@ pub(super) struct Hours {
     /// For the reader: `Europe/Paris`, `UTC`.
     pub(super) name: String,
     /// Everything happened on one day, so times of day are enough.
-    one_day: bool,
+    pub(super) one_day: bool,
 }
 
 impl Hours {
@@ -48,6 +48,7 @@ impl Hours {
         self.write(
             at,
             match with_seconds {
+                WithSeconds::Fractions => "%H:%M:%S%.1f",
                 WithSeconds::Yes => "%H:%M:%S",
                 WithSeconds::No => "%H:%M",
                 WithSeconds::DayOnly => "%-d %b",
@@ -70,6 +71,7 @@ impl Hours {
 /// How fine the marks of an axis are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WithSeconds {
+    Fractions,
     Yes,
     No,
     DayOnly,

@@ -53,7 +53,7 @@ fn decisions(view: &RunView) -> Vec<LeftToDo> {
         .questions
         .iter()
         .map(|question| {
-            let how = question.answers.iter().map(|answer| format!("{} ({})", answer.command, answer.label));
+            let how = question.answers.iter().map(|answer| format!("`{}` ({})", answer.command, answer.label));
             LeftToDo {
                 why: Some(question.details.join("; ")).filter(|why| !why.is_empty()),
                 how: Some(how.collect::<Vec<_>>().join(" · ")).filter(|how| !how.is_empty()),
@@ -63,13 +63,13 @@ fn decisions(view: &RunView) -> Vec<LeftToDo> {
         .collect();
     if view.hold.is_some() {
         all.push(LeftToDo {
-            how: Some(format!("bascule resume {name}")),
+            how: Some(format!("`bascule resume {name}`")),
             ..of("decision", "the run is held: forward work waits for a person's word")
         });
     }
     if view.clock_in_doubt {
         all.push(LeftToDo {
-            how: Some(format!("bascule confirm-clock {name}")),
+            how: Some(format!("`bascule confirm-clock {name}`")),
             ..of("decision", "the wall clock jumped: somebody has to say that it is right")
         });
     }
@@ -148,16 +148,31 @@ fn place(story: &Story, ix: StepIx) -> Option<String> {
     Some(if with.is_empty() { uses } else { format!("{uses}: {with}") })
 }
 
-/// `path: /srv/x, keep: true`. Secrets are no part of a call: their places are empty.
+/// Parameters that say where something is.
+const PLACES: [&str; 14] = [
+    "method", "url", "path", "from", "to", "source", "target", "host", "server", "name", "address", "argv", "shell",
+    "dir",
+];
+
+/// `path: /srv/x`. Secrets are no part of a call: their places are empty.
 fn parameters(with: &Value) -> String {
     let Some(fields) = with.as_object() else { return String::new() };
     let value = |value: &Value| match value {
         Value::String(text) => text.clone(),
         Value::Null => "(a secret)".to_owned(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(" "),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
     };
-    let parts = fields.iter().map(|(name, field)| format!("{name}: {}", shorten(&value(field), 160)));
-    parts.collect::<Vec<_>>().join(", ")
+    let known = PLACES.iter().filter_map(|name| Some((*name, fields.get(*name)?)));
+    let mut parts: Vec<String> = known.map(|(name, field)| format!("{name} {}", shorten(&value(field), 160))).collect();
+    if parts.is_empty() {
+        parts = fields.iter().map(|(name, field)| format!("{name} {}", shorten(&value(field), 160))).collect();
+    }
+    parts.join(", ")
 }
 
 fn shorten(text: &str, most: usize) -> String {
@@ -170,29 +185,44 @@ fn shorten(text: &str, most: usize) -> String {
 /// What was moved aside instead of being deleted.
 fn kept(story: &Story) -> Vec<LeftToDo> {
     let run = &story.run;
-    let mut all = Vec::new();
+    let how = Some("delete it when nobody needs it any more".to_owned());
+    let (mut all, mut silent) = (Vec::new(), Vec::new());
     for ix in 0..run.plan.steps.len() {
         let step = run.plan.step(ix);
         let undone = matches!(run.undo(ix), Some(UndoState::Undone { .. }));
         let direction = if undone { Direction::Undo } else { Direction::Forward };
         let newest = story.tries_of(ix, direction).filter(|tried| tried.outcome == Outcome::Done).last();
-        let outputs = newest.and_then(|tried| tried.outputs.as_deref());
-        let paths = outputs.and_then(|outputs| outputs["kept"].as_array());
-        let paths: Vec<&str> = paths.into_iter().flatten().filter_map(Value::as_str).collect();
-        let keeps = undone && newest.is_some() && step.undo_action().is_some_and(|undo| undo.keep);
-        let what = if undone {
-            format!("what `{}` had built was moved aside, not deleted", step.id)
-        } else {
-            format!("what `{}` replaced was moved aside, not deleted", step.id)
-        };
-        let how = Some("delete it when nobody needs it any more".to_owned());
+        let Some(newest) = newest else { continue };
+        let mut paths = Vec::new();
+        newest.outputs.iter().for_each(|outputs| paths_in(outputs, 3, &mut paths));
         if !paths.is_empty() {
-            all.push(LeftToDo { place: Some(paths.join(", ")), how, ..of("kept", what) });
-        } else if keeps {
-            all.push(LeftToDo { place: place(story, ix), how, ..of("kept", what) });
+            let what = if undone { "had built" } else { "replaced" };
+            let what = format!("what `{}` {what} was moved aside, not deleted", step.id);
+            all.push(LeftToDo { place: Some(paths.join(", ")), how: how.clone(), ..of("kept", what) });
+        } else if undone && step.undo_action().is_some_and(|undo| undo.cleanup && undo.keep) {
+            silent.push(format!("`{}`", step.id));
         }
     }
+    if !silent.is_empty() {
+        let what = format!("the clean-up of {} keeps what it removes", silent.join(", "));
+        let why = Some("none of them said whether something was there, or where it lies now".to_owned());
+        all.push(LeftToDo { why, how, ..of("kept", what) });
+    }
     all
+}
+
+/// Where outputs say that something lies now. `kept` is the word of our executors; services have others.
+fn paths_in(outputs: &Value, depth: usize, paths: &mut Vec<String>) {
+    let Some(fields) = outputs.as_object().filter(|_| depth > 0) else { return };
+    for (name, value) in fields {
+        match (name.as_str(), value) {
+            ("kept" | "moved" | "movedTo" | "movedAside" | "aside", Value::String(path)) => paths.push(path.clone()),
+            ("kept" | "moved" | "movedTo" | "movedAside" | "aside", Value::Array(items)) => {
+                paths.extend(items.iter().filter_map(Value::as_str).map(str::to_owned));
+            }
+            (_, value) => paths_in(value, depth - 1, paths),
+        }
+    }
 }
 
 /// The source after a cutover that stands.
@@ -208,7 +238,8 @@ fn source(story: &Story, hours: &Hours) -> Option<LeftToDo> {
         format!("the plan keeps it for {}, until {}; nothing ends it by itself", span_u(ms), hours.moment(until))
     });
     let why = until.or_else(|| Some("the plan does not say for how long".to_owned()));
-    let how = Some(format!("bascule commit {} gives the way back up; bascule rollback {} uses it", run.name, run.name));
+    let how =
+        Some(format!("`bascule commit {}` gives the way back up, `bascule rollback {}` uses it", run.name, run.name));
     Some(LeftToDo { why, how, ..of("source", what) })
 }
 
@@ -218,7 +249,7 @@ fn sign_offs(story: &Story, view: &RunView) -> Vec<LeftToDo> {
     }
     let open = view.sign_offs.iter().filter(|wanted| !wanted.given);
     open.map(|wanted| LeftToDo {
-        how: Some(format!("bascule sign-off {} --role {}", view.summary.run, wanted.role)),
+        how: Some(format!("`bascule sign-off {} --role {}`", view.summary.run, wanted.role)),
         ..of("sign-off", format!("{} has not said: “{}”", wanted.role, wanted.what))
     })
     .collect()

@@ -86,6 +86,8 @@ pub struct Report {
     pub read_at: Millis,
     /// The zone of all times on the page.
     pub zone: String,
+    /// The run lasted into another day: times bear their date.
+    pub several_days: bool,
     /// What became of it.
     pub outcome: OutcomeView,
     /// A few figures.
@@ -129,7 +131,7 @@ impl Report {
         let view = RunView::of(&story.run, end, &ProgressMap::new());
         let planned = estimate(&story.run.plan, &History::default());
         let spans = service::spans(&story);
-        let hours = Hours::of(&story.run.plan, story.begin, story.end);
+        let hours = Hours::of(&story.run.plan, story.begin, story.last.max(story.end));
         let records: Vec<&Record> = account.events.iter().map(|(_, record)| record).collect();
         let run = account.head.run.as_str();
         Ok(Self {
@@ -138,6 +140,7 @@ impl Report {
             is_over: story.is_over(),
             read_at: account.now,
             zone: hours.name.clone(),
+            several_days: !hours.one_day,
             outcome: outcome::outcome(&story, &view, &spans, &hours),
             figures: outcome::figures(&story, &spans, &planned, &hours),
             facts: facts::facts(account, &story, &view, &hours),

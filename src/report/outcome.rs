@@ -113,17 +113,17 @@ fn sentence(story: &Story, view: &RunView, spans: &[ServiceSpan], hours: &Hours)
             format!(
                 "A person closed the run at {}; {things} applied, and {}.",
                 hours.time(run.since),
-                service_now(view)
+                service_now(view, hours)
             )
         }
         RunState::Stuck => format!(
-            "The way back cannot go on by itself: {}. It is not over, and {}.",
+            "The way back cannot go on by itself: {}. It is not over; {}.",
             stuck_on(view),
-            service_now(view)
+            service_now(view, hours)
         ),
         RunState::Deciding => {
             let asked = view.questions.first().map_or("a question is open", |question| question.what.as_str());
-            format!("It is not over: {asked}; {}.", service_now(view))
+            format!("It is not over: {asked}; {}.", service_now(view, hours))
         }
         RunState::Created
         | RunState::Checking
@@ -133,7 +133,7 @@ fn sentence(story: &Story, view: &RunView, spans: &[ServiceSpan], hours: &Hours)
         | RunState::Observing
         | RunState::Committing
         | RunState::RollingBack => {
-            format!("It is not over: {}; {}.", view.summary.doing, service_now(view))
+            format!("It is not over: {}; {}.", view.summary.doing, service_now(view, hours))
         }
     }
 }
@@ -142,9 +142,16 @@ fn is_by_person(story: &Story) -> bool {
     story.run.because == Some(crate::machine::fact::Cause::Person)
 }
 
-/// `service up: …` as a clause.
-fn service_now(view: &RunView) -> String {
-    view.service.text.clone()
+/// Where users are, as a clause.
+fn service_now(view: &RunView, hours: &Hours) -> String {
+    let since = view.service.since_at.map(|at| format!(" since {}", hours.time(at))).unwrap_or_default();
+    match view.service.at.as_str() {
+        "down" => format!("users have been without service{since}"),
+        "atTarget" => format!("users have been on the target{since}"),
+        "backAtSource" => format!("the source has served users again{since}"),
+        "atSource" => "the source serves users".to_owned(),
+        _ => "nobody has verified where users are".to_owned(),
+    }
 }
 
 fn because(story: &Story, what: &str) -> String {

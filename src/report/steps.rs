@@ -103,14 +103,7 @@ fn forward_rows(story: &Story, view: &RunView, planned: &Estimates, steps: &[Ste
         let estimate = Length::of(story.run.plan.step(ix).estimate_ms);
         let row = Row { ix, direction: Direction::Forward, place: at + 1, first };
         let mut made = row.make(story, &begun, estimate);
-        made.planned_start = format!(
-            "+{}",
-            if timing.start.is_open && timing.start.at_least_ms == 0 {
-                "?".to_owned()
-            } else {
-                span_u(timing.start.at_least_ms)
-            }
-        );
+        made.planned_start = offset(timing.start);
         let step = &view.steps[ix];
         let waived = step.status == "skipped";
         made.amiss = waived || matches!(step.status.as_str(), "failed" | "unknown");
@@ -119,6 +112,15 @@ fn forward_rows(story: &Story, view: &RunView, planned: &Estimates, steps: &[Ste
         made
     });
     mark_moved(rows.collect())
+}
+
+/// `+2m 10s`, counted from the start of the list.
+fn offset(start: Length) -> String {
+    match (start.is_open, start.at_least_ms) {
+        (true, 0) => "unknown".to_owned(),
+        (true, known) => format!("> +{}", span_u(known)),
+        (false, known) => format!("+{}", span_u(known)),
+    }
 }
 
 /// Steps that began, in that order.
@@ -237,25 +239,33 @@ fn back(story: &Story, view: &RunView, planned: &Estimates) -> Vec<StepList> {
         | Section::Ready
         | Section::Commit => Direction::Undo,
     };
-    let rows = |undos: &[UndoView]| -> Vec<StepRow> {
+    let rows = |undos: &[UndoView], start: Length| -> Vec<StepRow> {
         let steps: Vec<StepIx> = undos.iter().filter_map(|undo| find(&undo.step)).collect();
         let mut order: Vec<(Millis, StepIx)> =
             steps.iter().filter_map(|ix| first_start(story, *ix, direction(*ix)).map(|at| (at, *ix))).collect();
         order.sort_by_key(|(at, _)| *at);
         let begun: Vec<StepIx> = order.iter().map(|(_, ix)| *ix).collect();
+        let mut before = start;
         let made = undos.iter().zip(&steps).enumerate().map(|(at, (undo, &ix))| {
             let row = Row { ix, direction: direction(ix), place: at + 1, first: Some(rollback.decided_at) };
-            undo_row(row.make(story, &begun, Length::of(undo.estimate_ms)), undo)
+            let estimate = Length::of(undo.estimate_ms);
+            let mut made = undo_row(row.make(story, &begun, estimate), undo);
+            // One after the other: that is the order of the way back.
+            made.planned_start = offset(before);
+            before = before.then(estimate);
+            made
         });
         made.collect()
     };
-    let mut restore = rows(&rollback.restore);
+    let mut restore = rows(&rollback.restore, Length::default());
+    let restored = rollback.restore.iter().fold(Length::default(), |sum, undo| sum.then(Length::of(undo.estimate_ms)));
     let checks: Vec<StepIx> = story.run.plan.section(Section::RollbackCheck).collect();
     for ix in checks {
         let row = Row { ix, direction: Direction::Forward, place: restore.len() + 1, first: Some(rollback.decided_at) };
         let mut made = row.make(story, &[ix], Length::of(story.run.plan.step(ix).estimate_ms));
         made.place = made.started_at.map(|_| restore.len() + 1);
         let step = &view.steps[ix];
+        made.planned_start = offset(restored);
         (made.state, made.remark) = (state_word(step), remark(step));
         made.amiss = matches!(step.status.as_str(), "failed" | "unknown" | "backoff");
         restore.push(made);
@@ -265,7 +275,7 @@ fn back(story: &Story, view: &RunView, planned: &Estimates) -> Vec<StepList> {
         let note = format!("planned {} until the source serves", words_of(planned.until_source_serves));
         lists.push(StepList { title: "Way back: users return".to_owned(), note, rows: restore });
     }
-    let cleanup = rows(&rollback.cleanup);
+    let cleanup = rows(&rollback.cleanup, planned.until_source_serves);
     if !cleanup.is_empty() {
         let note = "removes what was built, once users are back".to_owned();
         lists.push(StepList { title: "Way back: clean-up".to_owned(), note, rows: cleanup });

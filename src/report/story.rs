@@ -11,9 +11,8 @@ use super::ReportError;
 use super::account::Account;
 use crate::machine::event::{Event, Record};
 use crate::machine::fact::{Actor, CriterionState, Direction, End, Millis, Verdict, Wait};
-use crate::machine::question::QuestionKind;
 use crate::machine::{Measured, Now, Run, RunState, measured};
-use crate::plan::StepIx;
+use crate::plan::{StepId, StepIx};
 use crate::view::{ProgressMap, QuestionView, RunView};
 
 /// A length of time in one state.
@@ -52,7 +51,6 @@ pub(super) struct Try {
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     pub(super) view: QuestionView,
-    pub(super) kind: QuestionKind,
     pub(super) closed: Option<Closed>,
 }
 
@@ -101,8 +99,10 @@ pub(super) struct Story {
     pub(super) run: Run,
     /// The first event.
     pub(super) begin: Millis,
-    /// The last event that was no note; of an open run: when it was read.
+    /// The last event that was no note; when it was accepted; of an open run: when it was read.
     pub(super) end: Millis,
+    /// The last event of all.
+    pub(super) last: Millis,
     pub(super) bands: Vec<Band>,
     pub(super) tries: Vec<Try>,
     pub(super) asked: Vec<Asked>,
@@ -125,10 +125,10 @@ impl Story {
         let criteria = run.plan.criteria.len();
         let mut walk = Walk {
             open: HashMap::new(),
-            last: first.at,
             story: Self {
                 begin: first.at,
                 end: first.at,
+                last: first.at,
                 bands: vec![Band { state: run.state, from: first.at, to: first.at }],
                 tries: Vec::new(),
                 asked: Vec::new(),
@@ -156,16 +156,15 @@ impl Story {
         self.tries.iter().filter(move |tried| tried.step == step && tried.direction == direction)
     }
 
-    /// Whether nothing will change any more, or the engine acts no more by itself.
+    /// Whether nothing will change any more by itself: it is final, or the target was accepted.
     pub(super) fn is_over(&self) -> bool {
-        self.run.state.is_final()
+        self.run.state.is_final() || self.run.state == RunState::Accepted
     }
 }
 
 struct Walk {
     story: Story,
     open: HashMap<(StepIx, Direction), usize>,
-    last: Millis,
 }
 
 impl Walk {
@@ -176,7 +175,7 @@ impl Walk {
         if !matches!(record.event, Event::Noted { .. } | Event::InCharge { .. }) || !self.story.run.state.is_final() {
             self.story.end = self.story.end.max(record.at);
         }
-        self.last = self.last.max(record.at);
+        self.story.last = self.story.last.max(record.at);
         Ok(())
     }
 
@@ -228,10 +227,10 @@ impl Walk {
                 band.to = at;
             }
             self.story.bands.push(Band { state: *to, from: at, to: at });
-        } else if let Event::Asked { question, kind } = &record.event {
+        } else if let Event::Asked { question, .. } = &record.event {
             let view = RunView::of(&self.story.run, Now { wall: at, steady: at }, &ProgressMap::new());
             if let Some(view) = view.questions.into_iter().find(|view| view.question == *question) {
-                self.story.asked.push(Asked { view, kind: kind.clone(), closed: None });
+                self.story.asked.push(Asked { view, closed: None });
             }
         } else if let Event::Held { restart } = &record.event {
             self.story.holds.push(Held {
@@ -259,22 +258,22 @@ impl Walk {
         } else if let Event::AttemptEnded { step, direction, end, .. } = &record.event {
             self.end(step, *direction, at, end);
         } else if let Event::OutcomeUnknown { step, direction, failure } = &record.event {
-            self.close(step, *direction, at, Outcome::Unknown, Some(failure.to_string()));
+            self.close((step, *direction), at, Outcome::Unknown, Some(failure.to_string()));
         } else if let Event::Approved { step, complete: true, .. } | Event::Resolved { step, .. } = &record.event {
-            self.close(step, Direction::Forward, at, Outcome::Done, None);
+            self.close((step, Direction::Forward), at, Outcome::Done, None);
         } else if let Event::Denied { step, expired } = &record.event {
             let why = if *expired { "nobody answered in time" } else { "denied" };
-            self.close(step, Direction::Forward, at, Outcome::Failed, Some(why.to_owned()));
+            self.close((step, Direction::Forward), at, Outcome::Failed, Some(why.to_owned()));
         }
     }
 
-    fn begin(&mut self, step: &crate::plan::StepId, direction: Direction, at: Millis, is_wait: bool) {
+    fn begin(&mut self, step: &StepId, direction: Direction, at: Millis, is_wait: bool) {
         let Some(ix) = self.story.run.plan.find(step) else { return };
         let key = (ix, direction);
         if is_wait && self.open.contains_key(&key) {
             return;
         }
-        self.close(step, direction, at, Outcome::Stopped, None);
+        self.close((step, direction), at, Outcome::Stopped, None);
         self.open.insert(key, self.story.tries.len());
         self.story.tries.push(Try {
             step: ix,
@@ -288,14 +287,14 @@ impl Walk {
         });
     }
 
-    fn end(&mut self, step: &crate::plan::StepId, direction: Direction, at: Millis, end: &End) {
+    fn end(&mut self, step: &StepId, direction: Direction, at: Millis, end: &End) {
         let (outcome, failure, outputs) = match end {
             End::Succeeded { outputs } => (Outcome::Done, None, Some(outputs.clone())),
             End::Failed { failure, .. } => (Outcome::Failed, Some(failure.to_string()), None),
             End::Cancelled { .. } => (Outcome::Stopped, None, None),
             End::Unknown { failure } => (Outcome::Unknown, Some(failure.to_string()), None),
         };
-        let index = self.close(step, direction, at, outcome, failure);
+        let index = self.close((step, direction), at, outcome, failure);
         if let Some(tried) = index.and_then(|index| self.story.tries.get_mut(index)) {
             tried.outputs = outputs;
         }
@@ -303,8 +302,7 @@ impl Walk {
 
     fn close(
         &mut self,
-        step: &crate::plan::StepId,
-        direction: Direction,
+        (step, direction): (&StepId, Direction),
         at: Millis,
         outcome: Outcome,
         failure: Option<String>,
@@ -318,13 +316,16 @@ impl Walk {
 
     fn finish(mut self, now: Millis) -> Story {
         let story = &mut self.story;
-        if !story.run.state.is_final() {
+        if story.run.state == RunState::Accepted {
+            // What follows is kept and checked for days: no part of the night.
+            story.end = story.run.since;
+        } else if !story.run.state.is_final() {
             story.end = story.end.max(now);
         }
         // The last engine may have died: what it left open lasts until nobody knows when.
         for index in self.open.into_values() {
             if let Some(tried) = story.tries.get_mut(index) {
-                tried.to = story.end;
+                tried.to = story.end.max(tried.from);
             }
         }
         let end = story.end;

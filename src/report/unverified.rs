@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::story::Story;
 use crate::machine::RunState;
-use crate::machine::event::Record;
-use crate::machine::fact::CriterionState;
+use crate::machine::event::{Event, Record};
+use crate::machine::fact::{CriterionState, Resolution};
 use crate::machine::state::{Forward, UndoState};
 use crate::plan::lint;
 use crate::plan::policy::DataAnswer;
 use crate::plan::step::{Effect, Proof};
 use crate::plan::{Section, StepIx, StepKind};
-use crate::view::words::span;
+use crate::view::words::{actor, span};
 
 /// Something that nobody has proved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,7 @@ pub(super) fn unverified(story: &Story, events: &[&Record]) -> Vec<Unverified> {
     all.extend(watch(story));
     all.extend(way_back(story));
     all.extend(data(story));
+    all.extend(words_of_people(events));
     all.extend(people(story, events));
     all.extend(catalogs(story));
     all.extend(commands(story));
@@ -182,6 +183,26 @@ fn data(story: &Story) -> Vec<Unverified> {
             vec![of(format!("{wrote} of users' writes on the target"), "the plan does not bring them home")]
         }
     }
+}
+
+/// What stands on a person's word alone.
+fn words_of_people(events: &[&Record]) -> Vec<Unverified> {
+    let one = |record: &&Record| {
+        let what = if let Event::UndoDoneByHand { step } = &record.event {
+            format!("that `{step}` was undone")
+        } else if let Event::Resolved { step, resolution } = &record.event {
+            match resolution {
+                Resolution::Happened { .. } => format!("that `{step}` happened"),
+                Resolution::DidNotHappen => format!("that `{step}` did not happen"),
+                Resolution::Failed { .. } => format!("that `{step}` failed"),
+            }
+        } else {
+            return None;
+        };
+        let who = record.by.as_ref().map_or_else(|| "somebody".to_owned(), actor);
+        Some(of(what, format!("{who} said so; nothing looked")))
+    };
+    events.iter().filter_map(one).collect()
 }
 
 /// Names that people gave and nobody checked.

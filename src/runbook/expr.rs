@@ -11,7 +11,7 @@
 //!   anything on the way to it is missing or null.
 //! - An expression is at most 1 KiB long, nested at most 16 deep and evaluated in bounded time.
 //!
-//! Start with [`compile`], then [`evaluate`] and [`decide`]; [`references`] is for static checks.
+//! Start with [`compile`], then [`evaluate()`] and [`decide`]; [`references`] is for static checks.
 
 mod compare;
 mod convert;

@@ -9,10 +9,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::Site;
-use super::events::Reader;
 use super::problem::Problem;
 use super::runs;
+use crate::engine::EngineError;
 use crate::plan::step::NeedKind;
+use crate::report::{Account, Report};
+
+/// How many transitions are read at a time.
+const PAGE: usize = 512;
 
 /// Steps and what they need.
 #[derive(Debug, Serialize)]
@@ -67,20 +71,22 @@ pub(super) async fn report(
     Path((application, number)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let name = runs::name(&application, &number)?;
-    let Some(page) = site.report else {
-        return Err(Problem::not_found("this owner makes no report page").hint("`bascule report` writes one"));
-    };
     let (run, _) = runs::run_now(&site, &name).await?;
-    let view = runs::view(&site, &name).await?;
-    let mut reader = Reader::new(site.engine.log().clone(), name, 0);
-    let mut events = Vec::new();
-    loop {
-        let page = reader.next().await?;
-        if page.is_empty() {
-            break;
+    let log = site.engine.log();
+    let head = log.head(&name).await.map_err(EngineError::from)?;
+    let mut account = Account::new(head, run.plan.clone(), site.engine.clock().now().wall);
+    let mut next = 1;
+    while next <= account.head.version {
+        let page = log.read(&name, next, PAGE).await.map_err(EngineError::from)?;
+        account.take(&page).map_err(EngineError::from)?;
+        match page.last() {
+            Some(last) => next = last.version + 1,
+            None => break,
         }
-        events.extend(page);
     }
-    let html = page(&run.plan, &view, &events).map_err(Problem::internal)?;
+    // A long run is a long page: not in the way of the engine's tasks.
+    let made = tokio::task::spawn_blocking(move || Report::of(&account).and_then(|report| report.html()));
+    let html = made.await.map_err(|error| Problem::internal(error.to_string()))?;
+    let html = html.map_err(|error| Problem::internal(error.to_string()))?;
     Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response())
 }

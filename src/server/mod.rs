@@ -9,7 +9,7 @@
 //! | `GET /v1/runs/{app}/{n}/events` | events as NDJSON, `?after=SEQUENCE&limit=N`; `?follow=true`: server-sent events |
 //! | `GET /v1/runs/{app}/{n}/logs/{step}` | an attempt's log, `?attempt=N&undo=true&offset=BYTES&follow=true` |
 //! | `GET /v1/runs/{app}/{n}/graph` | steps and needs |
-//! | `GET /v1/runs/{app}/{n}/report` | the report page, where the program has one |
+//! | `GET /v1/runs/{app}/{n}/report` | the report page |
 //! | `POST /v1/runs/{app}/{n}/verbs` | a person's verb, or a preview of it |
 //!
 //! Errors are `application/problem+json`. The actor of a verb is the peer's user; a name that it gives is recorded as
@@ -40,8 +40,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use crate::machine::fact::Millis;
-use crate::plan::Plan;
-use crate::view::{EventView, RunView};
 use peer::Peer;
 use problem::Problem;
 use socket::SocketError;
@@ -53,9 +51,6 @@ pub const MAX_BODY: usize = 32 << 20;
 /// How long open requests may take once the server goes down.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Makes the report page of a run.
-pub type ReportPage = fn(&Plan, &RunView, &[EventView]) -> Result<String, String>;
-
 /// What every route sees.
 pub struct Site {
     /// The engine that owns the directory.
@@ -64,9 +59,6 @@ pub struct Site {
     pub closing: CancellationToken,
     /// The owner, told to whoever asks.
     pub health: Health,
-    /// The report page.
-    pub report: Option<ReportPage>,
-    finished: runs::Finished,
     busy: AtomicUsize,
     touched: AtomicI64,
 }
@@ -74,18 +66,10 @@ pub struct Site {
 impl Site {
     /// What routes see of an engine.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, health: Health, report: Option<ReportPage>) -> Arc<Self> {
+    pub fn new(engine: Arc<Engine>, health: Health) -> Arc<Self> {
         let touched = AtomicI64::new(engine.clock().now().steady);
         let closing = CancellationToken::new();
-        Arc::new(Self {
-            engine,
-            closing,
-            health,
-            report,
-            finished: runs::Finished::default(),
-            busy: AtomicUsize::new(0),
-            touched,
-        })
+        Arc::new(Self { engine, closing, health, busy: AtomicUsize::new(0), touched })
     }
 
     /// Requests under way, and when the newest one ended: an owner does not leave while somebody talks to it.

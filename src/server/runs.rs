@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path as FilePath;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -14,12 +14,13 @@ use super::Site;
 use super::peer::Peer;
 use super::problem::Problem;
 use super::wire::{Health, NewRunRequest, RunCreated};
+use crate::engine::projection::RunRow;
 use crate::engine::{NewRun, attempt_log};
 use crate::machine::fact::Direction;
 use crate::machine::{Now, Run};
 use crate::plan::{Plan, PlanHash};
 use crate::store::{RunEntry, RunName};
-use crate::view::{ProgressMap, ProgressView, RunSummary, RunView};
+use crate::view::{Over, ProgressMap, ProgressView, RunSummary, RunView};
 
 /// How much of the end of a log is looked at for its last line.
 const TAIL: u64 = 4096;
@@ -27,12 +28,6 @@ const TAIL: u64 = 4096;
 /// The owner.
 pub(super) async fn health(State(site): State<Arc<Site>>) -> Json<Health> {
     Json(site.health.clone())
-}
-
-/// Summaries of finished runs, kept until they change.
-#[derive(Debug, Default)]
-pub(super) struct Finished {
-    by_run: Mutex<HashMap<RunName, (u64, RunSummary)>>,
 }
 
 /// What `GET /v1/runs` takes.
@@ -51,16 +46,19 @@ pub(super) async fn list(
 ) -> Result<Json<Vec<RunSummary>>, Problem> {
     let Query(query) = query.map_err(|error| Problem::bad(error.body_text()))?;
     let mut runs = Vec::new();
+    // Without the index the log itself is read: slower, never wrong.
+    let rows = site.engine.rows().await.unwrap_or_default();
+    let rows: HashMap<&str, &RunRow> = rows.iter().map(|row| (row.run.as_str(), row)).collect();
     for entry in site.engine.log().runs().await? {
         if query.open && entry.head.is_final && entry.stopped.is_none() {
             continue;
         }
-        runs.push(summary(&site, &entry).await?);
+        runs.push(summary(&site, &entry, rows.get(entry.head.run.as_str()).copied()).await?);
     }
     Ok(Json(runs))
 }
 
-async fn summary(site: &Site, entry: &RunEntry) -> Result<RunSummary, Problem> {
+async fn summary(site: &Site, entry: &RunEntry, row: Option<&RunRow>) -> Result<RunSummary, Problem> {
     let name = &entry.head.run;
     if let Some(stopped) = &entry.stopped {
         return Ok(RunSummary::damaged(name.as_str(), entry.head.at_ms, stopped.to_string()));
@@ -70,18 +68,22 @@ async fn summary(site: &Site, entry: &RunEntry) -> Result<RunSummary, Problem> {
     {
         return Ok(summary);
     }
-    let known = |finished: &Finished| {
-        let by_run = finished.by_run.lock().unwrap_or_else(PoisonError::into_inner);
-        by_run.get(name).filter(|(version, _)| *version == entry.head.version).map(|(_, summary)| summary.clone())
-    };
-    if let Some(summary) = known(&site.finished) {
-        return Ok(summary);
+    if let Some(row) = row.filter(|row| entry.head.is_final && row.state.is_final()) {
+        let plan = site.engine.plan(&PlanHash::from(row.plan.clone()))?;
+        let over = Over {
+            run: &row.run,
+            state: row.state,
+            since: row.since,
+            created: row.created,
+            updated: row.updated,
+            plan: &plan,
+        };
+        if let Some(summary) = RunSummary::over(&over) {
+            return Ok(summary);
+        }
     }
-    let (run, head) = site.engine.read(name).await?;
-    let summary = RunSummary::of(&run);
-    let mut by_run = site.finished.by_run.lock().unwrap_or_else(PoisonError::into_inner);
-    by_run.insert(name.clone(), (head.version, summary.clone()));
-    Ok(summary)
+    let (run, _) = site.engine.read(name).await?;
+    Ok(RunSummary::of(&run))
 }
 
 /// The name of a run from a path.

@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) segments: BTreeMap<u32, u64>,
     pub(super) claimed: HashSet<RunName>,
     pub(super) closed: Option<Closing>,
+    /// What can still be written while the disk is full; `None` if it is not.
+    pub(super) room_left: Option<u64>,
     /// Gone once the journal is closed in order, so that followers end.
     pub(super) news: Option<watch::Sender<Cursor>>,
     pending: Vec<Pending>,
@@ -163,7 +165,7 @@ impl Shared {
         let (drafts, waiting): (Vec<Draft>, Vec<(Head, oneshot::Sender<Appended>)>) =
             batch.into_iter().map(|pending| (pending.draft, (pending.head, pending.answer))).unzip();
         match writer.commit(&drafts) {
-            Ok(places) => self.done(waiting, &places),
+            Ok(places) => self.done(waiting, &places, writer.room_left()),
             Err(failure) => self.failed(waiting, &failure),
         }
         drop(writer);
@@ -171,9 +173,10 @@ impl Shared {
         Flushed::Batch
     }
 
-    fn done(&self, waiting: Vec<(Head, oneshot::Sender<Appended>)>, places: &[Place]) {
+    fn done(&self, waiting: Vec<(Head, oneshot::Sender<Appended>)>, places: &[Place], room_left: Option<u64>) {
         let mut answers = Vec::with_capacity(waiting.len());
         let mut state = self.state();
+        state.room_left = room_left;
         for ((mut head, answer), place) in waiting.into_iter().zip(places) {
             head.cursor = place.cursor();
             if let Some(run) = state.runs.get_mut(&head.run) {
@@ -247,6 +250,7 @@ impl State {
             segments,
             claimed: HashSet::new(),
             closed,
+            room_left: None,
             news: Some(watch::Sender::new(cursor)),
             pending: Vec::new(),
             pending_bytes: 0,

@@ -164,6 +164,27 @@ pub enum Cause {
     },
 }
 
+/// Why damage leaves a run alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spared {
+    /// It was over before the damage begins.
+    OverBefore,
+    /// It was created after the damage.
+    CreatedAfter,
+    /// A later transition of it is intact and names the hash of the one before it, so nothing of it was lost.
+    ChainFits,
+}
+
+impl fmt::Display for Spared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OverBefore => "it was over before the damage begins",
+            Self::CreatedAfter => "it was created after the damage",
+            Self::ChainFits => "a later transition of it is intact and fits the one before it: nothing of it was lost",
+        })
+    }
+}
+
 /// A run that stops until `repair` is told what to believe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoppedRun {

@@ -103,6 +103,8 @@ pub(super) fn export_line(transition: &Transition) -> String {
 pub(super) struct ExportedHead {
     /// The run.
     pub(super) head: RunName,
+    /// The version of the first transition; greater than 1 after pruning.
+    pub(super) from: u64,
     /// The version of the last transition.
     pub(super) version: u64,
     /// Its hash.
@@ -110,8 +112,8 @@ pub(super) struct ExportedHead {
 }
 
 /// The last line of an export.
-pub(super) fn export_head(head: &Head) -> String {
-    let line = ExportedHead { head: head.run.clone(), version: head.version, hash: head.hash };
+pub(super) fn export_head(from: u64, head: &Head) -> String {
+    let line = ExportedHead { head: head.run.clone(), from, version: head.version, hash: head.hash };
     serde_json::to_string(&line).expect("a head holds only strings and numbers")
 }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::damage::{Cause, Damage, RepairNote, StoppedRun};
+use super::damage::{Cause, Damage, RepairNote, Spared, StoppedRun};
 use super::format::{Record, Repair, Rewrite};
 use super::log::RunEntry;
 use super::pruned::PrunedRun;
@@ -83,6 +83,17 @@ impl RunState {
     pub(super) fn place(&self, version: u64) -> Option<Place> {
         let index = version.checked_sub(self.first)?;
         self.places.get(usize::try_from(index).ok()?).copied()
+    }
+
+    /// Why damage leaves it alone; `None` if it is stopped, or nothing is damaged.
+    pub(super) fn spared(&self, damages: &[Damage]) -> Option<Spared> {
+        let last = damages.last().filter(|_| self.stopped.is_none() && self.head.version > 0)?;
+        if self.sound_after < damages.len() {
+            return Some(Spared::OverBefore);
+        }
+        let first = self.places.first().filter(|_| self.first == 1);
+        let after = first.is_some_and(|place| (place.segment, u64::from(place.offset)) >= (last.segment, last.to));
+        Some(if after { Spared::CreatedAfter } else { Spared::ChainFits })
     }
 
     /// The run as callers see it.

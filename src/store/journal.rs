@@ -193,11 +193,10 @@ where
                         run.apply(&record).map_err(illegal)?;
                     }
                     (None, Some(plan_of)) => {
-                        let hash = match &record.event {
-                            crate::machine::Event::Created { plan, .. } => plan.clone(),
-                            other => return Err(unreadable(format!("it begins with `{}`", other.word()))),
+                        let crate::machine::Event::Created { plan: hash, .. } = &record.event else {
+                            return Err(unreadable(format!("it begins with `{}`", record.event.word())));
                         };
-                        self.run = Some(Run::begin(plan_of(&hash)?, &record).map_err(illegal)?);
+                        self.run = Some(Run::begin(plan_of(hash)?, &record).map_err(illegal)?);
                     }
                     (None, None) => return Err(ReadError::NoRun(name.clone())),
                 }

@@ -5,9 +5,10 @@
 //! run beside them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use super::disk::read_all;
+use super::disk::{Disk, read_all};
 use super::error::StoreError;
 use super::format::{self, Draft, Header, Line, Repair, Rewrite};
 use super::history::{History, RunState};
@@ -147,6 +148,19 @@ pub struct Pruned {
     pub kept_by: Option<(u32, RunName)>,
 }
 
+/// What [`prune`] would remove. Changes nothing, needs no ownership. Blocks.
+///
+/// # Errors
+/// What the disk answered.
+pub fn prunable(
+    state_dir: &Path,
+    options: &JournalOptions,
+    retention_ms: i64,
+    now_ms: i64,
+) -> Result<Pruned, StoreError> {
+    Ok(judge(&options.disk, &dir_in(state_dir), retention_ms, now_ms)?.0)
+}
+
 /// Removes segments from the oldest on, as long as all their runs are final and ended at least `retention_ms` before
 /// `now_ms`. A list of what they held stays, so that the chain of later transitions still connects. Blocks.
 ///
@@ -154,12 +168,34 @@ pub struct Pruned {
 /// What the disk answered. A crash in between leaves files that the next start removes.
 pub fn prune(owned: &StateDir, options: &JournalOptions, retention_ms: i64, now_ms: i64) -> Result<Pruned, StoreError> {
     let (disk, dir) = (&options.disk, dir_in(owned.path()));
-    let scanned = scan(&**disk, &dir)?;
+    let (result, removed) = judge(disk, &dir, retention_ms, now_ms)?;
+    if result.removed.is_empty() {
+        return Ok(result);
+    }
     let mut list = pruned::load(&**disk, &dir)?;
+    list.extend(removed);
+    pruned::save(&**disk, &dir, &list)?;
+    for number in &result.removed {
+        let path = segment::path_of(&dir, *number);
+        disk.remove(&path).map_err(|cause| StoreError::io("removing", &path, cause))?;
+    }
+    disk.sync_dir(&dir).map_err(|cause| StoreError::io("flushing", &dir, cause))?;
+    Ok(result)
+}
+
+/// What may go, and what stays of it in the list.
+fn judge(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    retention_ms: i64,
+    now_ms: i64,
+) -> Result<(Pruned, Vec<PrunedSegment>), StoreError> {
+    let scanned = scan(&**disk, dir)?;
     let mut result = Pruned::default();
+    let mut list = Vec::new();
     let numbers: Vec<u32> = scanned.segments.keys().copied().collect();
     for number in numbers.iter().take(numbers.len().saturating_sub(1)) {
-        let path = segment::path_of(&dir, *number);
+        let path = segment::path_of(dir, *number);
         let file = disk.open_read(&path).map_err(|cause| StoreError::io("opening", &path, cause))?;
         let bytes = read_all(&*file).map_err(|cause| StoreError::io("reading", &path, cause))?;
         let used = scanned.segments.get(number).copied().unwrap_or(0);
@@ -172,16 +208,7 @@ pub fn prune(owned: &StateDir, options: &JournalOptions, retention_ms: i64, now_
         result.removed.push(*number);
         result.bytes += bytes.len() as u64;
     }
-    if result.removed.is_empty() {
-        return Ok(result);
-    }
-    pruned::save(&**disk, &dir, &list)?;
-    for number in &result.removed {
-        let path = segment::path_of(&dir, *number);
-        disk.remove(&path).map_err(|cause| StoreError::io("removing", &path, cause))?;
-    }
-    disk.sync_dir(&dir).map_err(|cause| StoreError::io("flushing", &dir, cause))?;
-    Ok(result)
+    Ok((result, list))
 }
 
 /// A run that keeps a segment from being removed.

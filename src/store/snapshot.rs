@@ -7,11 +7,11 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::damage::{OpenReport, StoppedRun};
+use super::damage::{OpenReport, Spared, StoppedRun};
 use super::disk::{Disk, RealDisk};
 use super::error::StoreError;
 use super::format;
-use super::history::RunState;
+use super::history::{History, RunState};
 use super::journal_file::dir_in;
 use super::log::RunEntry;
 use super::reader::Reader;
@@ -98,6 +98,16 @@ impl Snapshot {
         self.scanned.history.runs.get(run)?.stopped.clone()
     }
 
+    /// Runs that damage leaves alone, and why; empty where nothing is damaged.
+    #[must_use]
+    pub fn spared(&self) -> Vec<(RunName, Spared)> {
+        let History { runs, damages, .. } = &self.scanned.history;
+        let spared = runs.values().filter_map(|run| Some((run.head.run.clone(), run.spared(damages)?)));
+        let mut spared: Vec<_> = spared.collect();
+        spared.sort_by(|a, b| a.0.cmp(&b.0));
+        spared
+    }
+
     /// Reads at most `limit` transitions of a run from version `from`; of a stopped run those that can be believed.
     ///
     /// # Errors
@@ -139,7 +149,7 @@ impl Snapshot {
                 write(out, &format::export_line(transition))?;
             }
         }
-        write(out, &format::export_head(&state.head))?;
+        write(out, &format::export_head(state.first, &state.head))?;
         Ok(Some(state.head.clone()))
     }
 

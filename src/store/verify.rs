@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::damage::{Damage, OpenReport, StoppedRun};
 use super::error::StoreError;
-use super::format::{self, ExportedHead};
+use super::format::{self, ExportedHead, Record};
 use super::record::{Cursor, Hash, Head, RunName};
 use super::snapshot::Snapshot;
 
@@ -162,55 +162,96 @@ impl VerifyReport {
 /// # Errors
 /// When it cannot be read.
 pub fn verify_export(export: &mut dyn BufRead, known: &[KnownHead]) -> std::io::Result<VerifyReport> {
-    let mut report = VerifyReport::default();
-    let mut runs: BTreeMap<RunName, Head> = BTreeMap::new();
-    let mut hashes: BTreeMap<(RunName, u64), Hash> = BTreeMap::new();
+    let mut checked = Export::default();
     let mut line = Vec::new();
-    let mut number = 0;
-    let mut ended = true;
     while export.read_until(b'\n', &mut line)? > 0 {
-        number += 1;
+        checked.lines += 1;
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
         if let Some(record) = format::decode_exported(text) {
-            let run = RunName::trusted(record.run);
-            let head = runs.entry(run.clone()).or_insert_with(|| Head::none(run.clone()));
-            // A pruned run begins later; what it begins with can only be compared with a known head.
-            let begins_later = head.version == 0 && record.version > 1;
-            let follows = record.version == head.version + 1 && record.prev == head.hash;
-            if !follows && !begins_later {
-                let why =
-                    format!("version {} of run {run} does not follow from version {}", record.version, head.version);
-                report.bad_line(number, why);
-            }
-            if record.epoch < head.epoch {
-                report.bad_line(number, format!("the epoch of run {run} falls"));
-            }
-            report.transitions += 1;
-            let hash = record.hash();
-            head.version = record.version;
-            (head.epoch, head.hash, head.at_ms, head.is_final) = (record.epoch, hash, record.at_ms, record.is_final);
-            head.cursor = Cursor::START;
-            hashes.insert((run, record.version), hash);
-            ended = false;
-        } else if let Ok(last) = serde_json::from_slice::<ExportedHead>(text) {
-            let found = runs.get(&last.head).map(|head| (head.version, head.hash));
-            if found != Some((last.version, last.hash)) {
-                report.bad_line(number, format!("the head of run {} is not that of its last transition", last.head));
-            }
-            ended = true;
+            checked.transition(&record);
+        } else if let Ok(head) = serde_json::from_slice::<ExportedHead>(text) {
+            checked.head(&head);
         } else {
-            report.bad_line(number, "this is no line of an export");
+            checked.report.bad_line(checked.lines, "this is no line of an export");
         }
         line.clear();
     }
-    if !ended {
-        report.bad_line(number, "the export ends without its head: it was cut");
+    Ok(checked.finish(known))
+}
+
+/// One run of an export, as far as it was read.
+struct ExportedRun {
+    head: Head,
+    first: u64,
+    /// Whether its last line was read.
+    ended: bool,
+}
+
+/// An export, as far as it was read.
+#[derive(Default)]
+struct Export {
+    lines: usize,
+    runs: BTreeMap<RunName, ExportedRun>,
+    hashes: BTreeMap<(RunName, u64), Hash>,
+    report: VerifyReport,
+}
+
+impl Export {
+    fn transition(&mut self, record: &Record<'_>) {
+        let name = RunName::trusted(record.run);
+        let run = self.runs.entry(name.clone()).or_insert_with(|| ExportedRun {
+            head: Head::none(name.clone()),
+            first: record.version,
+            ended: false,
+        });
+        // A pruned run begins later; its last line says with which version.
+        let begins = run.head.version == 0 && record.version > 1;
+        let follows = record.version == run.head.version + 1 && record.prev == run.head.hash;
+        if run.ended || !(begins || follows) || record.epoch < run.head.epoch {
+            let why =
+                format!("version {} of run {name} does not follow from version {}", record.version, run.head.version);
+            self.report.bad_line(self.lines, why);
+        }
+        let hash = record.hash();
+        run.head = Head {
+            run: name.clone(),
+            version: record.version,
+            epoch: record.epoch,
+            hash,
+            at_ms: record.at_ms,
+            is_final: record.is_final,
+            cursor: Cursor::START,
+        };
+        self.report.transitions += 1;
+        self.hashes.insert((name, record.version), hash);
     }
-    for known in known {
-        let found = hashes.get(&(known.run.clone(), known.version)).copied();
-        let last = runs.get(&known.run).map_or(0, |head| head.version);
-        report.compare(known, found, last);
+
+    fn head(&mut self, last: &ExportedHead) {
+        match self.runs.get_mut(&last.head) {
+            Some(run) if !run.ended => {
+                run.ended = true;
+                if (run.first, run.head.version, run.head.hash) != (last.from, last.version, last.hash) {
+                    let why = format!("run {} does not have the transitions that its last line names", last.head);
+                    self.report.bad_line(self.lines, why);
+                }
+            }
+            Some(_) | None => {
+                self.report.bad_line(self.lines, format!("run {} has no transitions before its last line", last.head));
+            }
+        }
     }
-    report.heads = runs.into_values().collect();
-    Ok(report)
+
+    fn finish(self, known: &[KnownHead]) -> VerifyReport {
+        let Self { lines, runs, hashes, mut report } = self;
+        for (name, _) in runs.iter().filter(|(_, run)| !run.ended) {
+            report.bad_line(lines, format!("the export ends without the last line of run {name}: it was cut"));
+        }
+        for known in known {
+            let found = hashes.get(&(known.run.clone(), known.version)).copied();
+            let last = runs.get(&known.run).map_or(0, |run| run.head.version);
+            report.compare(known, found, last);
+        }
+        report.heads = runs.into_values().map(|run| run.head).collect();
+        report
+    }
 }

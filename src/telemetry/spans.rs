@@ -90,6 +90,7 @@ fn span_id(run: &str, what: &str, which: &str) -> SpanId {
 }
 
 impl OpenRun {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events begin or end no span")]
     fn take(&mut self, name: &str, record: &Record) -> Vec<SpanData> {
         match &record.event {
             Event::Moved { to, .. } => self.moved(name, *to, record.at),
@@ -99,11 +100,11 @@ impl OpenRun {
             }
             Event::AttemptEnded { step, direction, end, .. } => {
                 let status = status_of(end);
-                self.attempt(name, step.as_str(), *direction, record.at, status).into_iter().collect()
+                self.attempt(name, (step.as_str(), *direction), record.at, status).into_iter().collect()
             }
             Event::OutcomeUnknown { step, direction, failure } => {
                 let status = Status::error(format!("unknown: {failure}"));
-                self.attempt(name, step.as_str(), *direction, record.at, status).into_iter().collect()
+                self.attempt(name, (step.as_str(), *direction), record.at, status).into_iter().collect()
             }
             Event::ProbeIntended { step, .. } => {
                 self.probes.insert(step.to_string(), record.at);
@@ -119,7 +120,8 @@ impl OpenRun {
     fn moved(&mut self, name: &str, to: RunState, at: Millis) -> Vec<SpanData> {
         let which = format!("{} {}", self.phase, self.state);
         let id = span_id(name, "state", &which);
-        let mut spans = vec![self.span(id, self.root, Cow::Borrowed(self.state.word()), (self.since, at), Status::Ok)];
+        let mut spans =
+            vec![self.span((id, self.root), Cow::Borrowed(self.state.word()), (self.since, at), Status::Ok)];
         self.phase += 1;
         self.state = to;
         self.since = at;
@@ -141,7 +143,7 @@ impl OpenRun {
                 | RunState::Stuck => Status::Unset,
             };
             let mut run =
-                self.span(self.root, SpanId::INVALID, Cow::Owned(format!("run {name}")), (self.created, at), status);
+                self.span((self.root, SpanId::INVALID), Cow::Owned(format!("run {name}")), (self.created, at), status);
             run.attributes.push(KeyValue::new("bascule.outcome", to.word()));
             spans.push(run);
         }
@@ -154,8 +156,7 @@ impl OpenRun {
     fn attempt(
         &mut self,
         name: &str,
-        step: &str,
-        direction: Direction,
+        (step, direction): (&str, Direction),
         at: Millis,
         status: Status,
     ) -> Option<SpanData> {
@@ -165,7 +166,7 @@ impl OpenRun {
             Direction::Undo => ("undo", format!("undo {step}")),
         };
         let id = span_id(name, what, &format!("{step} {attempt}"));
-        let mut span = self.span(id, self.root, Cow::Owned(title), (since, at), status);
+        let mut span = self.span((id, self.root), Cow::Owned(title), (since, at), status);
         span.attributes.push(KeyValue::new("bascule.run", name.to_owned()));
         span.attributes.push(KeyValue::new("bascule.step", step.to_owned()));
         span.attributes.push(KeyValue::new("bascule.attempt", i64::from(attempt)));
@@ -182,7 +183,7 @@ impl OpenRun {
             Found::CannotTell { failure } => (Status::error(failure.to_string()), "cannot tell"),
         };
         let id = span_id(name, "probe", &format!("{step} {since}"));
-        let mut span = self.span(id, self.root, Cow::Owned(format!("probe {step}")), (since, at), status);
+        let mut span = self.span((id, self.root), Cow::Owned(format!("probe {step}")), (since, at), status);
         span.attributes.push(KeyValue::new("bascule.run", name.to_owned()));
         span.attributes.push(KeyValue::new("bascule.step", step.to_owned()));
         span.attributes.push(KeyValue::new("bascule.found", word));
@@ -191,8 +192,7 @@ impl OpenRun {
 
     fn span(
         &self,
-        id: SpanId,
-        parent: SpanId,
+        (id, parent): (SpanId, SpanId),
         name: Cow<'static, str>,
         times: (Millis, Millis),
         status: Status,

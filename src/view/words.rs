@@ -142,11 +142,16 @@ pub fn state(state: RunState) -> String {
 /// What the run does now, in one line.
 #[must_use]
 pub fn doing(run: &Run) -> String {
-    match run.state {
+    doing_in(run.state, run.go)
+}
+
+/// The same from the state alone; `go`: the word was given.
+pub fn doing_in(state: RunState, go: bool) -> String {
+    match state {
         RunState::Created => "waits for its locks".to_owned(),
         RunState::Checking => "pre-checks run".to_owned(),
         RunState::Preparing => "preparation runs".to_owned(),
-        RunState::Prepared if run.go => "pre-checks are repeated before the cut".to_owned(),
+        RunState::Prepared if go => "pre-checks are repeated before the cut".to_owned(),
         RunState::Prepared => "prepared: waits for the word".to_owned(),
         RunState::CuttingOver => "cutover steps run".to_owned(),
         RunState::Observing => "users are on the target; it is being observed".to_owned(),
@@ -158,7 +163,7 @@ pub fn doing(run: &Run) -> String {
         RunState::Refused => "refused: the cutover did not begin".to_owned(),
         RunState::Cancelled => "cancelled: the cutover did not begin".to_owned(),
         RunState::Committed => "committed: the way back is gone".to_owned(),
-        RunState::RolledBack => "rolled back: the source serves, verified".to_owned(),
+        RunState::RolledBack => "rolled back: users are back on the source".to_owned(),
         RunState::ClosedWithResidue => "closed by a person with what is left applied".to_owned(),
     }
 }

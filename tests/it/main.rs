@@ -3,8 +3,12 @@
 mod cli_dry;
 mod cli_run;
 mod documents;
+mod histories;
+#[cfg(feature = "lab")]
+mod lab_runs;
 mod machine;
 mod plan;
+mod report;
 mod server;
 mod stores;
 mod stores_audit;

@@ -261,6 +261,48 @@ async fn a_truncated_segment_is_found_wherever_it_ends() {
 }
 
 #[tokio::test]
+async fn a_segment_that_lost_part_of_its_first_batch_is_truncated_and_not_young() {
+    let disk = SimDisk::with_dir(Path::new(ROOT));
+    let (log, _) = open_small(&disk);
+    fill(&log, "app/1", 1).await;
+    drop(log);
+    let bytes = disk.content(&segment(1)).unwrap();
+    let batch = bytes.iter().rposition(|b| *b == b'}').unwrap();
+    for len in 0..batch {
+        let image = disk.copy();
+        image.overwrite(&segment(1), bytes[..len].to_vec());
+        let (log, report) = open_small(&image);
+        // A segment has its name only after its first batch was flushed.
+        assert!(!report.corruption.is_empty(), "cut to {len}: {report}");
+        drop(log);
+        let (_, again) = open_small(&image);
+        assert!(!again.corruption.is_empty(), "cut to {len}, at the second start: {again}");
+    }
+}
+
+#[tokio::test]
+async fn what_stands_behind_the_seal_of_a_segment_does_not_count() {
+    let disk = SimDisk::with_dir(Path::new(ROOT));
+    let (log, _) = open_small(&disk);
+    fill(&log, "app/1", 4).await;
+    drop(log);
+    let mut torn = disk.content(&segment(1)).unwrap();
+    let end = torn.iter().rposition(|b| *b == b'}').unwrap() + 2;
+    torn.truncate(end);
+    torn.extend([b'x'; 30]);
+    disk.overwrite(&segment(1), torn.clone());
+    let (log, report) = open_small(&disk);
+    assert!(report.cut.is_some() && report.moved == 1, "{report}");
+    fill(&log, "app/1", 6).await;
+    log.close().await.unwrap();
+    // As if cutting the first segment had never reached the disk.
+    disk.overwrite(&segment(1), torn);
+    let (log, report) = open_small(&disk);
+    assert!(report.is_clean() && report.repeated == 0, "{report}");
+    assert_eq!(read(&log, "app/1").await.unwrap().len(), 6);
+}
+
+#[tokio::test]
 async fn a_missing_segment_is_damage_and_not_an_empty_place() {
     let disk = SimDisk::with_dir(Path::new(ROOT));
     let (log, _) = open_small(&disk);
@@ -346,9 +388,11 @@ async fn a_repair_believes_what_it_is_told_and_the_run_goes_on_from_there() {
         flip(&disk, 1, &line_of("goes-on/1", 4));
         let (_dir, owned) = on_disk(&disk);
         let options = JournalOptions::default();
+        std::fs::create_dir(owned.path().join("index")).unwrap();
         let told = [decision("goes-on/1", 3, keep), decision("waits/1", 1, keep)];
         let repaired = repair(&owned, &options, &told).unwrap();
         assert_eq!(repaired.still_stopped, [], "{keep:?}");
+        assert!(!owned.path().join("index").exists(), "what the index had folded in may be gone from the log");
 
         let (log, report) = JournalFile::open(owned, options).unwrap();
         assert!(report.stopped.is_empty(), "{report}");

@@ -19,7 +19,7 @@ use crate::stores_disk::{Call, Fail, Op, SimDisk};
 const ROOT: &str = "/state";
 
 fn options(disk: &SimDisk) -> JournalOptions {
-    JournalOptions { disk: Arc::new(disk.clone()), sizes: Sizes { max: 64 << 10, ..Sizes::default() } }
+    JournalOptions { disk: Arc::new(disk.clone()), sizes: Sizes::default() }
 }
 
 fn open(disk: &SimDisk) -> (JournalFile, OpenReport) {
@@ -120,6 +120,25 @@ async fn a_failing_write_leaves_the_journal_readable_and_reopening_tells_what_is
 }
 
 #[tokio::test]
+async fn reopening_knows_what_this_process_had_flushed() {
+    let disk = SimDisk::with_dir(Path::new(ROOT));
+    let (log, _) = open(&disk);
+    fill(&log, "app/1", 3).await;
+    fail_once(&disk, Fail::With(ErrorKind::Other), |call| matches!(call, Call::Write(..)));
+    assert!(matches!(log.append(draft("app/1", 3)).await, Appended::InDoubt(_)));
+    disk.heal();
+    // The third transition was acknowledged, and no line on the disk knows of it: only this process does.
+    let path = Path::new(ROOT).join("journal/000001.ndjson");
+    let mut bytes = disk.content(&path).unwrap();
+    let at = bytes.iter().rposition(|b| *b == b'}').unwrap() - 60;
+    bytes[at] ^= 1;
+    disk.overwrite(&path, bytes);
+    let report = log.reopen().await.unwrap();
+    assert!(report.cut.is_none() && report.corruption.len() == 1, "{report}");
+    assert!(matches!(log.head(&run("app/1")).await, Err(StoreError::Corrupt(_))));
+}
+
+#[tokio::test]
 async fn a_reopen_that_fails_leaves_the_journal_closed_and_can_be_tried_again() {
     let disk = SimDisk::with_dir(Path::new(ROOT));
     let (log, _) = open(&disk);
@@ -191,7 +210,8 @@ async fn a_full_disk_refuses_without_doubt_and_goes_on_when_there_is_room() {
     disk.fail_by(|call| {
         matches!(call, Call::Reserve(_) | Call::Create(_)).then_some(Fail::With(ErrorKind::StorageFull))
     });
-    // What was filled ahead can still be used; then it is refused, every time, and nothing is in doubt.
+    assert_eq!(log.room_left(), None);
+    // What was filled ahead can still be used, and shrinks before everybody's eyes; then it is refused, every time, and nothing is in doubt.
     let mut version = 2;
     let refused = loop {
         match log.append(draft("app/1", version)).await {
@@ -201,11 +221,13 @@ async fn a_full_disk_refuses_without_doubt_and_goes_on_when_there_is_room() {
         }
     };
     assert!(version > 100, "{version} fitted into what was kept ahead");
+    assert!(log.room_left().is_some_and(|left| left < 1000), "{:?}", log.room_left());
     assert!(matches!(refused, StoreError::DiskFull { .. }), "{refused}");
     assert!(matches!(log.append(draft("app/1", version)).await, Appended::NotWritten(StoreError::DiskFull { .. })));
     assert_eq!(log.head(&run("app/1")).await.unwrap().version, version);
     disk.heal();
     done(log.append(draft("app/1", version)).await);
+    assert_eq!(log.room_left(), None);
 }
 
 /// A file system of its own with `size` bytes, unmounted at the end.

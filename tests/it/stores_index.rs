@@ -218,6 +218,27 @@ async fn a_changed_byte_in_the_index_is_never_believed() {
 }
 
 #[tokio::test]
+async fn an_index_with_a_hole_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = indexed(&dir).await;
+    let db = sled::open(state_of(&dir).join("index")).unwrap();
+    assert!(db.remove(b"\x01app/1").unwrap().is_some(), "the head of a run");
+    db.flush().unwrap();
+    drop(db);
+    let index = start(&state_of(&dir), 1);
+    let following = follow(&index, Arc::clone(&log) as Arc<dyn RunLog>);
+    let mut news = index.news();
+    let limit = std::time::Duration::from_secs(20);
+    let rebuilt = tokio::time::timeout(limit, news.wait_for(|news| news.rebuilt)).await;
+    let news = rebuilt.expect("it is built anew").unwrap().clone();
+    assert!(news.set_aside.unwrap().1.contains("app/1"));
+    let head = log.head(&run("app/29")).await.unwrap();
+    assert_eq!(counted(&index, head.cursor, "app/1").await, Some(20));
+    following.abort();
+    index.close().await;
+}
+
+#[tokio::test]
 async fn an_index_of_another_layout_is_built_anew() {
     let dir = tempfile::tempdir().unwrap();
     let log = indexed(&dir).await;

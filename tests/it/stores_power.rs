@@ -183,6 +183,18 @@ async fn a_power_loss_during_the_start_after_a_power_loss_loses_nothing_acknowle
     }
 }
 
+#[tokio::test]
+async fn an_orderly_end_survives_a_power_loss_right_after_it() {
+    let disk = SimDisk::with_dir(Path::new(ROOT));
+    let (log, _) = open(&disk);
+    fill(&log, "app/1", 5).await;
+    log.close().await.unwrap();
+    let ops = disk.ops();
+    let (image, _) = after_power_loss(&ops, ops.len(), Loss::All, Path::new(ROOT));
+    let (_, report) = open(&image);
+    assert!(report.is_clean() && report.moved == 0, "{report}");
+}
+
 #[test]
 fn a_content_addressed_file_survives_from_the_moment_it_is_named() {
     let disk = SimDisk::with_dir(Path::new(ROOT));

@@ -68,7 +68,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("store", &["machine", "plan"]),
     ("view", &["machine", "plan"]),
     ("telemetry", &["machine", "plan"]),
-    ("engine", &["machine", "plan", "store", "telemetry"]),
+    ("engine", &["machine", "plan", "runbook", "store", "telemetry"]),
     ("server", &["engine", "machine", "plan", "report", "runbook", "store", "view"]),
     ("report", &["machine", "plan", "store", "view"]),
     ("cli", &["engine", "machine", "plan", "report", "runbook", "server", "simulate", "store", "telemetry", "view"]),

@@ -4,7 +4,7 @@
 //! It stands for the systems of other people: it shares nothing with the engine, survives it, and speaks to it only over
 //! the network. It never listens anywhere but on loopback. `README.md` beside this crate lists every route.
 //!
-//! Start with [`Lab`] to run one from a program, with [`serve`] to follow how it is built, with [`cli`] for the process
+//! Start with [`Lab`] to run one from a program, with [`serve()`] to follow how it is built, with [`cli()`] for the process
 //! entry. In reading order: `disk` and `orders` (what is written), `vm`, `app` and `guest` (a machine), `platform*` and
 //! `storage` (what is done with machines), `balancer`, `metrics`, `dns`, `backup`, then `once`, `ledger`, `faults` and
 //! `wire` (what all services have in common).

@@ -1,5 +1,3 @@
-//! The order of a rollback, over random plans.
-
 //! The order of a rollback: the documented one, and what holds for every plan.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,7 +5,9 @@ use super::{line, text};
 use crate::machine::fact::Millis;
 
 /// Distances of marks, in milliseconds.
-const STEPS: [i64; 23] = [
+const STEPS: [i64; 25] = [
+    200,
+    500,
     1_000,
     2_000,
     5_000,
@@ -40,7 +42,7 @@ const MARKS: i64 = 9;
 pub(in crate::report) struct Axis {
     pub(super) from: Millis,
     pub(super) to: Millis,
-    left: f64,
+    pub(super) left: f64,
     right: f64,
 }
 
@@ -67,7 +69,8 @@ impl Axis {
         let length = self.to - self.from;
         let step = STEPS.into_iter().find(|step| length / step <= MARKS).unwrap_or(length / MARKS).max(1);
         let fine = match step {
-            0..60_000 => WithSeconds::Yes,
+            0..1_000 => WithSeconds::Fractions,
+            1_000..60_000 => WithSeconds::Yes,
             60_000..DAY => WithSeconds::No,
             _ => WithSeconds::DayOnly,
         };

@@ -141,8 +141,8 @@ fn draw(out: &mut String, curve: &Curve, axis: &Axis, top: f64) {
         out.push_str(&format!("<path class=\"limit\" d=\"{}\"/>", path(&|point| point.limit)));
         line(out, "limit", (axis.x(last.at), after.1), after);
         let words = format!("{} {} {}", curve.what, curve.symbol, short(last.limit));
-        let below = after.1 - top < 14.0;
-        let place = (RIGHT - 4.0, after.1 + if below { 11.0 } else { -4.0 });
+        let below = before.1 - top < 14.0;
+        let place = (LEFT + 5.0, before.1 + if below { 11.0 } else { -4.0 });
         text(out, "limit-word", place, &words);
     }
     out.push_str(&format!("<path class=\"curve\" d=\"{}\"/>", path(&|point| point.value)));

@@ -10,9 +10,10 @@ use crate::machine::fact::{CriterionState, Direction, Millis, Verdict};
 use crate::plan::StepIx;
 use crate::view::words::{self, span};
 
-const LEFT: f64 = 208.0;
+/// The widest column of names.
+const NAMES: f64 = 214.0;
 const RIGHT: f64 = 992.0;
-const ROW: f64 = 17.0;
+const ROW: f64 = 19.0;
 
 /// More rows than this are no picture any more.
 const MOST_STEPS: usize = 120;
@@ -32,26 +33,37 @@ pub(in crate::report) struct Timeline {
 pub(in crate::report) fn timelines(story: &Story, spans: &[ServiceSpan], hours: &Hours) -> Vec<Timeline> {
     let whole = (story.begin, story.end);
     let mut all = vec![one(story, spans, hours, "The whole run", whole)];
-    if let Some(focus) = focus(story)
-        && (focus.1 - focus.0).saturating_mul(3) < whole.1 - whole.0
-    {
-        all.push(one(story, spans, hours, "The cutover, enlarged", focus));
+    let parts = [("The cutover, enlarged", cutover(story)), ("The way back, enlarged", way_back(story))];
+    for (title, part) in parts {
+        let Some((from, to)) = part else { continue };
+        let margin = (to - from) / 25 + 200;
+        let part = ((from - margin).max(story.begin), (to + margin).min(story.end));
+        // What fills a third of the whole can be read there.
+        if (part.1 - part.0).saturating_mul(3) < whole.1 - whole.0 {
+            all.push(one(story, spans, hours, title, part));
+        }
     }
     all
 }
 
-/// From the start of the cutover until users had service, with a little on both sides.
-fn focus(story: &Story) -> Option<(Millis, Millis)> {
+/// From the start of the cutover until users were on the target, or the run turned back.
+fn cutover(story: &Story) -> Option<(Millis, Millis)> {
     let from = story.first(RunState::CuttingOver)?;
-    let restored = story.run.rollback.as_ref().map(|rollback| rollback.restored.unwrap_or(story.end));
-    let observing = story.first(RunState::Observing);
-    let to = restored.max(observing).or(story.run.exposed).unwrap_or(story.end);
-    let margin = (to - from) / 25 + 500;
-    Some(((from - margin).max(story.begin), (to + margin).min(story.end)))
+    let decided = story.run.rollback.as_ref().map(|rollback| rollback.decided);
+    let reached = story.first(RunState::Observing).or(story.run.exposed);
+    let to = [reached, decided].into_iter().flatten().min().unwrap_or(story.end);
+    Some((from, to.max(from)))
+}
+
+/// From the decision to go back until it ended.
+fn way_back(story: &Story) -> Option<(Millis, Millis)> {
+    let from = story.run.rollback.as_ref()?.decided;
+    let last = story.tries.iter().filter(|tried| tried.from >= from).map(|tried| tried.to).max();
+    Some((from, last.unwrap_or(story.end).max(from)))
 }
 
 fn one(story: &Story, spans: &[ServiceSpan], hours: &Hours, title: &str, range: (Millis, Millis)) -> Timeline {
-    let axis = Axis::new(range, (LEFT, RIGHT));
+    let axis = Axis::new(range, (names_width(story), RIGHT));
     let events = milestones(story);
     let shown: Vec<&(Millis, &str)> = events.iter().filter(|(at, _)| axis.shows(*at, *at)).collect();
     let (steps, left_out) = steps_in(story, &axis);
@@ -84,6 +96,14 @@ fn one(story: &Story, spans: &[ServiceSpan], hours: &Hours, title: &str, range: 
         n => format!("{n} steps more are not drawn; the tables have all of them"),
     };
     Timeline { title: title.to_owned(), note, svg: picture(title, y + 6.0, &body) }
+}
+
+/// As wide as the longest name needs, within limits.
+fn names_width(story: &Story) -> f64 {
+    let steps = story.tries.iter().map(|tried| story.run.plan.step(tried.step).id.as_str());
+    let criteria = story.run.plan.criteria.iter().map(|criterion| &*criterion.id);
+    let widest = steps.chain(criteria).map(text_width).fold(text_width("rollback window"), f64::max);
+    (widest + 12.0).min(NAMES)
 }
 
 /// Moments that people ask for.
@@ -139,8 +159,8 @@ fn flags(out: &mut String, axis: &Axis, shown: &[&(Millis, &str)], top: f64, bot
     }
 }
 
-fn label(out: &mut String, words: &str, y: f64) {
-    text(out, "lane", (LEFT - 6.0, y + 12.0), &fit(words, LEFT - 8.0));
+fn label(out: &mut String, axis: &Axis, words: &str, y: f64) {
+    text(out, "lane", (axis.left - 6.0, y + 13.5), &fit(words, axis.left - 8.0));
 }
 
 fn bar(axis: &Axis, from: Millis, to: Millis, y: f64) -> Area {
@@ -150,12 +170,12 @@ fn bar(axis: &Axis, from: Millis, to: Millis, y: f64) -> Area {
 
 fn inside(out: &mut String, class: &str, area: Area, words: &str) {
     if text_width(words) + 6.0 < area.width {
-        text(out, class, (area.x + 4.0, area.y + 10.0), words);
+        text(out, class, (area.x + 4.0, area.y + 11.5), words);
     }
 }
 
 fn state_lane(out: &mut String, story: &Story, axis: &Axis, y: f64) -> f64 {
-    label(out, "state", y);
+    label(out, axis, "state", y);
     for band in story.bands.iter().filter(|band| axis.shows(band.from, band.to)) {
         let area = bar(axis, band.from, band.to, y);
         let word = words::state(band.state);
@@ -168,7 +188,7 @@ fn state_lane(out: &mut String, story: &Story, axis: &Axis, y: f64) -> f64 {
 }
 
 fn service_lane(out: &mut String, spans: &[ServiceSpan], axis: &Axis, y: f64) -> f64 {
-    label(out, "users", y);
+    label(out, axis, "users", y);
     for one in spans.iter().filter(|one| axis.shows(one.from_at, one.to_at)) {
         let area = bar(axis, one.from_at, one.to_at, y);
         let class = match one.served {
@@ -189,7 +209,7 @@ fn service_lane(out: &mut String, spans: &[ServiceSpan], axis: &Axis, y: f64) ->
 
 fn window_lane(out: &mut String, story: &Story, axis: &Axis, hours: &Hours, y: f64) -> f64 {
     let Some(window) = &story.run.window else { return y };
-    label(out, "rollback window", y);
+    label(out, axis, "rollback window", y);
     let closed = story.run.rollback.as_ref().map(|rollback| rollback.decided).or(story.first(RunState::Accepted));
     let until = closed.unwrap_or(story.end).min(window.deadline);
     let area = bar(axis, window.opened, until, y);
@@ -203,7 +223,7 @@ fn engine_lane(out: &mut String, story: &Story, axis: &Axis, y: f64) -> f64 {
     if story.absences.is_empty() && story.holds.is_empty() {
         return y;
     }
-    label(out, "engine", y);
+    label(out, axis, "engine", y);
     rect(
         out,
         "s-source",
@@ -243,7 +263,7 @@ fn steps_in(story: &Story, axis: &Axis) -> (Vec<StepIx>, usize) {
 }
 
 fn step_lane(out: &mut String, story: &Story, axis: &Axis, ix: StepIx, y: f64) {
-    label(out, story.run.plan.step(ix).id.as_str(), y);
+    label(out, axis, story.run.plan.step(ix).id.as_str(), y);
     let mut end: Option<(f64, i64)> = None;
     for tried in story.tries.iter().filter(|tried| tried.step == ix && axis.shows(tried.from, tried.to)) {
         let area = bar(axis, tried.from, tried.to, y);
@@ -256,7 +276,7 @@ fn step_lane(out: &mut String, story: &Story, axis: &Axis, ix: StepIx, y: f64) {
     {
         let word = span(took);
         if x + text_width(&word) + 6.0 < WIDTH {
-            text(out, "took", (x + 4.0, y + 12.0), &word);
+            text(out, "took", (x + 4.0, y + 13.5), &word);
         }
     }
 }
@@ -288,7 +308,7 @@ fn tooltip(tried: &Try) -> &'static str {
 }
 
 fn criterion_lane(out: &mut String, story: &Story, axis: &Axis, ix: usize, y: f64) {
-    label(out, &story.run.plan.criteria[ix].id, y);
+    label(out, axis, &story.run.plan.criteria[ix].id, y);
     let seen = |at: &Millis| axis.shows(*at, *at);
     let mut newest: Option<(f64, u8)> = None;
     for sample in story.samples[ix].iter().filter(|sample| seen(&sample.planned)) {
@@ -303,7 +323,7 @@ fn criterion_lane(out: &mut String, story: &Story, axis: &Axis, ix: usize, y: f6
             continue;
         }
         newest = Some((x, weight));
-        line(out, class, (x, y + 15.0), (x, y + 15.0 - height));
+        line(out, class, (x, y + 17.0), (x, y + 17.0 - height));
     }
     for (at, state) in story.moves[ix].iter().filter(|(at, _)| seen(at)) {
         let word = match state {
@@ -314,6 +334,6 @@ fn criterion_lane(out: &mut String, story: &Story, axis: &Axis, ix: usize, y: f6
         let x = axis.x(*at);
         let fits = x + text_width(word) + 8.0 < WIDTH;
         let (class, place) = if fits { ("k-word", x + 4.0) } else { ("k-word end", x - 4.0) };
-        text(out, class, (place, y + 12.0), word);
+        text(out, class, (place, y + 13.5), word);
     }
 }

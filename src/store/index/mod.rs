@@ -258,7 +258,7 @@ impl Index {
         let run = Box::new(move |lookup: Result<&Lookup<'_>, IndexError>| {
             answer.send(lookup.map(query)).ok();
         });
-        self.requests.send(Request::Query(run)).await.map_err(|_| IndexError::Closed)?;
+        self.requests.send(Request::Query(at, run)).await.map_err(|_| IndexError::Closed)?;
         answered.await.map_err(|_| IndexError::Closed)?
     }
 

@@ -29,7 +29,8 @@ pub(super) type Query = Box<dyn FnOnce(Result<&Lookup<'_>, IndexError>) + Send>;
 /// What the thread is asked.
 pub(super) enum Request {
     Fold(Vec<(Cursor, Transition)>, oneshot::Sender<Result<Cursor, IndexError>>),
-    Query(Query),
+    /// A query, and the cursor up to which its caller wants everything folded in.
+    Query(Cursor, Query),
     Rebuild(String, oneshot::Sender<Result<(), IndexError>>),
     Cursor(oneshot::Sender<Result<Cursor, IndexError>>),
     Close(oneshot::Sender<()>),
@@ -43,6 +44,8 @@ pub(super) struct Worker {
     news: watch::Sender<IndexNews>,
     /// How often it was built anew by this process.
     rebuilds: u32,
+    /// Queries that came while the index was being built anew and behind what they want.
+    early: Vec<(Cursor, Query)>,
 }
 
 /// An open index.
@@ -67,7 +70,7 @@ impl Worker {
         folded: watch::Sender<Progress>,
         news: watch::Sender<IndexNews>,
     ) -> Self {
-        Self { dir, layout, projection, folded, news, rebuilds: 0 }
+        Self { dir, layout, projection, folded, news, rebuilds: 0, early: Vec::new() }
     }
 
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
@@ -77,8 +80,11 @@ impl Worker {
                 Request::Fold(page, answer) => {
                     let folded = self.fold(&mut state, &page);
                     answer.send(folded).ok();
+                    for (at, query) in std::mem::take(&mut self.early) {
+                        self.query(&mut state, at, query);
+                    }
                 }
-                Request::Query(query) => self.query(&mut state, query),
+                Request::Query(at, query) => self.query(&mut state, at, query),
                 Request::Rebuild(cause, answer) => {
                     self.replace(&mut state, &cause);
                     answer.send(state.as_ref().map(|_| ()).map_err(Clone::clone)).ok();
@@ -201,10 +207,14 @@ impl Worker {
         state.as_ref().map(|open| open.cursor).map_err(Clone::clone)
     }
 
-    fn query(&mut self, state: &mut Result<Open, IndexError>, query: Query) {
+    fn query(&mut self, state: &mut Result<Open, IndexError>, at: Cursor, query: Query) {
         let failure = match state.as_ref() {
             Err(error) => {
                 query(Err(error.clone()));
+                None
+            }
+            Ok(open) if open.cursor < at => {
+                self.early.push((at, query));
                 None
             }
             Ok(open) => {
