@@ -113,15 +113,8 @@ impl Line {
         if self.width() <= cells {
             return self;
         }
-<<<<<<< HEAD
         // Something is missing in any case: the last cell says so.
         let mut left = cells.saturating_sub(1);
-=======
-        if cells == 0 {
-            return Self { parts: Vec::new() };
-        }
-        let mut left = cells;
->>>>>>> main
         let mut parts = Vec::new();
         for (look, part) in self.parts {
             let width = text::width(&part);
