@@ -16,6 +16,7 @@ use crate::plan::step::Effect;
 use crate::plan::{Section, StepId, StepIx};
 
 /// Takes in one of the events that [`super::apply`] sends here.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the caller sends only these")]
 pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
     match &record.event {
         Event::RollbackDecided { because, settle_by, ends } => decided(run, because, *settle_by, *ends, record.at),

@@ -82,6 +82,7 @@ fn go(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
 }
 
 /// Ends every kind of stop.
+#[expect(clippy::wildcard_enum_match_arm, reason = "one kind of question is answered otherwise")]
 fn resume(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
     let waits = is_asked(d, |kind| matches!(kind, QuestionKind::AwayTooLong { .. }));
     let hold = d.run().hold.clone();

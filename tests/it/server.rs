@@ -127,7 +127,7 @@ fn a_stream_goes_on_after_the_last_event_that_was_seen() {
     let mut stream = wire.open("GET /v1/runs/shop/1/events", "Accept: text/event-stream\r\nLast-Event-ID: 3\r\n");
     stream.until("id: 4");
     place.open("gate");
-    let rest = stream.to_end();
+    let rest = stream.into_text();
     assert!(!rest.contains("id: 3\n"), "what was seen is not sent again");
     assert!(rest.contains("windowOpened"), "what comes later is sent: {rest}");
     owner.end().exits(0);
@@ -146,8 +146,8 @@ fn open_streams_end_with_the_owner() {
     // The step that runs at the gate does not end: a second word stops it.
     events.until("held");
     owner.signal("TERM");
-    assert!(events.to_end().contains("event: leaving"));
-    log.to_end();
+    assert!(events.into_text().contains("event: leaving"));
+    log.into_text();
     owner.end().exits(6);
 }
 

@@ -148,6 +148,7 @@ fn waited_for(run: &Run) -> Option<(&'static str, Verb)> {
     None
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "people answer few questions in their own way")]
 fn answer(run: &Run, world: &World, question: &Question, patience: u32) -> Verb {
     let answers = run.answers(question);
     let find = |wanted: &dyn Fn(&Verb) -> bool| answers.iter().find(|verb| wanted(verb)).cloned();

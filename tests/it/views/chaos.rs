@@ -132,14 +132,14 @@ impl Chaos {
             if self.sim.run.state.is_final() {
                 return;
             }
-            self.turn(offered);
+            self.turn(&offered);
         }
     }
 
-    fn turn(&mut self, offered: Vec<(String, Verb)>) {
+    fn turn(&mut self, offered: &[(String, Verb)]) {
         match self.choices.weighted(&[70, 24, 6]) {
             1 if !offered.is_empty() => {
-                let (command, verb) = self.choices.pick(&offered);
+                let (command, verb) = self.choices.pick(offered);
                 self.said.push(command);
                 let reply = self.sim.say("paul", verb);
                 reply.unwrap_or_else(|why| panic!("after {:?}: {why}", self.said));
