@@ -8,7 +8,7 @@ use clap::Parser as _;
 use bascule::machine::command::{Action, Sample};
 use bascule::machine::fact::{Direction, Failure, Found, Left, LockScope, Millis};
 use bascule::machine::input::{Outcome, ProbeOutcome};
-use bascule::machine::{Draft, Input, Reply, Verb, note_down};
+use bascule::machine::{Draft, Input, Reply, Run, Verb, note_down};
 use bascule::plan::policy::DataAnswer;
 use bascule::plan::step::Effect;
 use bascule::plan::{Plan, Section, StepIx, TripRule};
@@ -84,7 +84,7 @@ impl Hands for Clumsy {
 
     fn pass(&mut self, _to: Millis) {}
 
-    fn crash(&mut self, _run: &bascule::machine::Run) {}
+    fn crash(&mut self, _run: &Run) {}
 }
 
 /// The night.
