@@ -29,6 +29,7 @@ impl Seen {
         *self.words.entry(word).or_default() += 1;
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the counts are of few events")]
     fn take(&mut self, sim: &Sim<World>) {
         self.events += sim.log.len() as u64;
         for record in &sim.log {
