@@ -300,8 +300,16 @@ fn back_to_forward(run: &mut Run, ix: StepIx, of: Forward, state: &UndoState) {
             let to = idle(run, ix);
             set_forward(run, ix, to);
         }
-        // Nothing of it was undone: it stands as it stood.
-        UndoState::Pending | UndoState::Waived => leave_undo(run, ix, of),
+        // Nothing of it was undone: it stands as it stood, or may run as it might have.
+        UndoState::Pending | UndoState::Waived => {
+            let would_run = matches!(of, Forward::NotRun | Forward::Failed { left: Left::Nothing, .. });
+            leave_undo(run, ix, of);
+            if would_run {
+                run.steps[ix].tries = 0;
+                let to = idle(run, ix);
+                set_forward(run, ix, to);
+            }
+        }
         UndoState::Failed { failure } | UndoState::Unknown { failure, .. } => {
             let failure = failure.clone();
             leave_undo(run, ix, Forward::Unknown { failure, probing: false });

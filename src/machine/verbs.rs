@@ -120,7 +120,7 @@ fn cancel(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
             "`rollback` takes it back",
         ));
     }
-    if matches!(d.run().state, RunState::RollingBack | RunState::Stuck) {
+    if d.run().rollback.is_some() {
         return Ok(Reply::refused("the preparation is being undone already", "`watch` shows how far it is"));
     }
     forward::end_untouched(d, Cause::Person, RunState::Cancelled)?;

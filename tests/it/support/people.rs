@@ -156,7 +156,8 @@ fn answer(run: &Run, world: &World, question: &Question, patience: u32) -> Verb 
         QuestionKind::UnknownOutcome { .. } | QuestionKind::PartialEffect { .. } => find(&|verb| match verb {
             Verb::Happened { .. } => truth == Some(true),
             Verb::DidNotHappen { .. } => truth == Some(false),
-            Verb::UndoRetry { .. } => true,
+            Verb::UndoRetry { .. } => patience > 0,
+            Verb::UndoDone { .. } => patience == 0,
             _ => false,
         }),
         QuestionKind::ValueUnknown { .. } => {
