@@ -186,7 +186,7 @@ fn crash(sim: &mut Sim<World>) -> Result<(), String> {
 
 fn fair(sim: &mut Sim<World>, told: &mut u32) -> Result<(), String> {
     sim.hands.calm();
-    let mut patience = 6;
+    let mut patience = 2;
     for _ in 0..FAIR_LIMIT {
         if sim.run.state.is_final() {
             sim.hands.ended(&sim.run);
