@@ -234,7 +234,7 @@ fn ask(ctx: &Ctx, question: &str) -> Result<String, CliError> {
 
 fn show(ctx: &Ctx, view: &RunView, would: &VerbAnswer, decision: &Decision<'_>) {
     let summary = &view.summary;
-    ctx.ui.say(&format!("run {} is {}: {}", summary.run, summary.state.replace('_', " "), summary.doing));
+    ctx.ui.say(&format!("run {}: {}", summary.run, summary.doing));
     ctx.ui.say(&format!("  {}", view.service.text));
     if !decision.what.is_empty() {
         ctx.ui.say(&format!("this {}", decision.what));
