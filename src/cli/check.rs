@@ -131,12 +131,12 @@ fn words(aspect: Aspect) -> &'static str {
 fn text(items: &[Item], application: &str, verbose: bool) -> String {
     let mut text = String::new();
     if verbose {
-        text.push_str(&list(items, "VERIFIED", format!("{GOOD}✓{GOOD:#}"), |seen| matches!(seen, Seen::Verified)));
+        text.push_str(&list(items, "VERIFIED", &format!("{GOOD}✓{GOOD:#}"), |seen| matches!(seen, Seen::Verified)));
     }
     let unsaid = |seen: &Seen| matches!(seen, Seen::NotVerified(_));
-    text.push_str(&list(items, "NOT VERIFIED", format!("{CARE}?{CARE:#}"), unsaid));
+    text.push_str(&list(items, "NOT VERIFIED", &format!("{CARE}?{CARE:#}"), unsaid));
     let fails = |seen: &Seen| matches!(seen, Seen::WouldFail { .. });
-    text.push_str(&list(items, "WOULD FAIL", format!("{BAD}✗{BAD:#}"), fails));
+    text.push_str(&list(items, "WOULD FAIL", &format!("{BAD}✗{BAD:#}"), fails));
     let verified = items.iter().filter(|item| item.seen == Seen::Verified).count();
     let percent = (verified * 100).checked_div(items.len()).unwrap_or(100);
     text.push_str(&format!("{application}: {verified} of {} verified ({percent} %)\n", items.len()));
@@ -144,7 +144,7 @@ fn text(items: &[Item], application: &str, verbose: bool) -> String {
 }
 
 /// What was seen alike, each reason once: one host that is down makes many steps unverified.
-fn list(items: &[Item], title: &str, mark: String, wanted: impl Fn(&Seen) -> bool) -> String {
+fn list(items: &[Item], title: &str, mark: &str, wanted: impl Fn(&Seen) -> bool) -> String {
     let mut groups: Vec<(Vec<String>, Vec<String>)> = Vec::new();
     for item in items.iter().filter(|item| wanted(&item.seen)) {
         let name = format!("{}{}", item.id, words(item.aspect));

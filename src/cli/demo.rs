@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
+use crate::engine::clock::Clock;
 use crate::engine::{Engine, EngineOptions, NewRun, RunHandle, Told};
 use crate::machine::fact::Actor;
 use mishap::Mishap;
@@ -67,11 +68,11 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         () = stop.wait() => Err(stopped()),
     };
     match shown {
-        Ok(exit) if args.keep => {
-            ending::what_to_try(ctx, &stage).await?;
+        Ok((exit, story)) if args.keep => {
+            ending::what_to_try(ctx, &stage, &story).await?;
             Ok(exit)
         }
-        Ok(exit) => {
+        Ok((exit, _)) => {
             stage.clear().await?;
             Ok(exit)
         }
@@ -116,7 +117,7 @@ impl Signals {
 }
 
 /// Runs the runbook in an engine of its own and tells what happens.
-async fn show(ctx: &Ctx, args: &Args, stage: &Stage) -> Result<Exit, CliError> {
+async fn show(ctx: &Ctx, args: &Args, stage: &Stage) -> Result<(Exit, Story), CliError> {
     stage::introduce(ctx, stage, args.fault);
     let plan = stage.plan(ctx)?;
     let failed = |error| CliError::new("the engine cannot start").because(error);
@@ -130,7 +131,9 @@ async fn show(ctx: &Ctx, args: &Args, stage: &Stage) -> Result<Exit, CliError> {
     };
     let begun = engine.create(new).await.map_err(failed);
     let followed = match begun {
-        Ok(run) => tokio::time::timeout(PATIENCE, follow(ctx, args, stage, (run, stories))).await,
+        Ok(run) => {
+            tokio::time::timeout(PATIENCE, follow(ctx, args, stage, (run, stories, engine.clock().clone()))).await
+        }
         Err(error) => Ok(Err(error)),
     };
     let ended = engine.stop().await.map_err(failed);
@@ -139,7 +142,8 @@ async fn show(ctx: &Ctx, args: &Args, stage: &Stage) -> Result<Exit, CliError> {
             .hint(format!("the journal of what happened is in {}", stage.state.display()))
     })??;
     ended?;
-    ending::show(ctx, stage, &story, args.keep).await
+    let exit = ending::show(ctx, stage, &story).await?;
+    Ok((exit, story))
 }
 
 /// Tells every event until the run rests.
@@ -147,7 +151,7 @@ async fn follow(
     ctx: &Ctx,
     args: &Args,
     stage: &Stage,
-    (run, mut stories): (RunHandle, broadcast::Receiver<Told>),
+    (run, mut stories, clock): (RunHandle, broadcast::Receiver<Told>, Arc<dyn Clock>),
 ) -> Result<Story, CliError> {
     let plan =
         run.look(|run, _| run.plan.clone()).await.map_err(|gone| CliError::new("the run is gone").because(gone))?;
@@ -155,6 +159,7 @@ async fn follow(
     let mut mishap = args.fault;
     let mut strike_at: Option<Instant> = None;
     let mut asked_at: Option<Instant> = None;
+    let mut tick = tokio::time::interval(Duration::from_millis(500));
     loop {
         let told = tokio::select! {
             told = stories.recv() => told,
@@ -163,6 +168,13 @@ async fn follow(
                 if let Some(mishap) = mishap.take() {
                     mishap.strike(stage).await?;
                     story.aside(mishap.sentence());
+                }
+                continue;
+            }
+            _ = tick.tick() => {
+                // Figures that cannot be read now are read a moment later.
+                if let Ok(seen) = bascule_lab::users_summary(&stage.lab.dir) {
+                    story.pass(clock.now().steady, &seen);
                 }
                 continue;
             }
@@ -198,6 +210,19 @@ fn quoted(path: &std::path::Path) -> String {
     let text = path.display().to_string();
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
     if plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// How a person calls this program here: by its name where the shell finds it, else by its path.
+fn called() -> String {
+    let Ok(me) = program() else { return "bascule".to_owned() };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join("bascule")).find(|file| file.is_file());
+    if found.and_then(|file| file.canonicalize().ok()) == me.canonicalize().ok() {
+        return "bascule".to_owned();
+    }
+    let here = std::env::current_dir().ok();
+    let below = here.as_ref().and_then(|here| me.strip_prefix(here).ok());
+    quoted(below.unwrap_or(&me))
 }
 
 /// This program.

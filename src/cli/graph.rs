@@ -1,25 +1,30 @@
 //! `graph`: the picture of a plan.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
-use super::inputs::{self, Desk, InputArgs};
+use super::inputs::{self, Desk, ExtraArgs, InputArgs};
+use super::report;
 use crate::plan::{Plan, draw};
+use crate::store::RunName;
 
-/// Draw the plan of a runbook: phases, order, exposure, and the way back.
+/// Draw the plan of a runbook, or of a run with what became of it: phases, order, exposure, and the way back.
 ///
 /// SVG is for people and change boards, Mermaid for documents that draw it themselves, DOT for Graphviz.
 ///
 ///   bascule graph runbook.yaml -o plan.svg
-///   bascule graph runbook.yaml --format mermaid
+///   bascule graph billing-db/3 --format mermaid
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
+    /// A runbook (`-` reads it from standard input), or a run as `application/number`.
+    #[arg(value_name = "FILE|RUN")]
+    what: String,
     #[command(flatten)]
-    inputs: InputArgs,
+    extra: ExtraArgs,
     /// How it is drawn [default: as the name after -o says, else mermaid].
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -63,8 +68,20 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     if format == Format::Svg && args.output.is_none() && std::io::stdout().is_terminal() {
         return Err(CliError::usage("a picture is not for a terminal").hint("write it to a file: -o plan.svg"));
     }
-    let planned = Desk::new().plan(ctx, &args.inputs)?;
-    let picture = format.draw(&planned.plan, &draw::Look::default());
+    let run = if args.what == "-" || Path::new(&args.what).exists() { None } else { RunName::parse(&args.what).ok() };
+    let (picture, documents) = match run {
+        Some(run) => {
+            let account = report::account(&ctx.state, &run)?;
+            let look = crate::report::look(&account)
+                .map_err(|error| CliError::new(format!("run {run} cannot be drawn")).because(error))?;
+            (format.draw(&account.plan, &look), None)
+        }
+        None => {
+            let inputs = InputArgs { runbook: args.what.clone(), extra: args.extra.clone() };
+            let planned = Desk::new().plan(ctx, &inputs)?;
+            (format.draw(&planned.plan, &draw::Look::default()), Some(planned))
+        }
+    };
     match &args.output {
         None => ctx.ui.data(&picture),
         Some(path) => {
@@ -73,7 +90,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
             ctx.ui.say(&format!("wrote {}", path.display()));
         }
     }
-    if !ctx.ui.json {
+    if let Some(planned) = documents.filter(|_| !ctx.ui.json) {
         inputs::show(ctx, &planned.sources, &planned.problems);
     }
     Ok(Exit::Done)

@@ -46,7 +46,7 @@ mod retry;
 mod rollback;
 mod run;
 mod schema;
-mod screen;
+pub mod screen;
 mod skip;
 mod spawn;
 mod status;
@@ -58,7 +58,7 @@ mod undo;
 pub mod voice;
 mod waive;
 mod watch;
-mod when;
+pub mod when;
 mod window;
 
 use std::path::PathBuf;

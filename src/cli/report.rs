@@ -65,6 +65,14 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
+/// Writes the report of a run whose owner is gone, for verbs that end with one.
+pub(super) fn save(state: &Path, run: &RunName, path: &Path) -> Result<(), CliError> {
+    let account = account(state, run)?;
+    let report =
+        Report::of(&account).map_err(|error| CliError::new(format!("run {run} cannot be reported")).because(error))?;
+    write(path, &report.html().map_err(|error| CliError::new(error.to_string()).because(error))?)
+}
+
 /// Writes the page whole: who reads the file never sees half of it.
 fn write(path: &Path, html: &str) -> Result<(), CliError> {
     let failed = |error: std::io::Error| {
@@ -87,7 +95,7 @@ fn write(path: &Path, html: &str) -> Result<(), CliError> {
 }
 
 /// Everything that the log tells of a run; of a damaged one, as far as it can be believed.
-fn account(state: &Path, name: &RunName) -> Result<Account, CliError> {
+pub(super) fn account(state: &Path, name: &RunName) -> Result<Account, CliError> {
     let unreadable = |error: StoreError| look::read_failed(ReadError::Store(error));
     let none = || look::read_failed(ReadError::NoRun(name.clone()));
     let snapshot = Snapshot::read(state).map_err(unreadable)?;

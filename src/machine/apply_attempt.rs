@@ -13,7 +13,12 @@ use super::timers::Timer;
 use crate::plan::step::Effect;
 use crate::plan::{Section, StepId, StepIx};
 
+/// The least time in which the end of an attempt that was told to stop must be proved: more than
+/// the engine takes to end its processes by force.
+const PROOF_MS: Millis = 60_000;
+
 /// Takes in one of the events that [`super::apply`] sends here.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the caller sends only these")]
 pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
     match &record.event {
         Event::AttemptIntended { .. } => intended(run, record),
@@ -36,7 +41,11 @@ pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Ille
             }
             Ok(vec![])
         }
-        Event::LateResult { step, direction, end, .. } => late_result(run, find(run, step)?, *direction, end),
+        Event::LateResult { step, attempt, direction, end } => {
+            let ix = find(run, step)?;
+            late_result(run, ix, (*direction, *attempt), end);
+            Ok(vec![])
+        }
         Event::RetryPlanned { step, direction, at } => retry_planned(run, step, *direction, *at),
         Event::Readied { step, new_generation } => readied(run, step, *new_generation),
         Event::OutcomeUnknown { step, direction, failure } => outcome_unknown(run, step, *direction, failure),
@@ -100,6 +109,7 @@ fn intended(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
             steps.tries += 1;
             steps.evaluated = true;
             steps.unsettled = false;
+            steps.touched_before = steps.touched;
             steps.first_started.get_or_insert(record.at);
             steps.completed = run.sequence;
             remember(&mut steps.call, call.as_ref());
@@ -146,7 +156,7 @@ fn interrupted(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> 
         run.timers.clear(Timer::Deadline(ix, *direction));
         return Ok(vec![]);
     }
-    let proved_by = record.at.saturating_add(ms(run.plan.policies.settle_within_ms).max(1));
+    let proved_by = record.at.saturating_add(ms(run.plan.policies.settle_within_ms).max(PROOF_MS));
     run.timers.set(Timer::Deadline(ix, *direction), proved_by);
     Ok(vec![Command::Cancel { step: ix, direction: *direction, attempt: *attempt }])
 }
@@ -202,14 +212,26 @@ fn ended_undo(run: &mut Run, ix: StepIx, end: &End, at: Millis) -> Result<(), Il
             record.last_failure = Some(failure.clone());
             UndoState::Failed { failure: failure.clone() }
         }
+        End::Cancelled { left: Left::Possible } if is_once(run, ix) => {
+            UndoState::Unknown { failure: Failure::new("the undo was stopped"), probing: false }
+        }
         End::Cancelled { .. } => UndoState::Failed { failure: Failure::new("the undo was stopped") },
         End::Unknown { failure } => UndoState::Unknown { failure: failure.clone(), probing: false },
     };
     set_undo(run, ix, to)
 }
 
-/// Never applied to the step; it only makes an undo that is under way happen once more.
-fn late_result(run: &mut Run, ix: StepIx, direction: Direction, end: &End) -> Result<Vec<Command>, Illegal> {
+/// Undos are repeatable; this is the stated exception.
+fn is_once(run: &Run, ix: StepIx) -> bool {
+    run.plan.step(ix).undo_action().is_some_and(|undo| undo.effect == Effect::Once)
+}
+
+/// Never applied to the step. It proves that the attempt ended, and makes an undo that is under way
+/// happen once more.
+fn late_result(run: &mut Run, ix: StepIx, (direction, attempt): (Direction, u32), end: &End) {
+    if direction == Direction::Forward && attempt == run.steps[ix].attempts {
+        run.steps[ix].unsettled = false;
+    }
     let effect = match end {
         End::Succeeded { .. } | End::Unknown { .. } => true,
         End::Failed { left, .. } | End::Cancelled { left } => *left == Left::Possible,
@@ -220,7 +242,6 @@ fn late_result(run: &mut Run, ix: StepIx, direction: Direction, end: &End) -> Re
     {
         run.steps[ix].undo_again = true;
     }
-    Ok(vec![])
 }
 
 fn retry_planned(run: &mut Run, step: &StepId, direction: Direction, at: Millis) -> Result<Vec<Command>, Illegal> {

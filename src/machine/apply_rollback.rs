@@ -1,21 +1,22 @@
 //! The books of the way back.
 
 use super::apply::{Illegal, find, refuse};
-use super::apply_run::fail_from_backoff;
 use super::books::{
-    arm_criteria, begin_generation, disarm_criteria, enter_undo, idle, leave_undo, note_all_turns, set_forward,
-    set_undo,
+    arm_criteria, begin_generation, disarm_criteria, enter_undo, idle, leave_undo, may_stand, note_all_turns,
+    set_forward, set_undo, wait_no_more,
 };
 use super::command::Command;
 use super::event::{Event, Record};
-use super::fact::{Cause, Direction, Failure, Left, Millis, Ordered, SkipCause, Wait};
+use super::fact::{Cause, Direction, Failure, Left, Millis, Ordered, SkipCause};
 use super::run::{Rollback, Run, Turn};
 use super::state::{Forward, RunState, Status, UndoState};
 use super::timers::Timer;
 use super::turns::Line;
+use crate::plan::step::Effect;
 use crate::plan::{Section, StepId, StepIx};
 
 /// Takes in one of the events that [`super::apply`] sends here.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the caller sends only these")]
 pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
     match &record.event {
         Event::RollbackDecided { because, settle_by, ends } => decided(run, because, *settle_by, *ends, record.at),
@@ -85,33 +86,8 @@ fn decided(run: &mut Run, because: &Cause, settle_by: Millis, ends: RunState, at
 /// Nothing forward waits any longer: no backoff, no approval, no repeated check.
 fn stop_waiting(run: &mut Run) {
     for ix in 0..run.steps.len() {
-        let section = run.plan.step(ix).section;
-        if matches!(section, Section::Fence | Section::RollbackCheck) {
-            continue;
-        }
-        for timer in [
-            Timer::Backoff(ix, Direction::Forward),
-            Timer::Approval(ix),
-            Timer::Repeat(ix),
-            Timer::By(ix),
-            Timer::Estimate(ix),
-        ] {
-            run.timers.clear(timer);
-        }
-        let Status::Forward(forward) = &run.steps[ix].status else { continue };
-        match forward {
-            Forward::Waiting { on: Wait::Person, .. } if run.steps[ix].touched => {
-                let failure = Failure::new("somebody may have begun it by hand");
-                set_forward(run, ix, Forward::Failed { failure, left: Left::Possible });
-            }
-            Forward::Pending | Forward::Ready | Forward::Waiting { .. } => set_forward(run, ix, Forward::NotRun),
-            Forward::Backoff { .. } => fail_from_backoff(run, ix),
-            Forward::Running(_)
-            | Forward::Succeeded
-            | Forward::Failed { .. }
-            | Forward::Unknown { .. }
-            | Forward::Skipped { .. }
-            | Forward::NotRun => {}
+        if !matches!(run.plan.step(ix).section, Section::Fence | Section::RollbackCheck) {
+            wait_no_more(run, ix);
         }
     }
 }
@@ -181,21 +157,23 @@ fn begin_undo(run: &mut Run, ix: StepIx) -> Result<(), Illegal> {
         }
         Status::Undo { .. } => return Err(refuse(run, ix, "rollbackOrdered")),
     };
-    let state = match &forward {
-        // What could not be proved stopped is not undone.
-        Forward::Unknown { failure, .. } if run.steps[ix].unsettled => {
-            UndoState::Unknown { failure: failure.clone(), probing: false }
-        }
-        Forward::Pending
-        | Forward::Ready
-        | Forward::Running(_)
-        | Forward::Backoff { .. }
-        | Forward::Waiting { .. }
-        | Forward::Succeeded
-        | Forward::Failed { .. }
-        | Forward::Unknown { .. }
-        | Forward::Skipped { .. }
-        | Forward::NotRun => UndoState::Pending,
+    // What could not be proved stopped is not undone, whatever was said of it since.
+    let state = if run.steps[ix].unsettled {
+        let failure = match &forward {
+            Forward::Unknown { failure, .. } => failure.clone(),
+            Forward::Pending
+            | Forward::Ready
+            | Forward::Running(_)
+            | Forward::Backoff { .. }
+            | Forward::Waiting { .. }
+            | Forward::Succeeded
+            | Forward::Failed { .. }
+            | Forward::Skipped { .. }
+            | Forward::NotRun => Failure::new("it could not be proved stopped"),
+        };
+        UndoState::Unknown { failure, probing: false }
+    } else {
+        UndoState::Pending
     };
     enter_undo(run, ix, forward, state)
 }
@@ -210,6 +188,8 @@ fn readied(run: &mut Run, ix: StepIx) -> Result<(), Illegal> {
     if let Status::Undo { .. } = run.steps[ix].status {
         set_undo(run, ix, UndoState::Pending)?;
     } else {
+        // A fence or a check that a person lets run again, proved stopped or not: it is their word.
+        run.steps[ix].unsettled = false;
         run.steps[ix].tries = 0;
         set_forward(run, ix, Forward::Ready);
     }
@@ -249,7 +229,8 @@ fn end_turn(run: &mut Run, ix: StepIx, to: UndoState) -> Result<(), Illegal> {
 /// After an irreversible step: everything that was undone runs again, with new keys; what was not
 /// undone stands as it stood.
 fn forward_again(run: &mut Run, at: Millis) -> Result<(), Illegal> {
-    if !run.live.iter().all(|(ix, _)| run.plan.step(*ix).section.is_check()) {
+    let looks = |ix: &StepIx| run.plan.step(*ix).effect == Effect::None;
+    if !run.live.iter().all(|(ix, way)| *way == Direction::Forward && looks(ix)) {
         return Err(Illegal::Needs { event: "forwardAgain", needs: "a rollback that came to rest" });
     }
     run.rollback = None;
@@ -259,9 +240,9 @@ fn forward_again(run: &mut Run, at: Millis) -> Result<(), Illegal> {
             Status::Undo { of, state } => back_to_forward(run, ix, *of, &state),
             Status::Forward(forward) => match forward {
                 Forward::NotRun | Forward::Failed { left: Left::Nothing, .. } => stands_again(run, ix),
-                // Users will see another target: everything that looks at it looks anew.
+                // Everything is another: what looks at the target, and at the way back, looks anew.
                 Forward::Succeeded | Forward::Failed { .. } | Forward::Unknown { .. }
-                    if run.plan.step(ix).section == Section::PostCheck =>
+                    if matches!(run.plan.step(ix).section, Section::PostCheck | Section::Ready) =>
                 {
                     stands_again(run, ix);
                 }
@@ -284,11 +265,14 @@ fn forward_again(run: &mut Run, at: Millis) -> Result<(), Illegal> {
             run.timers.set(Timer::Window, window.deadline);
         }
     } else {
-        run.possibly_exposed = None;
         run.exposed = None;
         run.window = None;
+        if !exposing.is_some_and(|ix| may_stand(run, ix)) {
+            run.possibly_exposed = None;
+        }
     }
     run.gate = None;
+    run.way_back = None;
     for samples in &mut run.criteria {
         *samples = super::window::Samples::default();
     }
@@ -317,8 +301,16 @@ fn back_to_forward(run: &mut Run, ix: StepIx, of: Forward, state: &UndoState) {
             let to = idle(run, ix);
             set_forward(run, ix, to);
         }
-        // Nothing of it was undone: it stands as it stood.
-        UndoState::Pending | UndoState::Waived => leave_undo(run, ix, of),
+        // Nothing of it was undone: it stands as it stood, or may run as it might have.
+        UndoState::Pending | UndoState::Waived => {
+            let would_run = matches!(of, Forward::NotRun | Forward::Failed { left: Left::Nothing, .. });
+            leave_undo(run, ix, of);
+            if would_run {
+                run.steps[ix].tries = 0;
+                let to = idle(run, ix);
+                set_forward(run, ix, to);
+            }
+        }
         UndoState::Failed { failure } | UndoState::Unknown { failure, .. } => {
             let failure = failure.clone();
             leave_undo(run, ix, Forward::Unknown { failure, probing: false });

@@ -1,10 +1,10 @@
 //! The books of the run as a whole: its moves, its locks, its owner.
 
 use super::apply::{Illegal, find, ms, refuse};
-use super::books::{disarm_criteria, give_back, mark_effects, note_all_turns, note_turn, set_forward};
+use super::books::{disarm_criteria, give_back, mark_effects, note_all_turns, note_turn, set_forward, wait_no_more};
 use super::command::Command;
 use super::event::Record;
-use super::fact::{Cause, Direction, Failure, Left, LockScope, Millis, SkipCause, Wait};
+use super::fact::{Cause, Direction, LockScope, Millis, SkipCause, Wait};
 use super::run::{Locks, Run};
 use super::state::{Forward, RunState, Status, StepLocks};
 use super::timers::Timer;
@@ -12,11 +12,15 @@ use crate::plan::step::Effect;
 use crate::plan::{Section, StepId, StepIx};
 
 /// Another engine took the run. What only the former one knew is gone: requests for locks, samples.
-pub(super) fn owned(run: &mut Run, epoch: u64, at: Millis) {
+pub(super) fn owned(run: &mut Run, epoch: u64, came_back: bool, at: Millis) {
     run.epoch = epoch;
     run.clock_offset = 0;
     if run.locks != Locks::Held {
         run.locks = Locks::None;
+    }
+    for record in run.steps.iter_mut().filter(|_| came_back) {
+        // Its processes were ended before anything else; only work elsewhere may still go on.
+        record.unsettled &= record.attached.is_some();
     }
     for ix in run.locking.clone() {
         if run.steps[ix].locks == StepLocks::Held {
@@ -75,6 +79,7 @@ pub(super) fn moved(run: &mut Run, record: &Record, to: RunState, because: &Caus
         RunState::Observing => {
             run.timers.clear(Timer::TurnBack);
             if !returns {
+                drop_rechecks(run);
                 arm_post_checks(run, record.at);
             }
         }
@@ -86,6 +91,10 @@ pub(super) fn moved(run: &mut Run, record: &Record, to: RunState, because: &Caus
         | RunState::Committed
         | RunState::RolledBack
         | RunState::ClosedWithResidue => {
+            for ix in 0..run.steps.len() {
+                wait_no_more(run, ix);
+            }
+            note_all_turns(run);
             run.timers.clear_all();
             run.locks = Locks::None;
             run.locking.clear();
@@ -120,6 +129,16 @@ fn prepared(run: &mut Run, at: Millis) {
     }
 }
 
+/// No effect follows that a repeated pre-check would have to come before: the former pass stands.
+fn drop_rechecks(run: &mut Run) {
+    for ix in std::mem::take(&mut run.rechecking) {
+        run.timers.clear(Timer::Backoff(ix, Direction::Forward));
+        if !run.steps[ix].status.is_live() {
+            set_forward(run, ix, Forward::Succeeded);
+        }
+    }
+}
+
 fn arm_post_checks(run: &mut Run, at: Millis) {
     let from = run.exposed.or(run.possibly_exposed).unwrap_or(at);
     for ix in run.plan.section(Section::PostCheck) {
@@ -137,29 +156,8 @@ fn accepted(run: &mut Run) {
     run.timers.clear(Timer::Window);
     run.timers.clear(Timer::TurnBack);
     for ix in run.plan.section(Section::PostCheck) {
-        for timer in [Timer::By(ix), Timer::Backoff(ix, Direction::Forward), Timer::Repeat(ix), Timer::Approval(ix)] {
-            run.timers.clear(timer);
-        }
-        let Status::Forward(forward) = &run.steps[ix].status else { continue };
-        match forward {
-            Forward::Pending | Forward::Ready | Forward::Waiting { .. } => set_forward(run, ix, Forward::NotRun),
-            Forward::Backoff { .. } => fail_from_backoff(run, ix),
-            Forward::Running(_)
-            | Forward::Succeeded
-            | Forward::Failed { .. }
-            | Forward::Unknown { .. }
-            | Forward::Skipped { .. }
-            | Forward::NotRun => {}
-        }
+        wait_no_more(run, ix);
     }
-}
-
-/// The attempt that would have followed will not.
-pub(super) fn fail_from_backoff(run: &mut Run, ix: StepIx) {
-    let record = &run.steps[ix];
-    let failure = record.last_failure.clone().unwrap_or_else(|| Failure::new("it had failed before"));
-    let left = if record.touched { Left::Possible } else { Left::Nothing };
-    set_forward(run, ix, Forward::Failed { failure, left });
 }
 
 pub(super) fn way_back(run: &mut Run, open: bool, at: Millis) {

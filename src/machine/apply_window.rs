@@ -9,10 +9,11 @@ use super::timers::Timer;
 use super::window::{Expired, Window};
 
 /// Takes in one of the events that [`super::apply`] sends here.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the caller sends only these")]
 pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
     match &record.event {
         Event::WindowOpened { deadline } => {
-            run.window = Some(Window { opened: record.at, deadline: *deadline, expired: None });
+            run.window = Some(Window { opened: record.at, deadline: *deadline, expired: None, expired_at: 0 });
             run.timers.set(Timer::Window, *deadline);
         }
         Event::WindowExtended { deadline } => {
@@ -27,6 +28,7 @@ pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Ille
             let window =
                 run.window.as_mut().ok_or(Illegal::Needs { event: "windowExpired", needs: "an open window" })?;
             window.expired = Some(if *watched { Expired::Watched } else { Expired::Unwatched });
+            window.expired_at = run.sequence;
             run.timers.clear(Timer::Window);
         }
         Event::GateJudged { gaps } => run.gate = Some(gaps.clone()),

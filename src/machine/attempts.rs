@@ -49,6 +49,10 @@ pub(super) fn ended(d: &mut Draft<'_>, news: Ended) -> Result<(), Illegal> {
     let end = judge::end(d, ix, direction, outcome, verify);
     let Some(live) = current(d, ix, direction, attempt) else { return late(d, ix, direction, attempt, end) };
     let succeeded = matches!(end, End::Succeeded { .. });
+    let left = match &end {
+        End::Failed { left, .. } | End::Cancelled { left } => *left,
+        End::Succeeded { .. } | End::Unknown { .. } => Left::Possible,
+    };
     d.emit(Event::AttemptEnded { step: step.id.clone(), attempt, direction, end, log })?;
     if d.run().state.is_final() {
         // The run was closed beside it: that is how it ended, and nothing follows.
@@ -56,7 +60,7 @@ pub(super) fn ended(d: &mut Draft<'_>, news: Ended) -> Result<(), Illegal> {
     }
     close(d, None, |kind| matches!(kind, QuestionKind::OutOfTime { step: about } if *about == step.id))?;
     if direction == Direction::Undo {
-        return rollback::undo_ended(d, ix);
+        return rollback::undo_ended(d, ix, left);
     }
     if succeeded {
         return forward_succeeded(d, ix);
@@ -65,11 +69,7 @@ pub(super) fn ended(d: &mut Draft<'_>, news: Ended) -> Result<(), Illegal> {
         // Settling: what it left behind is undone; nobody tries again.
         return Ok(());
     }
-    match live.interrupted {
-        Some(Interruption::Stopping) => Ok(()),
-        Some(Interruption::Timeout | Interruption::Asked | Interruption::EngineDied) => failures::interrupted(d, ix),
-        None => failures::failed(d, ix),
-    }
+    if live.interrupted.is_some() { failures::interrupted(d, ix) } else { failures::failed(d, ix) }
 }
 
 pub(super) fn forward_succeeded(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
@@ -113,30 +113,45 @@ pub(super) fn forward_succeeded(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Ill
 fn late(d: &mut Draft<'_>, ix: StepIx, direction: Direction, attempt: u32, end: End) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
+    let record = d.run().step(ix);
+    let newest = direction == Direction::Forward && attempt == record.attempts;
+    let unknown = matches!(record.status, Status::Forward(Forward::Unknown { .. }));
+    let proves = if newest && (record.unsettled || unknown) { Proves::ItsEnd } else { Proves::Nothing };
     d.emit(Event::LateResult { step: step.id.clone(), attempt, direction, end: end.clone() })?;
     if d.run().state.is_final() || step.effect == Effect::None {
         return Ok(());
     }
     match direction {
         Direction::Undo => late_undo(d, ix, attempt, &end),
-        Direction::Forward => late_forward(d, ix, attempt, end),
+        Direction::Forward => late_forward(d, ix, proves, end),
     }
 }
 
-fn late_forward(d: &mut Draft<'_>, ix: StepIx, attempt: u32, end: End) -> Result<(), Illegal> {
+/// What a late answer proves beside what it says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proves {
+    /// It is of an attempt that others followed.
+    Nothing,
+    /// It is of the very attempt whose end, or outcome, nobody knew.
+    ItsEnd,
+}
+
+/// `proves`: it is the answer of the very attempt that nobody could prove stopped.
+fn late_forward(d: &mut Draft<'_>, ix: StepIx, proves: Proves, end: End) -> Result<(), Illegal> {
     let step = d.run().plan.step(ix).id.clone();
     let effect = match &end {
         End::Succeeded { .. } | End::Unknown { .. } => true,
         End::Failed { left, .. } | End::Cancelled { left } => *left == Left::Possible,
     };
-    let of_newest = attempt == d.run().step(ix).attempts;
+    // What it says of itself says nothing of the attempts before it.
+    let stands = effect || d.run().step(ix).touched_before;
     match &d.run().step(ix).status {
-        Status::Forward(Forward::Unknown { .. }) if of_newest => settled_late(d, ix, end),
+        Status::Forward(Forward::Unknown { .. }) if proves == Proves::ItsEnd => settled_late(d, ix, end),
         // It ended, so it can be undone now.
-        Status::Undo { state: UndoState::Unknown { .. }, .. } if of_newest && d.run().step(ix).unsettled => {
+        Status::Undo { state: UndoState::Unknown { .. }, .. } if proves == Proves::ItsEnd => {
             let resolution = match end {
                 End::Succeeded { outputs } => Resolution::Happened { outputs },
-                End::Failed { .. } | End::Cancelled { .. } | End::Unknown { .. } if effect => {
+                End::Failed { .. } | End::Cancelled { .. } | End::Unknown { .. } if stands => {
                     Resolution::Failed { left: Left::Possible }
                 }
                 End::Failed { .. } | End::Cancelled { .. } | End::Unknown { .. } => Resolution::DidNotHappen,
@@ -144,7 +159,7 @@ fn late_forward(d: &mut Draft<'_>, ix: StepIx, attempt: u32, end: End) -> Result
             d.emit(Event::Resolved { step, resolution })
         }
         // Its undo came too early: once more.
-        Status::Undo { state: UndoState::Undone { .. }, .. } if effect && !d.run().partial.contains(&ix) => {
+        Status::Undo { state: UndoState::Undone { .. }, .. } if effect && rollback::is_needed(d.run(), ix) => {
             d.emit(Event::UndoReadied { step })
         }
         // An undo that is still to come, or that was told to repeat itself, sees to it.
@@ -159,6 +174,9 @@ fn settled_late(d: &mut Draft<'_>, ix: StepIx, end: End) -> Result<(), Illegal> 
     let step = d.run().plan.step(ix).id.clone();
     let resolution = match end {
         End::Succeeded { outputs } => Resolution::Happened { outputs },
+        End::Failed { .. } | End::Cancelled { .. } if d.run().step(ix).touched_before => {
+            Resolution::Failed { left: Left::Possible }
+        }
         End::Failed { left, .. } | End::Cancelled { left } => Resolution::Failed { left },
         // It ended, and still nobody knows: the question stands.
         End::Unknown { .. } => return Ok(()),
@@ -182,6 +200,9 @@ fn late_undo(d: &mut Draft<'_>, ix: StepIx, attempt: u32, end: &End) -> Result<(
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
     let repeatable = step.undo_action().is_some_and(|undo| undo.effect != Effect::Once);
+    if repeatable || !matches!(end, End::Cancelled { .. } | End::Unknown { .. }) {
+        rollback::undo_is_known(d, ix)?;
+    }
     match end {
         End::Succeeded { .. } => {
             let why = "its late answer says that it was undone".to_owned();
@@ -272,7 +293,7 @@ fn unproved(d: &mut Draft<'_>, ix: StepIx, direction: Direction) -> Result<(), I
     close(d, None, |kind| matches!(kind, QuestionKind::OutOfTime { step: about } if *about == step.id))?;
     d.emit(Event::OutcomeUnknown { step: step.id.clone(), direction, failure: failure.clone() })?;
     if direction == Direction::Undo {
-        return Ok(());
+        return rollback::ask_about_part(d, ix);
     }
     if step.effect == Effect::None {
         return if d.run().rollback.is_some() && step.section != Section::RollbackCheck {

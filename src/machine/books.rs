@@ -3,7 +3,7 @@
 
 use super::apply::{Illegal, ms, refuse};
 use super::command::Command;
-use super::fact::{Direction, LockScope, Millis, Wait};
+use super::fact::{Direction, Failure, Left, LockScope, Millis, Wait};
 use super::run::Run;
 use super::state::{Forward, RunState, Status, StepLocks, UndoState};
 use super::timers::Timer;
@@ -106,6 +106,45 @@ pub(super) fn idle(run: &Run, ix: StepIx) -> Forward {
     }
 }
 
+/// A step that is not under way will not be performed any more; what it left behind stays known.
+pub(super) fn wait_no_more(run: &mut Run, ix: StepIx) {
+    for timer in [
+        Timer::Backoff(ix, Direction::Forward),
+        Timer::Approval(ix),
+        Timer::Repeat(ix),
+        Timer::By(ix),
+        Timer::Estimate(ix),
+    ] {
+        run.timers.clear(timer);
+    }
+    let Status::Forward(forward) = &run.steps[ix].status else { return };
+    let failed = |failure| Forward::Failed { failure, left: Left::Possible };
+    let to = match forward {
+        Forward::Waiting { on: Wait::Person, .. } if run.steps[ix].touched => {
+            failed(Failure::new("somebody may have begun it by hand"))
+        }
+        // It would have been found again and attached to: nobody knows how far it is.
+        Forward::Pending | Forward::Ready | Forward::Backoff { .. } | Forward::Waiting { .. }
+            if run.steps[ix].unsettled =>
+        {
+            Forward::Unknown { failure: Failure::new("work elsewhere may still go on"), probing: false }
+        }
+        Forward::Pending | Forward::Ready | Forward::Waiting { .. } => Forward::NotRun,
+        Forward::Backoff { .. } => {
+            let record = &run.steps[ix];
+            let failure = record.last_failure.clone().unwrap_or_else(|| Failure::new("it had failed before"));
+            Forward::Failed { failure, left: if record.touched { Left::Possible } else { Left::Nothing } }
+        }
+        Forward::Running(_)
+        | Forward::Succeeded
+        | Forward::Failed { .. }
+        | Forward::Unknown { .. }
+        | Forward::Skipped { .. }
+        | Forward::NotRun => return,
+    };
+    set_forward(run, ix, to);
+}
+
 /// A step is done. `since` is when users could tell, which for an exposure found late is its intent.
 pub(super) fn succeed(run: &mut Run, ix: StepIx, at: Millis, since: Millis) {
     let record = &mut run.steps[ix];
@@ -128,7 +167,7 @@ pub(super) fn succeed(run: &mut Run, ix: StepIx, at: Millis, since: Millis) {
         run.exposed = Some(since);
         run.possibly_exposed.get_or_insert(since);
         run.up_since.get_or_insert(since);
-        if run.rollback.is_none() {
+        if run.rollback.is_none() && !run.state.is_final() {
             arm_criteria(run, at, since);
         }
     }
@@ -210,7 +249,7 @@ pub(super) fn may_stand(run: &Run, ix: StepIx) -> bool {
         && (record.touched
             || match run.forward(ix) {
                 Forward::Succeeded | Forward::Unknown { .. } | Forward::Running(_) => true,
-                Forward::Failed { left, .. } => *left == super::fact::Left::Possible,
+                Forward::Failed { left, .. } => *left == Left::Possible,
                 Forward::Pending
                 | Forward::Ready
                 | Forward::Backoff { .. }
@@ -227,6 +266,7 @@ pub(super) fn begin_generation(run: &mut Run, ix: StepIx) {
     record.tries = 0;
     record.evaluated = false;
     record.touched = false;
+    record.touched_before = false;
     record.unsettled = false;
     record.outputs = None;
     record.call = None;

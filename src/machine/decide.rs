@@ -7,7 +7,7 @@
 use super::apply::Illegal;
 use super::draft::Draft;
 use super::event::Event;
-use super::fact::Cause;
+use super::fact::{Cause, Direction};
 use super::input::{Input, Reply};
 use super::question::QuestionKind;
 use super::state::RunState;
@@ -18,10 +18,19 @@ use super::{attempts, checks, criteria, forward, recover, rollback, start, ticks
 /// # Errors
 /// A bug of ours: an event that `apply` refuses. The run stops; nothing is guessed.
 pub fn decide(draft: &mut Draft<'_>, input: Input) -> Result<Reply, Illegal> {
+    let is_tick = input == Input::Tick;
     let reply = handle(draft, input)?;
     draft.set_author(None, None);
     settle(draft)?;
-    Ok(reply)
+    // What was decided may itself be due already: nobody has to be woken for it.
+    for _round in 0..most_rounds(draft) {
+        if !is_tick || draft.run().wakes_at().is_none_or(|at| at > draft.now().steady) {
+            return Ok(reply);
+        }
+        ticks::tick(draft)?;
+        settle(draft)?;
+    }
+    Err(Illegal::Endless("a tick"))
 }
 
 /// Handles one input and leaves what follows from it to the next engine: nothing is dispatched.
@@ -49,6 +58,8 @@ fn handle(d: &mut Draft<'_>, input: Input) -> Result<Reply, Illegal> {
         Input::Sampled { criterion, planned, outcome } => criteria::sampled(d, criterion, planned, outcome)?,
         Input::LocksGranted { scope } => start::locks_granted(d, scope)?,
         Input::LocksAwaited { scope, held_by } => start::locks_awaited(d, scope, held_by)?,
+        // Told to every run of an engine; one that is over has no use for it.
+        Input::ClockJumped { .. } | Input::StoreBack { .. } if d.run().state.is_final() => {}
         Input::ClockJumped { by_ms } => d.emit(Event::ClockJumped { by_ms })?,
         Input::StoreBack { gap_ms } => d.emit(Event::StoreGap { gap_ms })?,
         Input::Verb { verb, by, reason } => {
@@ -106,8 +117,12 @@ fn deciding(d: &mut Draft<'_>) -> Result<(), Illegal> {
 
 /// Asks, unless the same is asked already, and turns to `deciding` where the run can wait there.
 pub(super) fn ask(d: &mut Draft<'_>, kind: QuestionKind) -> Result<(), Illegal> {
-    // What came to light late does not hold up a rollback: users wait for it. It is answered at its end.
-    let waits = !matches!(kind, QuestionKind::LateEffect { .. });
+    // What comes to light on the way back does not hold it up, because users wait for it: it is answered
+    // at its end.
+    let waits = !matches!(
+        kind,
+        QuestionKind::LateEffect { .. } | QuestionKind::UnknownOutcome { direction: Direction::Undo, .. }
+    );
     if !d.run().questions.values().any(|question| question.kind == kind) {
         let question = d.run().asked + 1;
         d.emit(Event::Asked { question, kind })?;

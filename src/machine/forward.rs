@@ -7,10 +7,12 @@ use super::decide::ask;
 use super::draft::Draft;
 use super::eval;
 use super::event::Event;
-use super::fact::{Cause, Direction, LockScope, SkipCause, Wait};
+use super::fact::{Cause, Direction, LockScope, Resolved, SkipCause, Wait};
 use super::question::QuestionKind;
 use super::rollback;
 use super::state::{Forward, RunState, Status, StepLocks};
+use super::ticks;
+use super::timers::Timer;
 use crate::plan::estimate::{History, estimate};
 use crate::plan::{Call, Section, StepId, StepIx, StepKind};
 use crate::runbook::expr::Truth;
@@ -63,7 +65,11 @@ pub(super) fn begin_cutover(d: &mut Draft<'_>, because: Cause) -> Result<(), Ill
             d.emit(Event::TurnBackPlanned { at: until.saturating_sub(ms(back)) })?;
         }
     }
-    d.emit(Event::Moved { to: RunState::CuttingOver, because })
+    d.emit(Event::Moved { to: RunState::CuttingOver, because })?;
+    let wall = d.now().steady.saturating_add(d.run().clock_offset);
+    let passed = d.run().timers.get(Timer::TurnBack).is_some_and(|at| at <= wall);
+    // Known before the first effect: no need to begin what could not end in time.
+    if passed && !d.run().is_paused(Timer::TurnBack) { ticks::turn_back(d) } else { Ok(()) }
 }
 
 /// Runs the cutover steps; done leads to observing.
@@ -202,10 +208,28 @@ pub(super) fn start(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
         }
         StepKind::Manual(_) => return d.emit(Event::Waiting { step: step.id.clone(), on: Wait::Person }),
     };
+    // Evaluated before locks are asked for: nobody holds them while a person looks for a value.
+    let evaluated = match evaluate(d, ix, call) {
+        Ok(evaluated) => evaluated,
+        Err(why) => return no_value(d, ix, &why),
+    };
     if !step.locks.is_empty() && d.run().step(ix).locks != StepLocks::Held {
         return d.emit(Event::LocksRequested { scope: LockScope::Step(step.id.clone()) });
     }
-    intend(d, ix, call)
+    intend(d, ix, evaluated)
+}
+
+type Evaluated = (Option<Resolved>, Option<Resolved>);
+
+/// The parameters of a step and of its verification. Evaluated once, when the step becomes ready;
+/// attempts of one generation share the values. A check looks at the world of its own time.
+fn evaluate(d: &Draft<'_>, ix: StepIx, call: &Call) -> Result<Evaluated, String> {
+    let step = d.run().plan.step(ix);
+    if d.run().step(ix).evaluated && !step.section.is_check() {
+        return Ok((None, None));
+    }
+    let verify = step.verify.as_ref().map(|verify| eval::resolve(d.run(), &verify.call)).transpose()?;
+    Ok((eval::resolve(d.run(), call)?, verify.flatten()))
 }
 
 /// Whether an approval that was given names an irreversible step.
@@ -217,20 +241,9 @@ fn named_in_approval(d: &Draft<'_>, id: &StepId) -> bool {
     })
 }
 
-fn intend(d: &mut Draft<'_>, ix: StepIx, call: &Call) -> Result<(), Illegal> {
+fn intend(d: &mut Draft<'_>, ix: StepIx, (call, verify): Evaluated) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
-    // Evaluated once, when the step becomes ready; attempts of one generation share the values.
-    // A check looks at the world of its own time.
-    let first = !d.run().step(ix).evaluated || step.section.is_check();
-    let mut evaluated = (None, None);
-    if first {
-        let verify = step.verify.as_ref().map(|verify| &verify.call);
-        evaluated = match (eval::resolve(d.run(), call), verify.map(|call| eval::resolve(d.run(), call)).transpose()) {
-            (Ok(call), Ok(verify)) => (call, verify.flatten()),
-            (Err(why), _) | (_, Err(why)) => return no_value(d, ix, &why),
-        };
-    }
     let record = d.run().step(ix);
     d.emit(Event::AttemptIntended {
         step: step.id.clone(),
@@ -238,8 +251,8 @@ fn intend(d: &mut Draft<'_>, ix: StepIx, call: &Call) -> Result<(), Illegal> {
         direction: Direction::Forward,
         generation: record.generation,
         deadline: Some(d.now().steady.saturating_add(ms(step.timeout_ms))),
-        call: evaluated.0,
-        verify: evaluated.1,
+        call,
+        verify,
     })
 }
 

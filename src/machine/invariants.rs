@@ -55,6 +55,7 @@ fn broken(number: u32, what: impl Into<String>) -> Result<(), Broken> {
 /// 19. No silence: an open run has something under way, a time, a question, or waits for a person or
 ///     a lock that it names.
 /// 20. A step that waits for locks has asked for them.
+/// 21. Nothing is left lying: a step that failed for good, or of which nobody knows, is asked about.
 ///
 /// # Errors
 /// The first one that does not hold.
@@ -66,6 +67,7 @@ pub fn check(run: &Run) -> Result<(), Broken> {
     way_back(run)?;
     states(run)?;
     exposure(run)?;
+    left_lying(run)?;
     silence(run)
 }
 
@@ -275,6 +277,35 @@ fn exposure(run: &Run) -> Result<(), Broken> {
     for (c, criterion) in run.plan.criteria.iter().enumerate() {
         if run.timers.get(Timer::Sample(c)).is_some() != live {
             return broken(18, format!("`{}` is {}sampled", criterion.id, if live { "not " } else { "" }));
+        }
+    }
+    Ok(())
+}
+
+fn left_lying(run: &Run) -> Result<(), Broken> {
+    let forward = matches!(
+        run.left.unwrap_or(run.state),
+        RunState::Preparing | RunState::Prepared | RunState::CuttingOver | RunState::Committing
+    );
+    if !forward || run.rollback.is_some() {
+        return Ok(());
+    }
+    for section in [Section::Prepare, Section::Cutover, Section::Commit] {
+        for ix in run.plan.section(section) {
+            let lies = match &run.step(ix).status {
+                Status::Forward(forward) => matches!(
+                    forward,
+                    Forward::Failed { .. } | Forward::Unknown { probing: false, .. } | Forward::NotRun
+                ),
+                Status::Undo { state, .. } => matches!(
+                    state,
+                    UndoState::Failed { .. } | UndoState::Unknown { probing: false, .. } | UndoState::Waived
+                ),
+            };
+            let id = &run.plan.step(ix).id;
+            if lies && !run.questions.values().any(|question| question.kind.step() == Some(id)) {
+                return broken(21, format!("`{id}` is left lying: {:?}", run.step(ix).status));
+            }
         }
     }
     Ok(())

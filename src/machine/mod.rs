@@ -11,6 +11,7 @@
 //! Start with [`decide::decide`], then the state that interests you: [`checks`],
 //! [`forward`], [`window`], [`rollback`].
 
+mod answers;
 mod apply;
 mod apply_attempt;
 mod apply_rollback;

@@ -2,7 +2,7 @@
 
 use super::apply::Illegal;
 use super::checks;
-use super::decide::ask;
+use super::decide::{ask, close};
 use super::draft::Draft;
 use super::event::Event;
 use super::fact::{Direction, Failure, Interruption, LockScope};
@@ -89,6 +89,7 @@ fn dead_attempts(d: &mut Draft<'_>) -> Result<(), Illegal> {
         let Some(attempt) = attempts::under_way(d, ix, direction) else { continue };
         let (attempt, why) = (attempt.number, Interruption::EngineDied);
         d.emit(Event::Interrupted { step: step.clone(), attempt, direction, why })?;
+        close(d, None, |kind| matches!(kind, QuestionKind::OutOfTime { step: about } if *about == step))?;
         let failure = Failure::new("the engine died while it was running");
         d.emit(Event::OutcomeUnknown { step, direction, failure })?;
         match direction {
@@ -128,11 +129,12 @@ fn dead_undo(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
     if step.undo_action().is_some_and(|undo| undo.effect == Effect::Once) {
-        if d.run().partial.contains(&ix) {
-            let found = "the engine died while it was taken back".to_owned();
-            return ask(d, QuestionKind::PartialEffect { step: step.id.clone(), found });
+        if d.run().rollback.is_none() {
+            return rollback::ask_about_part(d, ix);
         }
-        return Ok(());
+        // Nothing ends because a process died: the rest of the way back goes on, its end waits for an answer.
+        let failure = Failure::new("the engine died while it was undone");
+        return ask(d, QuestionKind::UnknownOutcome { step: step.id.clone(), direction: Direction::Undo, failure });
     }
     d.emit(Event::UndoReadied { step: step.id.clone() })
 }

@@ -8,7 +8,7 @@ use super::decide::{ask, close};
 use super::draft::{Draft, Now};
 use super::eval;
 use super::event::Event;
-use super::fact::{Cause, Direction, Failure, Found, Interruption, LockScope, Ordered};
+use super::fact::{Cause, Direction, Failure, Found, Interruption, Left, LockScope, Ordered};
 use super::failures;
 use super::forward;
 use super::question::QuestionKind;
@@ -16,7 +16,7 @@ use super::run::Run;
 use super::state::{Forward, RunState, Status, StepLocks, UndoState};
 use super::turns::{Part, Standing, standing};
 use crate::plan::policy::DataAnswer;
-use crate::plan::rollback::{Applied, order};
+use crate::plan::rollback::{Applied, order, stage};
 use crate::plan::step::{Effect, Probe, Undo};
 use crate::plan::{RollbackOrder, Section, Stage, StepId, StepIx, UndoNode};
 
@@ -245,27 +245,54 @@ fn ordered(run: &Run, node: &UndoNode) -> Ordered {
     }
 }
 
-/// An unfinished target must never overwrite a good source.
+/// Whether the undo of a step may do anything: an unfinished target must never overwrite a good source.
+pub(super) fn is_needed(run: &Run, ix: StepIx) -> bool {
+    let Some(rollback) = &run.rollback else { return false };
+    let brings_home = rollback.line.restores(ix) && stage(&run.plan, ix) == Some(Stage::Data);
+    !brings_home || run.possibly_exposed.is_some()
+}
+
 fn not_needed(d: &mut Draft<'_>) -> Result<(), Illegal> {
     if d.run().possibly_exposed.is_some() {
         return Ok(());
     }
     let turns = d.run().rollback.as_ref().map(|rollback| rollback.restore.clone()).unwrap_or_default();
     for turn in turns.iter().filter(|turn| turn.stage == Some(Stage::Data)) {
-        let step = d.run().plan.step(turn.step).id.clone();
-        let why = "nothing to bring home: no user could reach the target".to_owned();
-        d.emit(Event::UndoNotNeeded { step, why })?;
+        nothing_to_bring_home(d, turn.step)?;
     }
     Ok(())
 }
 
+fn nothing_to_bring_home(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+    let step = d.run().plan.step(ix).id.clone();
+    let why = "nothing to bring home: no user could reach the target".to_owned();
+    d.emit(Event::UndoNotNeeded { step, why })
+}
+
 /// Starts the fence step or the undo of a step.
 fn start_turn(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
-    if d.run().plan.step(ix).section == Section::Fence {
-        return forward::start(d, ix);
-    }
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
+    if step.section == Section::Fence {
+        return forward::start(d, ix);
+    }
+    if d.run().rollback.is_some() && !is_needed(d.run(), ix) {
+        // It came out meanwhile that nobody was exposed.
+        return nothing_to_bring_home(d, ix);
+    }
+    let Some(undo) = step.undo_action() else {
+        return d.emit(Event::UndoNotNeeded { step: step.id.clone(), why: "it has no undo".to_owned() });
+    };
+    let call = undo.call.as_ref().map(|call| eval::resolve(d.run(), call)).transpose();
+    let verify = undo.verify.as_ref().map(|verify| eval::resolve(d.run(), &verify.call)).transpose();
+    let (call, verify) = match (call, verify) {
+        (Ok(call), Ok(verify)) => (call.flatten(), verify.flatten()),
+        (Err(why), _) | (_, Err(why)) => {
+            let failure = Failure::new(format!("the parameters of the undo have no value: {why}"));
+            d.emit(Event::UndoFailed { step: step.id.clone(), failure })?;
+            return ask_about_part(d, ix);
+        }
+    };
     if !step.locks.is_empty() {
         match d.run().step(ix).locks {
             StepLocks::None => return d.emit(Event::LocksRequested { scope: LockScope::Step(step.id.clone()) }),
@@ -273,7 +300,16 @@ fn start_turn(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
             StepLocks::Held => {}
         }
     }
-    start_undo(d, ix)
+    let record = d.run().step(ix);
+    d.emit(Event::AttemptIntended {
+        step: step.id.clone(),
+        attempt: record.undo_attempts + 1,
+        direction: Direction::Undo,
+        generation: record.undo_generation,
+        deadline: Some(d.now().steady.saturating_add(ms(undo.timeout_ms))),
+        call,
+        verify,
+    })
 }
 
 /// Takes back what was done in part, before the step is tried again: never beside a live attempt.
@@ -293,53 +329,34 @@ pub(super) fn take_back_parts(d: &mut Draft<'_>) -> Result<(), Illegal> {
     }
 }
 
-fn start_undo(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
-    let plan = d.run().plan.clone();
-    let step = plan.step(ix);
-    let Some(undo) = step.undo_action() else {
-        return d.emit(Event::UndoNotNeeded { step: step.id.clone(), why: "it has no undo".to_owned() });
-    };
-    let call = undo.call.as_ref().map(|call| eval::resolve(d.run(), call)).transpose();
-    let verify = undo.verify.as_ref().map(|verify| eval::resolve(d.run(), &verify.call)).transpose();
-    let (call, verify) = match (call, verify) {
-        (Ok(call), Ok(verify)) => (call.flatten(), verify.flatten()),
-        (Err(why), _) | (_, Err(why)) => {
-            let failure = Failure::new(format!("the parameters of the undo have no value: {why}"));
-            return d.emit(Event::UndoFailed { step: step.id.clone(), failure });
-        }
-    };
-    let record = d.run().step(ix);
-    d.emit(Event::AttemptIntended {
-        step: step.id.clone(),
-        attempt: record.undo_attempts + 1,
-        direction: Direction::Undo,
-        generation: record.undo_generation,
-        deadline: Some(d.now().steady.saturating_add(ms(undo.timeout_ms))),
-        call,
-        verify,
-    })
-}
-
-/// An attempt of an undo ended.
-pub(super) fn undo_ended(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+/// An attempt of an undo ended: a failed one is tried again. Undos are repeatable; of one that says
+/// `once` only an attempt that left nothing is.
+pub(super) fn undo_ended(d: &mut Draft<'_>, ix: StepIx, left: Left) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let Some(undo) = plan.step(ix).undo_action() else { return Ok(()) };
-    let (again, failed) = match &d.run().step(ix).status {
-        Status::Undo { state: UndoState::Failed { .. }, .. } => (true, true),
-        // Undos are repeatable; `once` is the stated exception.
-        Status::Undo { state: UndoState::Unknown { .. }, .. } => (undo.effect != Effect::Once, true),
-        Status::Forward(_) | Status::Undo { .. } => (false, false),
-    };
+    let failed = matches!(
+        d.run().step(ix).status,
+        Status::Undo { state: UndoState::Failed { .. } | UndoState::Unknown { .. }, .. }
+    );
+    if !failed {
+        return Ok(());
+    }
     let tries = d.run().step(ix).undo_tries;
+    let again = undo.effect != Effect::Once || left == Left::Nothing;
     if again && tries < undo.retry.attempts {
         let at = d.now().steady.saturating_add(failures::pause(d, undo.retry, tries));
         return d.emit(Event::RetryPlanned { step: plan.step(ix).id.clone(), direction: Direction::Undo, at });
     }
-    if failed && d.run().partial.contains(&ix) && d.run().rollback.is_none() {
-        let found = "taking it back failed".to_owned();
-        return ask(d, QuestionKind::PartialEffect { step: plan.step(ix).id.clone(), found });
+    ask_about_part(d, ix)
+}
+
+/// Asks about a part that could not be taken back; on the way back of the whole run nobody is asked.
+pub(super) fn ask_about_part(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+    if d.run().rollback.is_some() || !d.run().partial.contains(&ix) {
+        return Ok(());
     }
-    Ok(())
+    let step = d.run().plan.step(ix).id.clone();
+    ask(d, QuestionKind::PartialEffect { step, found: "taking it back failed".to_owned() })
 }
 
 /// The probe of an undo answered: one that cannot tell is no reason not to repeat it.
@@ -348,15 +365,23 @@ pub(super) fn undo_probed(d: &mut Draft<'_>, ix: StepIx, found: &Found) -> Resul
     let step = plan.step(ix);
     let repeatable = step.undo_action().is_some_and(|undo| undo.effect != Effect::Once);
     match found {
-        Found::Partial { .. } | Found::CannotTell { .. } if repeatable && !d.run().step(ix).unsettled => {
-            d.emit(Event::UndoReadied { step: step.id.clone() })
+        Found::Partial { .. } | Found::CannotTell { .. } if !repeatable || d.run().step(ix).unsettled => {
+            return Ok(());
         }
-        Found::Done { .. }
-        | Found::NotStarted
-        | Found::InProgress { .. }
-        | Found::Partial { .. }
-        | Found::CannotTell { .. } => Ok(()),
+        Found::Partial { .. } | Found::CannotTell { .. } => d.emit(Event::UndoReadied { step: step.id.clone() })?,
+        Found::Done { .. } | Found::NotStarted | Found::InProgress { .. } => {}
     }
+    undo_is_known(d, ix)
+}
+
+/// What nobody knew of an undo is known now.
+pub(super) fn undo_is_known(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+    let about = d.run().plan.step(ix).id.clone();
+    close(
+        d,
+        None,
+        |kind| matches!(kind, QuestionKind::UnknownOutcome { step, direction: Direction::Undo, .. } if *step == about),
+    )
 }
 
 /// A fence step or a rollback check did not succeed: tried again, as undos are.

@@ -359,6 +359,8 @@ pub struct StepRecord {
     pub completed: u64,
     /// Whether an effect may have happened in this generation.
     pub touched: bool,
+    /// Whether an effect may have happened before the last attempt.
+    pub touched_before: bool,
     /// When a check last passed.
     pub passed: Option<Millis>,
     /// The last failure of an attempt, while another follows.
@@ -404,6 +406,7 @@ impl StepRecord {
             ended: None,
             completed: 0,
             touched: false,
+            touched_before: false,
             passed: None,
             last_failure: None,
             overrun: false,

@@ -115,7 +115,8 @@ fn start_by(d: &mut Draft<'_>, watched: Watched) -> Result<(), Illegal> {
     }
 }
 
-fn turn_back(d: &mut Draft<'_>) -> Result<(), Illegal> {
+/// The last moment to start back came.
+pub(super) fn turn_back(d: &mut Draft<'_>) -> Result<(), Illegal> {
     d.emit(Event::TurnBackReached)?;
     let until = d.run().plan.policies.change.as_ref().and_then(|change| change.until_ms);
     let cutting = d.run().state == RunState::CuttingOver || d.run().left == Some(RunState::CuttingOver);

@@ -82,6 +82,7 @@ fn go(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
 }
 
 /// Ends every kind of stop.
+#[expect(clippy::wildcard_enum_match_arm, reason = "one kind of question is answered otherwise")]
 fn resume(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
     let waits = is_asked(d, |kind| matches!(kind, QuestionKind::AwayTooLong { .. }));
     let hold = d.run().hold.clone();
@@ -120,8 +121,9 @@ fn cancel(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
             "`rollback` takes it back",
         ));
     }
-    if matches!(d.run().state, RunState::RollingBack | RunState::Stuck) {
-        return Ok(Reply::refused("the preparation is being undone already", "`watch` shows how far it is"));
+    // Also while it waits for a word, in `deciding`: an order is given once.
+    if d.run().rollback.is_some() {
+        return Ok(Reply::refused("the preparation is being undone already", "`status` shows how far it is"));
     }
     forward::end_untouched(d, Cause::Person, RunState::Cancelled)?;
     Ok(Reply::Done)
@@ -217,6 +219,9 @@ pub fn may_accept(run: &Run) -> Result<(), String> {
     }
     if run.rollback.is_some() {
         return Err("the run is on its way back".to_owned());
+    }
+    if run.left == Some(RunState::Committing) {
+        return Err("the run was accepted, and is being committed".to_owned());
     }
     let open = run.plan.section(Section::Cutover).find(|ix| !run.forward(*ix).satisfies());
     if let Some(ix) = open {

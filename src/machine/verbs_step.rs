@@ -8,7 +8,7 @@ use super::apply::{Illegal, ms};
 use super::decide::{ask, close};
 use super::draft::Draft;
 use super::event::Event;
-use super::fact::{Direction, Resolution, SkipCause, Wait};
+use super::fact::{Direction, Interruption, Resolution, SkipCause, Wait};
 use super::input::{Reply, Verb};
 use super::question::QuestionKind;
 use super::run::Run;
@@ -58,7 +58,7 @@ pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
         Verb::Extend { by_ms, .. } => extend(d, ix, by_ms),
         Verb::Retry { .. } => retry(d, ix),
         Verb::Skip { .. } => skip(d, ix),
-        Verb::Waive { role, .. } => waive(d, ix, role),
+        Verb::Waive { role, .. } => waive(d, ix, role.as_deref()),
         Verb::Happened { outputs, .. } => {
             let outputs = Arc::new(Value::Object(outputs.into_iter().collect()));
             resolve(d, ix, Resolution::Happened { outputs })
@@ -124,7 +124,7 @@ fn extend(d: &mut Draft<'_>, ix: StepIx, by_ms: u64) -> Result<Reply, Illegal> {
 }
 
 /// Whether the run is where steps of a section run, or was before it had to ask.
-fn is_on(run: &Run, section: Section) -> bool {
+pub(super) fn is_on(run: &Run, section: Section) -> bool {
     let state = run.left.unwrap_or(run.state);
     let (cutting, observing) = (state == RunState::CuttingOver, state == RunState::Observing);
     match section {
@@ -151,11 +151,13 @@ fn retry(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
     if !is_on(d.run(), section) {
         return Ok(not_on(d, ix));
     }
-    let asked_value = d
-        .run()
-        .questions
-        .values()
-        .any(|question| matches!(&question.kind, QuestionKind::ValueUnknown { step: about, .. } if *about == step));
+    let is_asked = |which: fn(&QuestionKind) -> bool| {
+        d.run().questions.values().any(|question| question.kind.step() == Some(&step) && which(&question.kind))
+    };
+    if is_asked(|kind| matches!(kind, QuestionKind::OutOfTime { .. })) {
+        return stop_and_see(d, ix);
+    }
+    let asked_value = is_asked(|kind| matches!(kind, QuestionKind::ValueUnknown { .. }));
     let legal = match &d.run().step(ix).status {
         Status::Forward(forward) => match forward {
             Forward::Failed { .. } | Forward::Backoff { .. } | Forward::NotRun => true,
@@ -183,6 +185,18 @@ fn retry(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
         d.emit(Event::Readied { step, new_generation: false })?;
     }
     answered(d, ix, "try again")?;
+    Ok(Reply::Done)
+}
+
+/// A step that is out of time is stopped; its declared effect decides what follows, as after a crash.
+fn stop_and_see(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
+    let step = id(d, ix);
+    if let Some(attempt) = attempts::under_way(d, ix, Direction::Forward).filter(|a| a.interrupted.is_none()) {
+        let (attempt, direction, why) = (attempt.number, Direction::Forward, Interruption::Asked);
+        d.emit(Event::Interrupted { step: step.clone(), attempt, direction, why })?;
+    }
+    let answer = Some("stop it and try again");
+    close(d, answer, |kind| matches!(kind, QuestionKind::OutOfTime { step: about } if *about == step))?;
     Ok(Reply::Done)
 }
 
@@ -220,7 +234,7 @@ fn skip(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
     Ok(Reply::Done)
 }
 
-fn waive(d: &mut Draft<'_>, ix: StepIx, role: Option<String>) -> Result<Reply, Illegal> {
+fn waive(d: &mut Draft<'_>, ix: StepIx, role: Option<&str>) -> Result<Reply, Illegal> {
     let step = d.run().plan.step(ix).clone();
     if !step.section.is_check() {
         return Ok(Reply::refused("only checks are waived", "`skip STEP` goes on without a step"));
@@ -228,7 +242,7 @@ fn waive(d: &mut Draft<'_>, ix: StepIx, role: Option<String>) -> Result<Reply, I
     if step.section == Section::RollbackCheck {
         return undo(d, ix, Event::UndoWaived { step: step.id });
     }
-    let allowed = role.as_ref().is_some_and(|role| step.check.waivable_by.contains(role));
+    let allowed = role.is_some_and(|role| step.check.waivable_by.iter().any(|known| known == role));
     if !allowed {
         if step.check.waivable_by.is_empty() {
             let hint = "add `waivableBy: [role]` to the check, or mend what it found";
@@ -375,9 +389,12 @@ fn undo(d: &mut Draft<'_>, ix: StepIx, event: Event) -> Result<Reply, Illegal> {
         return Ok(Reply::refused(format!("the undo of `{step}` is not waiting for a word"), hint));
     }
     d.emit(event)?;
-    if partial {
-        answered(d, ix, if again { "try again" } else { "done by hand" })?;
-    }
+    let answer = match (again, waives) {
+        (true, _) => "try again",
+        (false, true) => "go on without it",
+        (false, false) => "done by hand",
+    };
+    answered(d, ix, answer)?;
     Ok(Reply::Done)
 }
 

@@ -17,6 +17,8 @@ pub struct Window {
     pub deadline: Millis,
     /// The deadline passed: whether an observing engine saw it.
     pub expired: Option<Expired>,
+    /// The event with which it passed: what the gate counts must be newer.
+    pub expired_at: u64,
 }
 
 /// How a deadline passed.

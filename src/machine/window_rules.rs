@@ -51,15 +51,14 @@ pub(super) fn unwatched(d: &mut Draft<'_>) -> Result<(), Illegal> {
     ask(d, QuestionKind::GateUnmet { gaps, unwatched: true })
 }
 
-/// Every post-check that passed before the deadline, once more now.
-fn once_more(d: &mut Draft<'_>, deadline: Millis) -> Result<(), Illegal> {
+/// Every post-check that ended before the deadline, once more now.
+fn once_more(d: &mut Draft<'_>, expired_at: u64) -> Result<(), Illegal> {
     for ix in d.run().plan.section(Section::PostCheck) {
         let record = d.run().step(ix);
         let repeat = match &record.status {
             Status::Forward(forward) => match forward {
-                Forward::Succeeded => record.passed.is_none_or(|at| at < deadline),
-                // Not again while it fails: it repeats by itself, and once more for the gate.
-                Forward::Backoff { .. } => record.ended.is_none_or(|at| at < deadline),
+                // Sequence numbers, not times: a clock that was set back must not repeat it for ever.
+                Forward::Succeeded | Forward::Backoff { .. } => record.completed < expired_at,
                 Forward::Failed { .. }
                 | Forward::Unknown { .. }
                 | Forward::Pending
@@ -88,14 +87,13 @@ pub(super) fn observing(d: &mut Draft<'_>) -> Result<(), Illegal> {
     if d.run().state != RunState::Observing || d.run().clock_in_doubt {
         return Ok(());
     }
-    once_more(d, window.deadline)?;
+    once_more(d, window.expired_at)?;
     forward::dispatch_looking(d, Section::PostCheck)?;
     if looking(d.run()) {
         return Ok(());
     }
     let gaps = gaps(d.run(), d.now().steady);
-    let waits_for_samples = gaps.iter().any(|gap| matches!(gap, Gap::Samples { .. }));
-    if expired == Expired::Unwatched && waits_for_samples {
+    if expired == Expired::Unwatched && samples_will_come(d.run(), &gaps) {
         return Ok(());
     }
     d.emit(Event::GateJudged { gaps: gaps.clone() })?;
@@ -103,6 +101,15 @@ pub(super) fn observing(d: &mut Draft<'_>) -> Result<(), Illegal> {
         return d.emit(Event::Moved { to: RunState::Accepted, because: Cause::GateMet });
     }
     ask(d, QuestionKind::GateUnmet { gaps, unwatched: expired == Expired::Unwatched })
+}
+
+/// Whether what the gate lacks are samples of criteria that can see: a blind one was asked about, and
+/// waiting for it would be silence.
+fn samples_will_come(run: &Run, gaps: &[Gap]) -> bool {
+    run.plan.criteria.iter().zip(&run.criteria).any(|(criterion, samples)| {
+        let lacks = gaps.iter().any(|gap| matches!(gap, Gap::Samples { id, .. } if *id == criterion.id));
+        lacks && samples.state != CriterionState::Blind
+    })
 }
 
 /// Whether a post-check has not answered yet.

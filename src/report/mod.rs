@@ -120,6 +120,14 @@ pub struct Report {
     hours: Hours,
 }
 
+/// What became of each step, undo and criterion of a run, for a picture of its plan.
+///
+/// # Errors
+/// The account is empty, or its events do not follow each other.
+pub fn look(account: &Account) -> Result<crate::plan::draw::Look, ReportError> {
+    Story::of(account).map(|story| draw::plan::look(&story))
+}
+
 impl Report {
     /// The report of a run.
     ///

@@ -95,6 +95,13 @@ impl JournalFile {
         Ok((Self { shared, reader, options, dir, _owned: owned }, report))
     }
 
+    /// While the disk is full: how many bytes of what was kept ahead can still be written. `None` if it is not full. An
+    /// operator should hear of this before it reaches 0.
+    #[must_use]
+    pub fn room_left(&self) -> Option<u64> {
+        self.shared.state().room_left
+    }
+
     /// Compares heads that were kept elsewhere, as in the index or in a report, with the log, and stops every run whose
     /// head there is ahead of the log or differs from it. Such a head is evidence that the log lost something.
     pub fn compare(&self, heads: &[Head]) -> Vec<Arc<StoppedRun>> {

@@ -73,6 +73,8 @@ pub(super) struct Writer {
     sizes: Sizes,
     at: At,
     buffer: Vec<u8>,
+    /// Set while the disk is full and only what was filled ahead can be written.
+    tight: bool,
 }
 
 enum At {
@@ -104,7 +106,7 @@ impl Writer {
                 At::Fresh { next: number + 1, after: Some(Seal { segment: number, length: durable }) }
             }
         };
-        Self { disk, dir, sizes, at, buffer: Vec::new() }
+        Self { disk, dir, sizes, at, buffer: Vec::new(), tight: false }
     }
 
     /// The segment that is being written and how far it is durable; `None` before the first batch.
@@ -113,6 +115,14 @@ impl Writer {
             At::Fresh { after, .. } => *after,
             At::Resume { number, end } => Some(Seal { segment: *number, length: *end }),
             At::Open(active) => Some(Seal { segment: active.number, length: active.end }),
+        }
+    }
+
+    /// How many bytes can still be written while the disk is full; `None` if it is not.
+    pub(super) fn room_left(&self) -> Option<u64> {
+        match &self.at {
+            At::Open(active) if self.tight => Some(active.filled - active.end),
+            At::Open(_) | At::Fresh { .. } | At::Resume { .. } => None,
         }
     }
 
@@ -158,7 +168,9 @@ impl Writer {
     fn append(&mut self, lines: &[Draft], need: u64) -> Result<Vec<Place>, Failure> {
         let At::Open(active) = &mut self.at else { unreachable!("only an open segment is appended to") };
         if (active.end + need + self.sizes.ahead).min(self.sizes.max) > active.filled {
-            match active.grow(need, &self.sizes) {
+            let grown = active.grow(need, &self.sizes);
+            self.tight = grown.as_ref().is_err_and(is_full);
+            match grown {
                 Err(cause) if is_full(&cause) && active.end + need <= active.filled => {}
                 Err(cause) if is_full(&cause) => return Err(full(&self.dir, need, cause)),
                 Err(cause) => {
@@ -189,6 +201,7 @@ impl Writer {
         let end = self.buffer.len() as u64;
         let large = matches!(&self.at, At::Open(active) if active.filled >= self.sizes.step);
         let wanted = (end + self.sizes.ahead).max(if large { self.sizes.step } else { self.sizes.first });
+        let wanted = wanted.min(self.sizes.max.max(end));
         let made = self.make(&fresh, wanted).or_else(|cause| {
             // On a nearly full disk the batch alone may still fit.
             if is_full(&cause) { self.make(&fresh, end) } else { Err(cause) }

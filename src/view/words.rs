@@ -163,7 +163,7 @@ pub fn doing_in(state: RunState, go: bool) -> String {
         RunState::Refused => "refused: the cutover did not begin".to_owned(),
         RunState::Cancelled => "cancelled: the cutover did not begin".to_owned(),
         RunState::Committed => "committed: the way back is gone".to_owned(),
-        RunState::RolledBack => "rolled back: the source serves, verified".to_owned(),
+        RunState::RolledBack => "rolled back: users are back on the source".to_owned(),
         RunState::ClosedWithResidue => "closed by a person with what is left applied".to_owned(),
     }
 }

@@ -1,5 +1,6 @@
 //! The unchanged founding runbook on the lab, through the real program: over, back, and interrupted with kill -9.
 
+mod demo;
 mod kills;
 mod rig;
 
@@ -18,6 +19,8 @@ async fn the_founding_runbook_is_accepted_on_the_lab() {
     let report = rig.lab.verify_orders(Side::Target).expect("the target's disk");
     assert!(report.is_kept(), "{report:?}");
     assert_eq!(rig.status().await["state"], "accepted");
+    let drawn = rig.call(&["graph", "customer-analytics-api/1", "--format", "svg"]).await;
+    assert!(drawn.code == Some(0) && drawn.out.contains("succeeded"), "{drawn}");
     rig.stop().await;
 }
 

@@ -14,12 +14,12 @@ use bascule::store::{
 };
 
 use crate::stores::{done, draft, fill, run};
-use crate::stores_disk::{Call, Fail, Op, SimDisk};
+use crate::stores_disk::{Call, Fail, Op, SimDisk, fastrand_like};
 
 const ROOT: &str = "/state";
 
 fn options(disk: &SimDisk) -> JournalOptions {
-    JournalOptions { disk: Arc::new(disk.clone()), sizes: Sizes { max: 64 << 10, ..Sizes::default() } }
+    JournalOptions { disk: Arc::new(disk.clone()), sizes: Sizes::default() }
 }
 
 fn open(disk: &SimDisk) -> (JournalFile, OpenReport) {
@@ -160,6 +160,55 @@ async fn a_reopen_that_fails_leaves_the_journal_closed_and_can_be_tried_again() 
     assert_eq!(rest, [3, 4], "a follower goes on over the reopening");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn writers_that_race_while_flushes_fail_and_the_journal_reopens_keep_every_chain_whole() {
+    let disk = SimDisk::with_dir(Path::new(ROOT));
+    let sizes = Sizes { first: 4 << 10, step: 4 << 10, max: 32 << 10, ahead: 1 << 10 };
+    let options = JournalOptions { disk: Arc::new(disk.clone()), sizes };
+    let (log, _) = JournalFile::open_unlocked(Path::new(ROOT), options.clone()).unwrap();
+    let log = Arc::new(log);
+    let mut random = fastrand_like(11);
+    disk.fail_by(move |call| {
+        let fails = matches!(call, Call::Sync(_) | Call::Write(..)) && random().is_multiple_of(40);
+        fails.then_some(Fail::With(ErrorKind::Other))
+    });
+    // Two writers a run, so that they also race for the same version.
+    let writers: Vec<_> = (0..12)
+        .map(|writer: u64| {
+            let log = Arc::clone(&log);
+            tokio::spawn(async move {
+                let name = format!("app/{}", writer / 2 + 1);
+                let mut acked = 0;
+                for _ in 0..60 {
+                    let Ok(head) = log.head(&run(&name)).await else {
+                        log.reopen().await.ok();
+                        continue;
+                    };
+                    assert!(head.version >= acked, "{name} lost version {acked}");
+                    if let Appended::Done(head) = log.append(draft(&name, head.version)).await {
+                        acked = head.version;
+                    }
+                }
+                (name, acked)
+            })
+        })
+        .collect();
+    let mut acked = Vec::new();
+    for writer in writers {
+        acked.push(writer.await.unwrap());
+    }
+    disk.heal();
+    if log.head(&run("app/1")).await.is_err() {
+        log.reopen().await.unwrap();
+    }
+    log.close().await.unwrap();
+    let (log, report) = JournalFile::open_unlocked(Path::new(ROOT), options).unwrap();
+    assert!(report.is_clean(), "{report}");
+    for (name, version) in acked {
+        assert!(version > 0 && log.head(&run(&name)).await.unwrap().version >= version, "{name} at {version}");
+    }
+}
+
 #[tokio::test]
 async fn beginning_a_segment_can_fail_at_every_point_without_losing_anything() {
     // The calls of the append that changes segments, one after the other.
@@ -210,7 +259,8 @@ async fn a_full_disk_refuses_without_doubt_and_goes_on_when_there_is_room() {
     disk.fail_by(|call| {
         matches!(call, Call::Reserve(_) | Call::Create(_)).then_some(Fail::With(ErrorKind::StorageFull))
     });
-    // What was filled ahead can still be used; then it is refused, every time, and nothing is in doubt.
+    assert_eq!(log.room_left(), None);
+    // What was filled ahead can still be used, and shrinks before everybody's eyes; then it is refused, every time, and nothing is in doubt.
     let mut version = 2;
     let refused = loop {
         match log.append(draft("app/1", version)).await {
@@ -220,11 +270,13 @@ async fn a_full_disk_refuses_without_doubt_and_goes_on_when_there_is_room() {
         }
     };
     assert!(version > 100, "{version} fitted into what was kept ahead");
+    assert!(log.room_left().is_some_and(|left| left < 1000), "{:?}", log.room_left());
     assert!(matches!(refused, StoreError::DiskFull { .. }), "{refused}");
     assert!(matches!(log.append(draft("app/1", version)).await, Appended::NotWritten(StoreError::DiskFull { .. })));
     assert_eq!(log.head(&run("app/1")).await.unwrap().version, version);
     disk.heal();
     done(log.append(draft("app/1", version)).await);
+    assert_eq!(log.room_left(), None);
 }
 
 /// A file system of its own with `size` bytes, unmounted at the end.

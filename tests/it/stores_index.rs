@@ -228,7 +228,9 @@ async fn an_index_with_a_hole_is_not_believed() {
     let index = start(&state_of(&dir), 1);
     let following = follow(&index, Arc::clone(&log) as Arc<dyn RunLog>);
     let mut news = index.news();
-    let news = news.wait_for(|news| news.rebuilt).await.unwrap().clone();
+    let limit = std::time::Duration::from_secs(20);
+    let rebuilt = tokio::time::timeout(limit, news.wait_for(|news| news.rebuilt)).await;
+    let news = rebuilt.expect("it is built anew").unwrap().clone();
     assert!(news.set_aside.unwrap().1.contains("app/1"));
     let head = log.head(&run("app/29")).await.unwrap();
     assert_eq!(counted(&index, head.cursor, "app/1").await, Some(20));
@@ -315,7 +317,7 @@ async fn a_projection_that_panics_makes_the_index_unavailable_and_nothing_else()
 }
 
 #[test]
-fn only_the_last_index_that_was_set_aside_is_kept() {
+fn of_the_indexes_that_were_set_aside_the_last_two_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(set_aside(dir.path()).unwrap(), None);
     for number in 1..=4 {

@@ -2,18 +2,20 @@
 
 use bascule_lab::{Report, Side, UsersSummary};
 
-use super::quoted;
 use super::stage::Stage;
 use super::story::Story;
+use super::{called, quoted};
 use crate::cli::Ctx;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::style::{BAD, BOLD, DIM, GOOD};
+use crate::cli::text::{columns, wrap};
 use crate::machine::RunState;
+use crate::store::RunName;
 use crate::view::words::span;
 
 /// Sends the users home, counts, sums up.
-pub(super) async fn show(ctx: &Ctx, stage: &Stage, story: &Story, keep: bool) -> Result<Exit, CliError> {
+pub(super) async fn show(ctx: &Ctx, stage: &Stage, story: &Story) -> Result<Exit, CliError> {
     let failed = |error| CliError::new("the data centre of the demo does not answer").because(error);
     // Users finish the order at hand first: every promise that was made is in the count.
     let seen = stage.lab.stop_users().await.map_err(failed)?;
@@ -35,7 +37,7 @@ pub(super) async fn show(ctx: &Ctx, stage: &Stage, story: &Story, keep: bool) ->
         | RunState::ClosedWithResidue => {
             // Nobody knows which side counts; what is known is printed, and a person looks.
             users(ctx, &seen);
-            files(ctx, stage, story);
+            files(ctx, stage, story)?;
             return Ok(Exit::PersonNeeded);
         }
     };
@@ -44,11 +46,10 @@ pub(super) async fn show(ctx: &Ctx, stage: &Stage, story: &Story, keep: bool) ->
     promises(ctx, &count, &seen, side);
     ctx.ui.line(&format!("\n{BOLD}TIMELINE{BOLD:#}"));
     for (at, text) in &story.moments {
-        ctx.ui.line(&format!("  {:>4}.{}s  {text}", at / 1000, at % 1000 / 100));
+        let lines = wrap(text, columns().saturating_sub(11)).join("\n           ");
+        ctx.ui.line(&format!("  {:>4}.{}s  {lines}", at / 1000, at % 1000 / 100));
     }
-    if !keep {
-        files(ctx, stage, story);
-    }
+    files(ctx, stage, story)?;
     if count.is_kept() {
         Ok(exit)
     } else {
@@ -82,30 +83,35 @@ fn promises(ctx: &Ctx, count: &Report, seen: &UsersSummary, side: Side) {
     }
 }
 
-fn files(ctx: &Ctx, stage: &Stage, story: &Story) {
-    let state = quoted(&stage.state);
-    ctx.ui.line(&format!("\n{BOLD}LOOK AGAIN{BOLD:#}"));
-    ctx.ui.line(&format!("  bascule report {} --state {state}", story.run));
-    ctx.ui.line(&format!("  bascule events {} --state {state}", story.run));
+/// Where the night can be read again.
+fn files(ctx: &Ctx, stage: &Stage, story: &Story) -> Result<(), CliError> {
+    let page = stage.base.join("report.html");
+    let run = RunName::parse(&story.run).map_err(|error| CliError::new(error.to_string()))?;
+    crate::cli::report::save(&stage.state, &run, &page)?;
+    ctx.ui.line(&format!("\n{BOLD}READ IT AGAIN{BOLD:#}"));
+    ctx.ui.line(&format!("  {}", page.display()));
+    ctx.ui.line(&format!("  {} status --state {}", called(), quoted(&stage.state)));
+    Ok(())
 }
 
 /// What a second terminal can do while all is running.
-pub(super) async fn what_to_try(ctx: &Ctx, stage: &Stage) -> Result<(), CliError> {
+pub(super) async fn what_to_try(ctx: &Ctx, stage: &Stage, story: &Story) -> Result<(), CliError> {
     let failed = |error| CliError::new("the users of the demo cannot be started again").because(error);
     stage.lab.start_users(2, 500).await.map_err(failed)?;
-    let (state, lab) = (quoted(&stage.state), quoted(&stage.lab.dir));
+    let (me, state, lab) = (called(), quoted(&stage.state), quoted(&stage.lab.dir));
     let vm = &stage.lab.site.vm;
     ctx.ui.line(&format!("\n{BOLD}ALL IS STILL RUNNING{BOLD:#}  try, here or in another terminal:"));
     ctx.ui.line(&format!("  export BASCULE_STATE={state}"));
     for (command, what) in [
-        ("bascule status".to_owned(), "where the run stands"),
-        ("bascule rollback customer-analytics-api/1 --reason 'just to see'".to_owned(), "go back"),
-        (format!("bascule lab fault --dir {lab} vm:target/{vm} latency --value 600"), "make the target slow"),
-        (format!("bascule lab heal --dir {lab}"), "and fast again"),
-        (format!("bascule lab verify --dir {lab} target"), "count the orders"),
-        (format!("bascule lab stop --dir {lab}"), "end all of it"),
+        ("status".to_owned(), "where the run stands, and what can be done"),
+        (format!("rollback {} --reason 'just to see'", story.run), "decide to go back"),
+        ("resume".to_owned(), "start an engine, which does it"),
+        (format!("lab fault --dir {lab} vm:target/{vm} latency --value 600"), "make the target slow"),
+        (format!("lab heal --dir {lab}"), "and fast again"),
+        (format!("lab verify --dir {lab} target"), "count the orders"),
+        (format!("lab stop --dir {lab}"), "end all of it"),
     ] {
-        ctx.ui.line(&format!("  {command}\n      {DIM}{what}{DIM:#}"));
+        ctx.ui.line(&format!("  {me} {command}\n      {DIM}{what}{DIM:#}"));
     }
     Ok(())
 }

@@ -6,12 +6,13 @@ use bascule_lab::{Lab, LabHandle, LabOptions};
 use serde_json::json;
 
 use super::mishap::Mishap;
-use super::{program, quoted};
+use super::{called, program, quoted};
 use crate::cli::Ctx;
 use crate::cli::error::CliError;
 use crate::cli::inputs::{self, ExtraArgs, InputArgs};
 use crate::cli::lab::PREFIX;
 use crate::cli::style::{BOLD, DIM};
+use crate::cli::text::{columns, wrap};
 use crate::plan::{History, Plan};
 
 /// The founding runbook, as it stands.
@@ -39,14 +40,15 @@ impl Stage {
     pub(super) async fn set_up(ctx: &Ctx, fast: bool) -> Result<Self, CliError> {
         let base = match &ctx.given_state {
             Some(state) => state.clone(),
-            None => std::env::temp_dir().join(format!("bascule-demo-{}", uuid::Uuid::now_v7().simple())),
+            None => std::env::temp_dir().join(format!("bascule-demo-{}", std::process::id())),
         };
         let unusable = |error| CliError::new(format!("the folder {} cannot be used", base.display())).because(error);
         std::fs::create_dir_all(&base).map_err(unusable)?;
         let dir = base.join("lab");
         if dir.join(bascule_lab::SITE).exists() {
             return Err(CliError::new(format!("{} holds a demo already", base.display())).hint(format!(
-                "end it with `bascule lab stop --dir {}` and remove the folder, or take another one with --state",
+                "end it with `{} lab stop --dir {}` and remove the folder, or take another one with --state",
+                called(),
                 quoted(&dir)
             )));
         }
@@ -106,7 +108,7 @@ impl Stage {
     pub(super) fn by_hand(&self) -> String {
         let path = |path: &Path| quoted(path);
         format!(
-            "{} --catalog lab \\\n      -f {} -f {}",
+            "{} \\\n    --catalog lab -f {} \\\n    -f {}",
             path(&self.runbook()),
             path(&self.overlay()),
             path(&self.inputs())
@@ -117,9 +119,11 @@ impl Stage {
     pub(super) async fn clear(self) -> Result<(), CliError> {
         let dir = self.lab.dir.clone();
         self.lab.stop().await.map_err(|error| {
-            CliError::new("the data centre of the demo could not be stopped")
-                .because(error)
-                .hint(format!("`bascule lab stop --dir {}` tries again", quoted(&dir)))
+            CliError::new("the data centre of the demo could not be stopped").because(error).hint(format!(
+                "`{} lab stop --dir {}` tries again",
+                called(),
+                quoted(&dir)
+            ))
         })?;
         std::fs::remove_dir_all(&dir)
             .map_err(|error| CliError::new(format!("{} cannot be removed", dir.display())).because(error))
@@ -136,15 +140,17 @@ pub(super) fn introduce(ctx: &Ctx, stage: &Stage, mishap: Option<Mishap>) {
     say(&format!("  target platform  {}   {vm} shall run here", lab.url("targetApi")));
     say(&format!("  users            {}   {USERS} people order all along", lab.url("vip")));
     say(&format!("  files            {}\n", stage.base.display()));
-    say("The runbook is runbooks/customer-analytics-api.yaml, unchanged: it only names its steps. The");
-    say("catalog `lab` says how they are done here; an overlay makes the 90 minutes of the rollback");
-    say("window 25 seconds. The same by hand:");
-    say(&format!("{DIM}  bascule plan {}{DIM:#}\n", stage.by_hand()));
+    let paragraph = |text: &str| wrap(text, columns()).iter().for_each(|line| say(line));
+    paragraph(
+        "The runbook is runbooks/customer-analytics-api.yaml, unchanged: it only names its steps. The catalog `lab` says how \
+         they are done here; an overlay makes the 90 minutes of the rollback window 25 seconds. The same by hand:",
+    );
+    say(&format!("{DIM}  {} plan \\\n    {}{DIM:#}\n", called(), stage.by_hand()));
     if let Some(mishap) = mishap {
-        say(&format!(
-            "After users have moved, something goes wrong. The criterion {} should notice;",
+        paragraph(&format!(
+            "After users have moved, something goes wrong. The criterion {} should notice; the run then goes back by itself \
+             and brings home what users wrote meanwhile.",
             mishap.criterion()
         ));
-        say("the run then goes back by itself and brings home what users wrote meanwhile.\n");
     }
 }

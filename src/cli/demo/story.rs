@@ -1,15 +1,24 @@
 //! Tells a run to somebody who never saw one: phases in words, one line per step, the way back in its order.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use bascule_lab::UsersSummary;
+
 use crate::cli::Ctx;
 use crate::cli::style::{BAD, BOLD, CARE, DIM, GOOD};
+use crate::cli::text::{columns, cut, wrap};
 use crate::machine::RunState;
 use crate::machine::event::{Event, Record};
 use crate::machine::fact::{CriterionState, Direction, End, Millis};
 use crate::plan::{Plan, Section, StepId};
 use crate::view::words::span;
+
+/// Takes a passing line away, on terminals without colours, too.
+fn wipe() -> String {
+    format!("\r{}\r", " ".repeat(columns().saturating_sub(1)))
+}
 
 /// What was told so far.
 pub(super) struct Story {
@@ -25,6 +34,10 @@ pub(super) struct Story {
     /// Moments for the summary.
     pub(super) moments: Vec<(Millis, String)>,
     exposed: bool,
+    /// When the window closes.
+    deadline: Option<Millis>,
+    /// A passing line stands on the terminal.
+    passing: Cell<bool>,
 }
 
 impl Story {
@@ -40,6 +53,8 @@ impl Story {
             passed: HashSet::new(),
             moments: Vec::new(),
             exposed: false,
+            deadline: None,
+            passing: Cell::new(false),
         }
     }
 
@@ -78,12 +93,31 @@ impl Story {
     fn line(&self, at: Millis, text: &str) {
         let seconds = at.saturating_sub(self.began.unwrap_or(at));
         let (whole, tenth) = (seconds / 1000, seconds % 1000 / 100);
-        self.ctx.ui.line(&format!("{DIM}{whole:>4}.{tenth}s{DIM:#}  {text}"));
+        self.print(&format!("{DIM}{whole:>4}.{tenth}s{DIM:#}  {text}"));
+    }
+
+    fn print(&self, text: &str) {
+        if self.passing.replace(false) {
+            self.ctx.ui.data(&wipe());
+        }
+        self.ctx.ui.line(text);
+    }
+
+    /// On a terminal: a line that the next one replaces, so that a quiet minute is seen to be alive.
+    pub(super) fn pass(&self, now: Millis, seen: &UsersSummary) {
+        let Some(deadline) = self.deadline.filter(|_| self.state == RunState::Observing) else { return };
+        if !self.ctx.ui.is_terminal() {
+            return;
+        }
+        let left = span(deadline.saturating_sub(now).max(0) / 1000 * 1000);
+        let text = format!("         … {left} left; {} orders taken, {} tries failed", seen.acked, seen.failed_tries);
+        self.ctx.ui.data(&format!("{}{DIM}{}{DIM:#}", wipe(), cut(&text, columns().saturating_sub(1))));
+        self.passing.set(true);
     }
 
     /// Something that the demo does, not the run.
     pub(super) fn aside(&self, text: &str) {
-        self.ctx.ui.line(&format!("      {CARE}!! {text}{CARE:#}"));
+        self.print(&format!("         {CARE}!! {text}{CARE:#}"));
     }
 
     fn moment(&mut self, at: Millis, text: impl Into<String>) {
@@ -91,8 +125,10 @@ impl Story {
     }
 
     fn heading(&self, at: Millis, title: &str, text: &str) {
-        self.ctx.ui.line("");
-        self.line(at, &format!("{BOLD}{title}{BOLD:#}  {text}"));
+        self.print("");
+        let margin = " ".repeat(9 + title.len() + 2);
+        let lines = wrap(text, columns().saturating_sub(margin.len())).join(&format!("\n{margin}"));
+        self.line(at, &format!("{BOLD}{title}{BOLD:#}  {lines}"));
     }
 
     /// Tells an event, if it is worth a line.
@@ -107,6 +143,7 @@ impl Story {
             self.ended(at, step, *direction, end);
         } else if let Event::WindowOpened { deadline } = &record.event {
             self.exposed = true;
+            self.deadline = Some(*deadline);
             let left = span(deadline.saturating_sub(at));
             self.line(at, &format!("  {CARE}◆ users are on the target; the way back stays open for {left}{CARE:#}"));
             self.moment(at, "users are on the target");
@@ -162,7 +199,7 @@ impl Story {
 
     fn ended(&mut self, at: Millis, step: &StepId, direction: Direction, end: &End) {
         let took = self.started.remove(&(step.clone(), direction)).map_or(0, |started| at.saturating_sub(started));
-        let took = format!("{DIM}{}{DIM:#}", span(took));
+        let took = if took < 100 { String::new() } else { format!(" {DIM}{}{DIM:#}", span(took)) };
         let section = self.plan.find(step).map(|ix| self.plan.step(ix).section);
         let is_sample = matches!(section, Some(Section::Ready | Section::PostCheck));
         let what = match (direction, section) {
@@ -176,11 +213,13 @@ impl Story {
             End::Succeeded { .. } if is_sample && !self.passed.insert(step.clone()) => {}
             End::Succeeded { .. } => {
                 let told = self.plan.find(step).and_then(|ix| self.sentence(ix, direction)).unwrap_or_default();
-                self.line(at, &format!("  {GOOD}✓{GOOD:#} {what} {took}{told}"));
+                self.line(at, &format!("  {GOOD}✓{GOOD:#} {what}{took}{told}"));
             }
             End::Failed { .. } if is_sample => {}
             End::Failed { failure, .. } | End::Unknown { failure } => {
-                self.line(at, &format!("  {BAD}✗{BAD:#} {what} {took}: {failure}"));
+                let margin = " ".repeat(13);
+                let why = wrap(&failure.to_string(), columns().saturating_sub(margin.len()));
+                self.line(at, &format!("  {BAD}✗{BAD:#} {what}{took}\n{margin}{}", why.join(&format!("\n{margin}"))));
             }
             End::Cancelled { .. } => self.line(at, &format!("  {CARE}-{CARE:#} {what}: stopped")),
         }

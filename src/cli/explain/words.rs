@@ -332,6 +332,24 @@ mod tests {
     }
 
     #[test]
+    fn every_command_on_a_page_exists() {
+        use clap::Parser as _;
+        let commands =
+            |page: &'static str| page.split('`').skip(1).step_by(2).filter(|text| text.starts_with("bascule "));
+        let mut seen = 0;
+        for command in ALL.iter().flat_map(|topic| commands(topic.page)) {
+            // `VERB` stands for any verb.
+            let words = command.replace('…', "x").replace("VERB", "run").replace('\n', " ");
+            let words: Vec<&str> = words.split_whitespace().collect();
+            if let Err(error) = crate::cli::Cli::try_parse_from(&words) {
+                assert!(!error.use_stderr(), "`{command}`: {error}");
+            }
+            seen += 1;
+        }
+        assert!(seen > 10, "the pages name commands");
+    }
+
+    #[test]
     fn every_exit_code_has_its_page() {
         for code in 0..=9 {
             assert!(find(&format!("exit_{code}")).is_some(), "exit code {code} is not explained");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Broken, broken, same};
 use crate::machine::event::{Event, Record};
-use crate::machine::fact::{Cause, Direction, End, Left, Millis};
+use crate::machine::fact::{Cause, Direction, End, Found, Left, Millis, Resolution};
 use crate::machine::run::{Locks, Run};
 use crate::machine::state::{Forward, RunState, Status, UndoState};
 use crate::machine::window::Expired;
@@ -25,7 +25,8 @@ use crate::plan::{Plan, Section, StepIx};
 /// 36. The engine goes back by itself only inside the window, before anything irreversible, before
 ///     the commit, and with an answer for users' writes; from `deciding` only because of a trip.
 /// 37. The window opens in the transition in which users can reach the target.
-/// 38. Nothing ends because a process died: no recovery makes a run final.
+/// 38. Nothing ends because a process died: no recovery makes a run final, unless it was on its way
+///     back and nothing was left to undo.
 /// 39. Nothing ends because a clock ran out while nobody looked.
 /// 40. Attempts are numbered without gaps.
 /// 41. On the way back nothing runs forwards but the fence and what looks.
@@ -63,13 +64,14 @@ impl Watch {
     /// What does not hold.
     pub fn transition(&mut self, records: &[Record], run: &Run) -> Result<(), Broken> {
         self.judged = None;
+        let going_back = self.shadow.as_ref().is_some_and(|before| before.rollback.is_some());
         for record in records {
             self.record(record)?;
         }
         opens_at_exposure(&self.plan, records, run)?;
         let recovers = records.iter().any(|record| matches!(record.event, Event::Owned { away_ms: Some(_), .. }));
         let ends = records.iter().any(|record| matches!(record.event, Event::Moved { to, .. } if to.is_final()));
-        if recovers && ends {
+        if recovers && ends && !going_back {
             return broken(38, "the run ended because an engine came back");
         }
         match &self.shadow {
@@ -82,6 +84,7 @@ impl Watch {
     ///
     /// # Errors
     /// It ended the run.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an invariant looks at few events")]
     pub fn unwatched(&self, records: &[Record]) -> Result<(), Broken> {
         for record in records {
             let ends = match &record.event {
@@ -96,6 +99,7 @@ impl Watch {
         Ok(())
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an invariant looks at few events")]
     fn record(&mut self, record: &Record) -> Result<(), Broken> {
         let Some(before) = &self.shadow else {
             let run = Run::begin(self.plan.clone(), record).map_err(|illegal| replay(&illegal))?;
@@ -146,6 +150,7 @@ impl Watch {
     }
 
     /// What makes it lawful to perform a step once more.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an invariant looks at few events")]
     fn note(&mut self, record: &Record) {
         let Some(ix) = record.event.step().and_then(|step| self.plan.find(step)) else {
             if matches!(record.event, Event::ForwardAgain)
@@ -162,9 +167,12 @@ impl Watch {
                 End::Succeeded { .. } | End::Unknown { .. } => false,
             },
             Event::Readied { new_generation, .. } => record.by.is_some() || *new_generation,
-            Event::Resolved { .. } => record.by.is_some(),
+            // A person's word, or the attempt's own late answer that it left nothing.
+            Event::Resolved { resolution, .. } => {
+                record.by.is_some() || *resolution == Resolution::Failed { left: Left::Nothing }
+            }
             // Re-attaching to remote work performs nothing.
-            Event::Probed { found: crate::machine::fact::Found::InProgress { .. }, .. } => true,
+            Event::Probed { found: Found::InProgress { .. }, .. } => true,
             _ => false,
         };
         if lawful {
@@ -184,7 +192,9 @@ fn intended(before: &Run, ix: StepIx, attempt: u32, direction: Direction) -> Res
     if before.locks != Locks::Held {
         return broken(33, format!("`{id}` ran before the run held its locks"));
     }
-    if record.unsettled && step.effect != Effect::None {
+    // Work elsewhere that has a handle is found again, which performs nothing.
+    let attaches = direction == Direction::Forward && record.attached.is_some();
+    if record.unsettled && step.effect != Effect::None && !attaches {
         return broken(44, format!("`{id}` may still run, and is run again or undone"));
     }
     match direction {
@@ -221,6 +231,7 @@ fn intended(before: &Run, ix: StepIx, attempt: u32, direction: Direction) -> Res
 }
 
 /// 36. What a rollback without a person's word needs.
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other cause is the finding")]
 fn decided(before: &Run, because: &Cause, at: Millis) -> Result<(), Broken> {
     match because {
         Cause::StepFailed { .. } | Cause::PostCheckFailed { .. } | Cause::Tripped { .. } => {}
@@ -250,6 +261,7 @@ fn decided(before: &Run, because: &Cause, at: Millis) -> Result<(), Broken> {
 }
 
 /// 37.
+#[expect(clippy::wildcard_enum_match_arm, reason = "an invariant looks at few events")]
 fn opens_at_exposure(plan: &Plan, records: &[Record], run: &Run) -> Result<(), Broken> {
     let exposes = |record: &Record| match &record.event {
         Event::AttemptEnded { step, direction: Direction::Forward, end: End::Succeeded { .. }, .. } => {
@@ -259,7 +271,8 @@ fn opens_at_exposure(plan: &Plan, records: &[Record], run: &Run) -> Result<(), B
     };
     let from_exposure = plan.policies.window_from == crate::plan::policy::WindowFrom::Exposure;
     let stands = plan.exposing().is_some_and(|ix| matches!(run.step(ix).status, Status::Forward(Forward::Succeeded)));
-    if from_exposure && run.rollback.is_none() && stands && records.iter().any(exposes) && run.window.is_none() {
+    let open = run.rollback.is_none() && !run.state.is_final();
+    if from_exposure && open && stands && records.iter().any(exposes) && run.window.is_none() {
         return broken(37, "users can reach the target, and no window is open");
     }
     let closed = run.window.as_ref().is_some_and(|window| window.expired == Some(Expired::Watched));

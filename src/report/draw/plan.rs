@@ -17,6 +17,12 @@ pub(in crate::report) fn picture(story: &Story) -> Option<String> {
     if run.plan.steps.len() > MOST_STEPS {
         return None;
     }
+    Some(svg(&run.plan, &look(story)))
+}
+
+/// What became of each step, undo and criterion.
+pub(in crate::report) fn look(story: &Story) -> Look {
+    let run = &story.run;
     let mut look = Look::default();
     for ix in 0..run.plan.steps.len() {
         let id = run.plan.step(ix).id.clone();
@@ -31,7 +37,7 @@ pub(in crate::report) fn picture(story: &Story) -> Option<String> {
         }
     }
     look.criteria = criteria(story);
-    Some(svg(&run.plan, &look))
+    look
 }
 
 fn forward(story: &Story, ix: StepIx) -> State {

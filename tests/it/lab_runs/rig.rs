@@ -45,7 +45,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(pid) = self.0.and_then(Pid::from_raw) {
             // It may be gone already.
-            drop(kill_process(pid, Signal::TERM));
+            kill_process(pid, Signal::TERM).unwrap_or_default();
         }
     }
 }
@@ -85,6 +85,12 @@ impl Running {
         Ended { code, out: text(&self.out), err: text(&self.err) }
     }
 
+    /// As Ctrl-C does.
+    pub(super) fn interrupt(&self) {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        kill_process(pid.expect("a process that runs"), Signal::INT).expect("a signal can be sent");
+    }
+
     /// kill -9 after a while; if it ended before, how.
     pub(super) async fn kill_after(mut self, after: Duration) -> Option<Ended> {
         if let Ok(status) = tokio::time::timeout(after, self.child.wait()).await {
@@ -95,6 +101,17 @@ impl Running {
         self.child.wait().await.expect("a killed process ends");
         None
     }
+}
+
+/// Waits until something is the case.
+pub(super) async fn until(what: &str, holds: impl Fn() -> bool) {
+    let seen = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(10));
+        while !holds() {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("not in time: {what}"));
 }
 
 fn root() -> &'static Path {
@@ -157,9 +174,14 @@ impl Rig {
         self.spawn(more).wait().await
     }
 
+    /// Another call of the program.
+    pub(super) async fn call(&self, args: &[&str]) -> Ended {
+        spawn(&self.state(), self.folder(), args).wait().await
+    }
+
     /// What the newest run looks like.
     pub(super) async fn status(&self) -> Value {
-        let seen = spawn(&self.state(), self.folder(), &["status", "customer-analytics-api", "--json"]).wait().await;
+        let seen = self.call(&["status", "customer-analytics-api", "--json"]).await;
         serde_json::from_str(&seen.out).unwrap_or_else(|error| panic!("{error}: {seen}"))
     }
 
@@ -172,24 +194,13 @@ impl Rig {
 
     /// Waits until a user was promised something by the target.
     pub(super) async fn until_the_target_took_orders(&self) {
-        let seen = async {
-            let mut tick = tokio::time::interval(Duration::from_millis(20));
-            while !read_acked(&self.lab.dir).expect("the users' notes").iter().any(|acked| acked.platform == "target") {
-                tick.tick().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, seen).await.expect("users reach the target in time");
+        let acked = || read_acked(&self.lab.dir).expect("the users' notes");
+        until("the target took orders", || acked().iter().any(|acked| acked.platform == "target")).await;
     }
 
     /// Waits until something was done to the world.
     pub(super) async fn until_effect(&self, effect: &str) {
-        let seen = async {
-            let mut tick = tokio::time::interval(Duration::from_millis(10));
-            while !self.effects().iter().any(|seen| seen == effect) {
-                tick.tick().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("no effect `{effect}` in time"));
+        until(effect, || self.effects().iter().any(|seen| seen == effect)).await;
     }
 
     pub(super) fn target_machine(&self) -> String {

@@ -9,7 +9,7 @@ use bascule::machine::command::{Action, Sample};
 use bascule::machine::fact::{Direction, Failure, Found, Left, LockScope, Millis};
 use bascule::machine::input::{Outcome, ProbeOutcome};
 use bascule::machine::state::RunState;
-use bascule::machine::{Input, Reply, Verb};
+use bascule::machine::{Input, Reply, Run, Verb};
 use bascule::plan::{Plan, StepIx};
 use serde_json::{Value, json};
 
@@ -171,7 +171,7 @@ impl Hands for Script {
 
     fn pass(&mut self, _to: Millis) {}
 
-    fn crash(&mut self, _now: Millis) {
+    fn crash(&mut self, _run: &Run) {
         self.stops.clear();
     }
 }

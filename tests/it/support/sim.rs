@@ -10,6 +10,7 @@ use bascule::machine::command::{Action, Command, Sample};
 use bascule::machine::event::Event;
 use bascule::machine::fact::{Actor, Direction, LockScope, Millis};
 use bascule::machine::invariants::{self, Watch};
+use bascule::machine::timers::Timer;
 use bascule::machine::{Draft, Input, Now, Record, Reply, Run, Verb, decide};
 use bascule::plan::Plan;
 use bascule::plan::StepIx;
@@ -48,7 +49,7 @@ pub(crate) trait Hands {
     /// Time passes in the world.
     fn pass(&mut self, to: Millis);
     /// The engine dies with everything that ran in it.
-    fn crash(&mut self, now: Millis);
+    fn crash(&mut self, run: &Run);
 }
 
 /// How the engine dies.
@@ -131,8 +132,7 @@ impl<H: Hands> Sim<H> {
 
     fn transition(&mut self, input: Input) -> Result<(Reply, Vec<Command>), String> {
         self.last = Some(input.clone());
-        let wakes = self.run.wakes_at().filter(|_| input == Input::Tick);
-        let late = wakes.is_some_and(|at| self.now.steady - at > 10_000);
+        let late = input == Input::Tick && self.nobody_watched();
         self.serial += 1;
         let entropy = self.serial.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
         let mut draft = Draft::new(&mut self.run, self.now, entropy);
@@ -154,6 +154,17 @@ impl<H: Hands> Sim<H> {
         Ok((reply, commands))
     }
 
+    /// Whether no time that may end the run came within the last ten seconds.
+    fn nobody_watched(&self) -> bool {
+        let timers = &self.run.timers;
+        let steps = 0..self.plan.steps.len();
+        let of_steps = steps.flat_map(|ix| [timers.get(Timer::By(ix)), timers.get(Timer::Approval(ix))]);
+        let start_by = timers.get(Timer::StartBy).map(|at| at - self.run.clock_offset);
+        let times = of_steps.chain([timers.get(Timer::Window), start_by]).flatten();
+        let mut due = times.filter(|at| *at <= self.now.steady).peekable();
+        due.peek().is_some() && due.all(|at| self.now.steady - at > 10_000)
+    }
+
     fn act(&mut self, commands: Vec<Command>) {
         let mut out = Out::default();
         let now = self.now.steady;
@@ -172,6 +183,7 @@ impl<H: Hands> Sim<H> {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the world holds back few commands")]
     fn take(&mut self, out: &mut Out) {
         for gone in out.forget.drain(..) {
             self.queue.retain(|_, input| match input {
@@ -262,7 +274,7 @@ impl<H: Hands> Sim<H> {
         }
         self.run = self.replay()?;
         self.queue.clear();
-        self.hands.crash(self.now.steady);
+        self.hands.crash(&self.run);
         let at = self.now.steady + i64::try_from(away_ms).expect("nobody is away that long");
         self.sleep_until(at);
         // The new engine anchors its steady time to the wall clock that it finds.
@@ -272,6 +284,18 @@ impl<H: Hands> Sim<H> {
         let (epoch, host) = (self.epoch, "host".to_owned());
         self.input(Input::Recovered { epoch, host, pid: 1, away_ms: Some(away_ms) })?;
         Ok(())
+    }
+
+    /// The engine dies at the next thing that happens.
+    pub(crate) fn crash_at_next(&mut self, how: Crash, away_ms: u64) -> Result<(), String> {
+        let next = match self.queue.pop_first() {
+            Some(((at, _), input)) => {
+                self.sleep_until(at);
+                Some(input)
+            }
+            None => None,
+        };
+        self.crash(how, next, away_ms)
     }
 
     /// The run as its log says.

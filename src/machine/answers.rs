@@ -1,0 +1,186 @@
+//! What may be answered to a question: the verbs that are legal for it now, the likeliest first.
+//!
+//! Views show them with the command to type. Every one of them is accepted as long as the run stands
+//! where it stands; a property test holds it.
+
+use std::collections::BTreeMap;
+
+use super::fact::{Direction, Left};
+use super::input::Verb;
+use super::question::{Question, QuestionKind};
+use super::run::Run;
+use super::state::{Forward, RunState, Status};
+use super::{verbs, verbs_step};
+use crate::plan::step::Undo;
+use crate::plan::{Section, StepId, StepIx};
+
+/// More time for the window, as an answer offers it; a person may say another length.
+const WINDOW_MORE_MS: u64 = 30 * 60_000;
+
+impl Run {
+    /// What may be answered to an open question, the likeliest first; `close` always comes last.
+    #[must_use]
+    pub fn answers(&self, question: &Question) -> Vec<Verb> {
+        let mut answers = Vec::new();
+        let step = question.kind.step().and_then(|step| Some((self.plan.find(step)?, step.clone())));
+        match (&question.kind, step) {
+            (QuestionKind::UnknownOutcome { direction, .. }, Some((ix, step))) => {
+                unknown(self, ix, &step, *direction, &mut answers);
+            }
+            (QuestionKind::PartialEffect { .. }, Some((ix, step))) => partial(self, ix, &step, &mut answers),
+            (
+                QuestionKind::StepFailed { .. } | QuestionKind::LateStepFailed { .. } | QuestionKind::Denied { .. },
+                Some((ix, step)),
+            ) => failed(self, ix, &step, &mut answers),
+            (QuestionKind::ValueUnknown { .. }, Some((ix, step))) => {
+                answers.push(Verb::Retry { step: step.clone() });
+                skip_or_waive(self, ix, &step, &mut answers);
+                if !self.plan.step(ix).section.is_check() {
+                    answers.push(happened(&step));
+                }
+            }
+            (QuestionKind::OutOfTime { .. }, Some((ix, step))) => {
+                answers.push(Verb::Extend { step: step.clone(), by_ms: self.plan.step(ix).timeout_ms.max(1) });
+                if self.rollback.is_none() {
+                    answers.push(Verb::Retry { step });
+                }
+            }
+            (QuestionKind::CheckInconclusive { .. }, Some((ix, step))) => {
+                answers.push(Verb::GoOn { question: question.id });
+                retry(self, ix, &step, &mut answers);
+                skip_or_waive(self, ix, &step, &mut answers);
+            }
+            (QuestionKind::StaleCheck { .. }, Some((ix, step))) => {
+                retry(self, ix, &step, &mut answers);
+                skip_or_waive(self, ix, &step, &mut answers);
+            }
+            (QuestionKind::Irreversible { .. }, Some((_, step))) => answers.push(Verb::Approve { step, role: None }),
+            (QuestionKind::PostCheckFailed { .. }, Some((ix, step))) => {
+                answers.push(Verb::GoOn { question: question.id });
+                skip_or_waive(self, ix, &step, &mut answers);
+            }
+            (QuestionKind::GateUnmet { .. }, _) => {
+                answers.push(Verb::WindowExtend { by_ms: WINDOW_MORE_MS });
+            }
+            (QuestionKind::AwayTooLong { .. }, _) => answers.push(Verb::ContinueRollback),
+            (QuestionKind::PastIrreversible { .. }, _) => answers.push(Verb::ForwardAgain),
+            (
+                QuestionKind::Tripped { .. }
+                | QuestionKind::Blind { .. }
+                | QuestionKind::LateEffect { .. }
+                | QuestionKind::StartWindowEnded { .. }
+                | QuestionKind::TurnBack { .. }
+                | QuestionKind::RequirementRolledBack { .. }
+                | QuestionKind::PluginChanged { .. },
+                _,
+            ) => answers.push(Verb::GoOn { question: question.id }),
+            // A question about a step names a step of the plan.
+            (
+                QuestionKind::UnknownOutcome { .. }
+                | QuestionKind::PartialEffect { .. }
+                | QuestionKind::StepFailed { .. }
+                | QuestionKind::LateStepFailed { .. }
+                | QuestionKind::Denied { .. }
+                | QuestionKind::ValueUnknown { .. }
+                | QuestionKind::OutOfTime { .. }
+                | QuestionKind::CheckInconclusive { .. }
+                | QuestionKind::StaleCheck { .. }
+                | QuestionKind::Irreversible { .. }
+                | QuestionKind::PostCheckFailed { .. },
+                None,
+            ) => {}
+        }
+        the_whole_run(self, &mut answers);
+        answers
+    }
+}
+
+/// The answers that end or turn the run, whatever is asked.
+fn the_whole_run(run: &Run, answers: &mut Vec<Verb>) {
+    if verbs::may_accept(run).is_ok() {
+        answers.push(Verb::Accept);
+    }
+    let on_its_way = run.rollback.is_some() || matches!(run.state, RunState::RollingBack | RunState::Stuck);
+    if run.first_effect.is_none() && !on_its_way {
+        answers.push(Verb::Cancel);
+    } else if verbs::may_roll_back(run).is_ok() {
+        answers.push(Verb::Rollback);
+    }
+    answers.push(Verb::Close);
+}
+
+fn happened(step: &StepId) -> Verb {
+    Verb::Happened { step: step.clone(), outputs: BTreeMap::new() }
+}
+
+fn unknown(run: &Run, ix: StepIx, step: &StepId, direction: Direction, answers: &mut Vec<Verb>) {
+    if direction == Direction::Undo {
+        answers.push(Verb::UndoRetry { step: step.clone() });
+        answers.push(Verb::UndoDone { step: step.clone() });
+        return;
+    }
+    if !matches!(run.step(ix).status, Status::Forward(Forward::Unknown { .. })) {
+        return;
+    }
+    answers.push(happened(step));
+    answers.push(Verb::DidNotHappen { step: step.clone() });
+    answers.push(Verb::ItFailed { step: step.clone(), left: Left::Possible });
+    if run.plan.step(ix).probe.is_some() {
+        answers.push(Verb::ProbeAgain { step: step.clone() });
+    }
+}
+
+fn partial(run: &Run, ix: StepIx, step: &StepId, answers: &mut Vec<Verb>) {
+    if run.partial.contains(&ix) {
+        answers.push(Verb::UndoRetry { step: step.clone() });
+        answers.push(Verb::UndoDone { step: step.clone() });
+        return;
+    }
+    unknown(run, ix, step, Direction::Forward, answers);
+}
+
+fn failed(run: &Run, ix: StepIx, step: &StepId, answers: &mut Vec<Verb>) {
+    retry(run, ix, step, answers);
+    skip_or_waive(run, ix, step, answers);
+    let failed = matches!(run.step(ix).status, Status::Forward(Forward::Failed { .. }));
+    if failed && !run.plan.step(ix).section.is_check() {
+        answers.push(happened(step));
+    }
+}
+
+fn retry(run: &Run, ix: StepIx, step: &StepId, answers: &mut Vec<Verb>) {
+    let section = run.plan.step(ix).section;
+    let again = match &run.step(ix).status {
+        Status::Forward(forward) => match forward {
+            Forward::Failed { .. } | Forward::Backoff { .. } | Forward::NotRun => true,
+            Forward::Unknown { .. } => section.is_check(),
+            Forward::Pending
+            | Forward::Ready
+            | Forward::Running(_)
+            | Forward::Waiting { .. }
+            | Forward::Succeeded
+            | Forward::Skipped { .. } => false,
+        },
+        Status::Undo { .. } => false,
+    };
+    if again && verbs_step::is_on(run, section) {
+        answers.push(Verb::Retry { step: step.clone() });
+    }
+}
+
+fn skip_or_waive(run: &Run, ix: StepIx, step: &StepId, answers: &mut Vec<Verb>) {
+    let planned = run.plan.step(ix);
+    if matches!(planned.kind, crate::plan::StepKind::Approval(_))
+        || run.step(ix).status.is_live()
+        || run.forward(ix).satisfies()
+    {
+        return;
+    }
+    if planned.section.is_check() {
+        if let Some(role) = planned.check.waivable_by.first().filter(|_| planned.section != Section::RollbackCheck) {
+            answers.push(Verb::Waive { step: step.clone(), role: Some(role.clone()) });
+        }
+    } else if !planned.exposes && planned.section != Section::Fence && !matches!(planned.undo, Undo::Irreversible) {
+        answers.push(Verb::Skip { step: step.clone() });
+    }
+}
