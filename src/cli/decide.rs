@@ -218,7 +218,11 @@ fn not_confirmed() -> CliError {
     CliError::new("not confirmed: nothing was changed")
 }
 
-fn ask(ctx: &Ctx, question: &str) -> Result<String, CliError> {
+/// Asks a person.
+///
+/// # Errors
+/// The answer cannot be read.
+pub(super) fn ask(ctx: &Ctx, question: &str) -> Result<String, CliError> {
     let mut err = anstream::stderr().lock();
     drop(err.write_all(question.as_bytes()).and_then(|()| err.flush()));
     drop(err);
