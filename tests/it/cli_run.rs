@@ -2,7 +2,7 @@
 
 mod place;
 
-pub(crate) use place::{Place, Started, step};
+pub(crate) use place::{Place, Seen, Started, step};
 
 const SAFE: &str = ", effect: idempotent";
 const EXPOSES: &str = ", effect: idempotent, exposes: true";
