@@ -10,6 +10,7 @@ mod criterion;
 mod event;
 mod event_text;
 mod next;
+mod offer;
 mod over;
 pub mod plan;
 mod question;

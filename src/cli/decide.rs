@@ -218,7 +218,11 @@ fn not_confirmed() -> CliError {
     CliError::new("not confirmed: nothing was changed")
 }
 
-fn ask(ctx: &Ctx, question: &str) -> Result<String, CliError> {
+/// Asks a person.
+///
+/// # Errors
+/// The answer cannot be read.
+pub(super) fn ask(ctx: &Ctx, question: &str) -> Result<String, CliError> {
     let mut err = anstream::stderr().lock();
     drop(err.write_all(question.as_bytes()).and_then(|()| err.flush()));
     drop(err);
@@ -234,7 +238,7 @@ fn ask(ctx: &Ctx, question: &str) -> Result<String, CliError> {
 
 fn show(ctx: &Ctx, view: &RunView, would: &VerbAnswer, decision: &Decision<'_>) {
     let summary = &view.summary;
-    ctx.ui.say(&format!("run {} is {}: {}", summary.run, summary.state.replace('_', " "), summary.doing));
+    ctx.ui.say(&format!("run {}: {}", summary.run, summary.doing));
     ctx.ui.say(&format!("  {}", view.service.text));
     if !decision.what.is_empty() {
         ctx.ui.say(&format!("this {}", decision.what));

@@ -2,6 +2,7 @@
 
 mod accept;
 mod approve;
+mod audit;
 mod cancel;
 mod catalog;
 mod check;
@@ -37,6 +38,7 @@ mod pause;
 mod plain;
 mod plan;
 mod reject;
+mod repair;
 mod report;
 mod resolve;
 mod resume;
@@ -44,7 +46,7 @@ mod retry;
 mod rollback;
 mod run;
 mod schema;
-mod screen;
+pub mod screen;
 mod skip;
 mod spawn;
 mod status;
@@ -56,7 +58,7 @@ mod undo;
 pub mod voice;
 mod waive;
 mod watch;
-mod when;
+pub mod when;
 mod window;
 
 use std::path::PathBuf;
@@ -120,6 +122,8 @@ pub enum Verb {
     Take(note::TakeArgs),
     Handover(note::HandoverArgs),
     ConfirmClock(confirm_clock::Args),
+    Audit(audit::Args),
+    Repair(repair::Args),
     #[command(hide = true)]
     Engine(engine::Args),
     Executors(executors::Args),
@@ -218,6 +222,8 @@ async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
         Verb::Take(args) => note::take(ctx, args).await,
         Verb::Handover(args) => note::handover(ctx, args).await,
         Verb::ConfirmClock(args) => confirm_clock::run(ctx, args).await,
+        Verb::Audit(args) => audit::run(ctx, args).await,
+        Verb::Repair(args) => repair::run(ctx, args).await,
         Verb::Engine(args) => engine::run(ctx, args).await,
         Verb::Executors(args) => executors::run(ctx, args).await,
         Verb::Catalog(args) => catalog::run(ctx, args).await,

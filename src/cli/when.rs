@@ -8,20 +8,20 @@ use crate::view::{RunView, words};
 
 /// A zone that times are shown in.
 #[derive(Debug, Clone)]
-pub(super) struct Zone {
+pub struct Zone {
     zone: TimeZone,
 }
 
 impl Zone {
     /// The machine's.
     #[must_use]
-    pub(super) fn system() -> Self {
+    pub fn system() -> Self {
         Self { zone: TimeZone::try_system().unwrap_or(TimeZone::UTC) }
     }
 
     /// The one in which people read a run.
     #[must_use]
-    pub(super) fn of(view: &RunView) -> Self {
+    pub fn of(view: &RunView) -> Self {
         match view.zone.as_deref().map(TimeZone::get) {
             Some(Ok(zone)) => Self { zone },
             Some(Err(_)) | None => Self::system(),
@@ -34,25 +34,25 @@ impl Zone {
 
     /// `23:41:07`.
     #[must_use]
-    pub(super) fn clock(&self, at: Millis) -> String {
+    pub fn clock(&self, at: Millis) -> String {
         self.zoned(at).strftime("%H:%M:%S").to_string()
     }
 
     /// `23:41`.
     #[must_use]
-    pub(super) fn minute(&self, at: Millis) -> String {
+    pub fn minute(&self, at: Millis) -> String {
         self.zoned(at).strftime("%H:%M").to_string()
     }
 
     /// `2026-11-28 23:41:07 +01:00`.
     #[must_use]
-    pub(super) fn full(&self, at: Millis) -> String {
+    pub fn full(&self, at: Millis) -> String {
         self.zoned(at).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
     }
 
     /// `23:41`, `23:41:07` within ten minutes of reading, `Nov 28 23:41` on other days.
     #[must_use]
-    pub(super) fn near(&self, at: Millis, now: Millis) -> String {
+    pub fn near(&self, at: Millis, now: Millis) -> String {
         let (then, today) = (self.zoned(at), self.zoned(now));
         if at.saturating_sub(now).abs() < 600_000 {
             self.clock(at)
@@ -66,6 +66,6 @@ impl Zone {
 
 /// `3m 05s ago`.
 #[must_use]
-pub(super) fn ago(at: Millis, now: Millis) -> String {
+pub fn ago(at: Millis, now: Millis) -> String {
     format!("{} ago", words::span(now.saturating_sub(at).max(0)))
 }

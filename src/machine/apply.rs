@@ -169,6 +169,7 @@ fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
 }
 
 /// Events about the whole run that ask for nothing.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the caller sends only these")]
 fn run_event(run: &mut Run, record: &Record) -> Result<(), Illegal> {
     match &record.event {
         Event::Owned { epoch, away_ms, .. } => whole::owned(run, *epoch, away_ms.is_some(), record.at),
@@ -217,6 +218,7 @@ fn run_event(run: &mut Run, record: &Record) -> Result<(), Illegal> {
 }
 
 /// Events about one step beside its attempts.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the caller sends only these")]
 fn step_event(run: &mut Run, record: &Record) -> Result<(), Illegal> {
     match &record.event {
         Event::Skipped { step, over } => whole::skipped(run, step, over, record.at)?,

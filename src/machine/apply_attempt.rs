@@ -18,6 +18,7 @@ use crate::plan::{Section, StepId, StepIx};
 const PROOF_MS: Millis = 60_000;
 
 /// Takes in one of the events that [`super::apply`] sends here.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the caller sends only these")]
 pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
     match &record.event {
         Event::AttemptIntended { .. } => intended(run, record),

@@ -16,6 +16,7 @@ use crate::plan::step::Effect;
 use crate::plan::{Section, StepId, StepIx};
 
 /// Takes in one of the events that [`super::apply`] sends here.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the caller sends only these")]
 pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
     match &record.event {
         Event::RollbackDecided { because, settle_by, ends } => decided(run, because, *settle_by, *ends, record.at),
@@ -300,8 +301,16 @@ fn back_to_forward(run: &mut Run, ix: StepIx, of: Forward, state: &UndoState) {
             let to = idle(run, ix);
             set_forward(run, ix, to);
         }
-        // Nothing of it was undone: it stands as it stood.
-        UndoState::Pending | UndoState::Waived => leave_undo(run, ix, of),
+        // Nothing of it was undone: it stands as it stood, or may run as it might have.
+        UndoState::Pending | UndoState::Waived => {
+            let would_run = matches!(of, Forward::NotRun | Forward::Failed { left: Left::Nothing, .. });
+            leave_undo(run, ix, of);
+            if would_run {
+                run.steps[ix].tries = 0;
+                let to = idle(run, ix);
+                set_forward(run, ix, to);
+            }
+        }
         UndoState::Failed { failure } | UndoState::Unknown { failure, .. } => {
             let failure = failure.clone();
             leave_undo(run, ix, Forward::Unknown { failure, probing: false });

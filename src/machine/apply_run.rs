@@ -152,6 +152,7 @@ fn arm_post_checks(run: &mut Run, at: Millis) {
 
 /// From now on the engine does not act by itself: nothing that could make it is left behind.
 fn accepted(run: &mut Run) {
+    drop_rechecks(run);
     disarm_criteria(run);
     run.timers.clear(Timer::Window);
     run.timers.clear(Timer::TurnBack);

@@ -9,6 +9,7 @@ use super::timers::Timer;
 use super::window::{Expired, Window};
 
 /// Takes in one of the events that [`super::apply`] sends here.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the caller sends only these")]
 pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
     match &record.event {
         Event::WindowOpened { deadline } => {

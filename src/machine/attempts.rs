@@ -293,9 +293,7 @@ fn unproved(d: &mut Draft<'_>, ix: StepIx, direction: Direction) -> Result<(), I
     close(d, None, |kind| matches!(kind, QuestionKind::OutOfTime { step: about } if *about == step.id))?;
     d.emit(Event::OutcomeUnknown { step: step.id.clone(), direction, failure: failure.clone() })?;
     if direction == Direction::Undo {
-        let alone = d.run().partial.contains(&ix) && d.run().rollback.is_none();
-        let found = failure.to_string();
-        return if alone { ask(d, QuestionKind::PartialEffect { step: step.id.clone(), found }) } else { Ok(()) };
+        return rollback::ask_about_part(d, ix);
     }
     if step.effect == Effect::None {
         return if d.run().rollback.is_some() && step.section != Section::RollbackCheck {

@@ -9,7 +9,7 @@ use super::state::{Forward, RunState, Status, StepLocks, UndoState};
 use super::timers::Timer;
 use super::turns::{Line, standing};
 use crate::plan::step::Effect;
-use crate::plan::{Section, StepIx};
+use crate::plan::{Section, Stage, StepIx};
 
 /// Sets a step's forward value and keeps `ready`, `live`, `open` and the successors' counts.
 pub(super) fn set_forward(run: &mut Run, ix: StepIx, to: Forward) {
@@ -228,7 +228,7 @@ pub(super) fn forget_effects(run: &mut Run, ix: StepIx) {
     }
     let plan = run.plan.clone();
     let step = plan.step(ix);
-    if plan.exposing() == Some(ix) && run.exposed.is_none() {
+    if plan.exposing() == Some(ix) && run.exposed.is_none() && !is_bringing_home(run) {
         run.possibly_exposed = None;
     }
     if run.irreversible == Some(ix) {
@@ -240,6 +240,15 @@ pub(super) fn forget_effects(run: &mut Run, ix: StepIx) {
     {
         run.down_since = None;
     }
+}
+
+/// Whether a rollback has begun to bring users' data home: to stop half-way would be worse than to
+/// bring home what nobody wrote.
+fn is_bringing_home(run: &Run) -> bool {
+    let restore = run.rollback.iter().flat_map(|rollback| &rollback.restore);
+    restore
+        .filter(|turn| turn.stage == Some(Stage::Data))
+        .any(|turn| !matches!(run.undo(turn.step), None | Some(UndoState::Pending)))
 }
 
 /// Whether something of a step may stand.

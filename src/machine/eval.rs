@@ -39,10 +39,7 @@ fn mentioned(text: &str) -> Vec<StepId> {
     expr::references(text)
         .into_iter()
         .filter(|path| path.root == "steps")
-        .filter_map(|path| match path.segments.first() {
-            Some(Segment { name, .. }) => Some(StepId::from(name.as_str())),
-            None => None,
-        })
+        .filter_map(|path| path.segments.first().map(|Segment { name, .. }| StepId::from(name.as_str())))
         .collect()
 }
 

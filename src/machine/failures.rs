@@ -114,7 +114,9 @@ pub(super) fn partial(d: &mut Draft<'_>, ix: StepIx, found: String) -> Result<()
     }
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
-    if step.retry_partial && step.section.is_undone() && step.undo_action().is_some() && !d.run().step(ix).unsettled {
+    // Users that a step has let in already are not sent back to a source that may be down: a person decides.
+    let by_itself = step.retry_partial && step.section.is_undone() && !step.exposes;
+    if by_itself && step.undo_action().is_some() && !d.run().step(ix).unsettled {
         return d.emit(Event::PartialUndoOrdered { step: step.id.clone() });
     }
     ask(d, QuestionKind::PartialEffect { step: step.id.clone(), found })
@@ -140,7 +142,8 @@ fn retry_or_fail(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let retry = d.run().plan.step(ix).retry;
     let tries = d.run().step(ix).tries;
     if tries >= retry.attempts {
-        return give_up(d, ix);
+        let unknown = matches!(d.run().step(ix).status, Status::Forward(Forward::Unknown { .. }));
+        return if unknown { ask_unknown(d, ix) } else { give_up(d, ix) };
     }
     let at = d.now().steady.saturating_add(pause(d, retry, tries));
     let step = d.run().plan.step(ix).id.clone();

@@ -129,9 +129,8 @@ fn dead_undo(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
     if step.undo_action().is_some_and(|undo| undo.effect == Effect::Once) {
-        if d.run().partial.contains(&ix) {
-            let found = "the engine died while it was taken back".to_owned();
-            return ask(d, QuestionKind::PartialEffect { step: step.id.clone(), found });
+        if d.run().rollback.is_none() {
+            return rollback::ask_about_part(d, ix);
         }
         // Nothing ends because a process died: the rest of the way back goes on, its end waits for an answer.
         let failure = Failure::new("the engine died while it was undone");

@@ -289,7 +289,8 @@ fn start_turn(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
         (Ok(call), Ok(verify)) => (call.flatten(), verify.flatten()),
         (Err(why), _) | (_, Err(why)) => {
             let failure = Failure::new(format!("the parameters of the undo have no value: {why}"));
-            return d.emit(Event::UndoFailed { step: step.id.clone(), failure });
+            d.emit(Event::UndoFailed { step: step.id.clone(), failure })?;
+            return ask_about_part(d, ix);
         }
     };
     if !step.locks.is_empty() {
@@ -346,11 +347,16 @@ pub(super) fn undo_ended(d: &mut Draft<'_>, ix: StepIx, left: Left) -> Result<()
         let at = d.now().steady.saturating_add(failures::pause(d, undo.retry, tries));
         return d.emit(Event::RetryPlanned { step: plan.step(ix).id.clone(), direction: Direction::Undo, at });
     }
-    if d.run().partial.contains(&ix) && d.run().rollback.is_none() {
-        let found = "taking it back failed".to_owned();
-        return ask(d, QuestionKind::PartialEffect { step: plan.step(ix).id.clone(), found });
+    ask_about_part(d, ix)
+}
+
+/// Asks about a part that could not be taken back; on the way back of the whole run nobody is asked.
+pub(super) fn ask_about_part(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+    if d.run().rollback.is_some() || !d.run().partial.contains(&ix) {
+        return Ok(());
     }
-    Ok(())
+    let step = d.run().plan.step(ix).id.clone();
+    ask(d, QuestionKind::PartialEffect { step, found: "taking it back failed".to_owned() })
 }
 
 /// The probe of an undo answered: one that cannot tell is no reason not to repeat it.

@@ -82,6 +82,7 @@ fn go(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
 }
 
 /// Ends every kind of stop.
+#[expect(clippy::wildcard_enum_match_arm, reason = "one kind of question is answered otherwise")]
 fn resume(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
     let waits = is_asked(d, |kind| matches!(kind, QuestionKind::AwayTooLong { .. }));
     let hold = d.run().hold.clone();
@@ -120,8 +121,9 @@ fn cancel(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
             "`rollback` takes it back",
         ));
     }
-    if matches!(d.run().state, RunState::RollingBack | RunState::Stuck) {
-        return Ok(Reply::refused("the preparation is being undone already", "`watch` shows how far it is"));
+    // Also while it waits for a word, in `deciding`: an order is given once.
+    if d.run().rollback.is_some() {
+        return Ok(Reply::refused("the preparation is being undone already", "`status` shows how far it is"));
     }
     forward::end_untouched(d, Cause::Person, RunState::Cancelled)?;
     Ok(Reply::Done)

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
@@ -43,9 +44,10 @@ pub(super) struct EventsQuery {
 pub(super) async fn events(
     State(site): State<Arc<Site>>,
     Path((application, number)): Path<(String, String)>,
-    Query(query): Query<EventsQuery>,
+    query: Result<Query<EventsQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| Problem::bad(error.body_text()))?;
     let name = runs::name(&application, &number)?;
     let head = site.engine.log().head(&name).await?;
     if head.version == 0 {

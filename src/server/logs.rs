@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -46,8 +47,9 @@ pub(super) struct LogQuery {
 pub(super) async fn log(
     State(site): State<Arc<Site>>,
     Path((application, number, step)): Path<(String, String, String)>,
-    Query(query): Query<LogQuery>,
+    query: Result<Query<LogQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| Problem::bad(error.body_text()))?;
     let name = runs::name(&application, &number)?;
     let (run, _) = runs::run_now(&site, &name).await?;
     let id = StepId::from(step.as_str());

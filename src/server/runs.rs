@@ -5,7 +5,7 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -42,8 +42,9 @@ pub(super) struct ListQuery {
 /// All runs, in the order of their names.
 pub(super) async fn list(
     State(site): State<Arc<Site>>,
-    Query(query): Query<ListQuery>,
+    query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Vec<RunSummary>>, Problem> {
+    let Query(query) = query.map_err(|error| Problem::bad(error.body_text()))?;
     let mut runs = Vec::new();
     // Without the index the log itself is read: slower, never wrong.
     let rows = site.engine.rows().await.unwrap_or_default();

@@ -45,6 +45,9 @@ pub(super) struct State {
     pending_bytes: usize,
     /// Whether somebody is flushing, or is about to.
     leading: bool,
+    /// Counts how often everything was read from the disk, so that an append that was admitted before is not mistaken
+    /// for one that was admitted since.
+    reading: u64,
 }
 
 /// Why nothing can be appended.
@@ -65,6 +68,10 @@ impl Closing {
     }
 }
 
+/// Which reading of the disk an append was admitted after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reading(u64);
+
 /// An append that waits for its flush.
 struct Pending {
     draft: Draft,
@@ -75,7 +82,7 @@ struct Pending {
 /// What the state says about an append.
 enum Admission {
     /// It may go on, after a transition with this head.
-    Go(Head),
+    Go(Head, Reading),
     /// It was answered.
     Answered(Appended),
     /// Another append of the run is under way.
@@ -101,6 +108,7 @@ impl Shared {
         if let Some(closing) = &state.closed {
             return Admission::Answered(Appended::NotWritten(closing.error()));
         }
+        let reading = Reading(state.reading);
         let Some(run) = state.runs.get_mut(&new.run) else {
             if new.expected > 0 {
                 return Admission::Answered(Appended::Conflict(Head::none(new.run.clone())));
@@ -109,7 +117,7 @@ impl Shared {
             run.busy = true;
             let head = run.head.clone();
             state.runs.insert(new.run.clone(), run);
-            return Admission::Go(head);
+            return Admission::Go(head, reading);
         };
         if let Some(stopped) = &run.stopped {
             return Admission::Answered(Appended::NotWritten(StoreError::Corrupt(Arc::clone(stopped))));
@@ -121,15 +129,36 @@ impl Shared {
             return Admission::Answered(Appended::Conflict(run.head.clone()));
         }
         run.busy = true;
-        Admission::Go(run.head.clone())
+        Admission::Go(run.head.clone(), reading)
+    }
+
+    /// Ends an admitted append that is not queued.
+    fn give_up(&self, run: &RunName, reading: Reading) {
+        let mut state = self.state();
+        if Reading(state.reading) == reading {
+            state.give_up(run);
+        }
+        drop(state);
+        self.turns.send_modify(|turn| *turn += 1);
     }
 
     /// Queues an admitted append. The first to do so leads.
-    fn enqueue(&self, pending: Pending) -> Role {
+    ///
+    /// Between its admission and now the journal may have closed, and even been read again. Then nothing may be
+    /// written for it: its predecessor may be another one by now.
+    fn enqueue(&self, pending: Pending, reading: Reading) -> Result<Role, StoreError> {
         let mut state = self.state();
+        let same = Reading(state.reading) == reading;
+        if state.closed.is_some() || !same {
+            let cause = || StoreError::Closed { cause: "it was opened again meanwhile".into() };
+            let error = state.closed.as_ref().map_or_else(cause, Closing::error);
+            drop(state);
+            self.give_up(&pending.head.run, reading);
+            return Err(error);
+        }
         state.pending_bytes += pending.draft.max_len();
         state.pending.push(pending);
-        if mem::replace(&mut state.leading, true) { Role::Follow } else { Role::Lead }
+        Ok(if mem::replace(&mut state.leading, true) { Role::Follow } else { Role::Lead })
     }
 
     /// Takes the next batch; without one the caller stops leading.
@@ -255,6 +284,7 @@ impl State {
             pending: Vec::new(),
             pending_bytes: 0,
             leading: false,
+            reading: 0,
         }
     }
 
@@ -275,6 +305,7 @@ impl State {
     /// Takes over what was read from the disk again. Claims and followers stay.
     pub(super) fn refresh(&mut self, read: Self) {
         let cursor = read.last();
+        self.reading += 1;
         self.runs = read.runs;
         self.segments = read.segments;
         self.closed = read.closed;
@@ -311,9 +342,9 @@ pub(super) fn describe(error: &dyn std::error::Error) -> String {
 
 /// Appends one transition. See [`super::RunLog::append`].
 pub(super) async fn append(shared: &Arc<Shared>, new: NewTransition) -> Appended {
-    let before = loop {
+    let (before, reading) = loop {
         match shared.admit(&new) {
-            Admission::Go(head) => break head,
+            Admission::Go(head, reading) => break (head, reading),
             Admission::Answered(appended) => return appended,
             // The sender lives in `shared`, so this ends only with a turn.
             Admission::Wait(mut turns) => turns.changed().await.unwrap_or(()),
@@ -321,7 +352,7 @@ pub(super) async fn append(shared: &Arc<Shared>, new: NewTransition) -> Appended
     };
     let core = format::encode_core(&new.after(before.hash));
     if let Err(error) = check_size(&core) {
-        shared.state().give_up(&new.run);
+        shared.give_up(&new.run, reading);
         return Appended::NotWritten(error);
     }
     let head = Head {
@@ -334,8 +365,10 @@ pub(super) async fn append(shared: &Arc<Shared>, new: NewTransition) -> Appended
         cursor: Cursor::START,
     };
     let (answer, answered) = oneshot::channel();
-    if shared.enqueue(Pending { draft: Draft::Transition(core), head, answer }) == Role::Lead {
-        lead(shared);
+    match shared.enqueue(Pending { draft: Draft::Transition(core), head, answer }, reading) {
+        Err(error) => return Appended::NotWritten(error),
+        Ok(Role::Lead) => lead(shared),
+        Ok(Role::Follow) => {}
     }
     answered.await.unwrap_or_else(|_| {
         Appended::InDoubt(StoreError::Closed { cause: "the runtime ended during the flush".into() })
@@ -374,5 +407,43 @@ impl Drop for Rest {
         if let Some(shared) = &self.0 {
             shared.state().leading = false;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::disk::RealDisk;
+    use super::super::record::Payload;
+    use super::super::scan::Tail;
+    use super::super::writer::Sizes;
+    use super::*;
+
+    /// The window between admission and queueing cannot be held open from outside.
+    #[test]
+    fn an_append_that_was_admitted_before_the_journal_closed_is_not_queued_after() {
+        let dir = tempfile::tempdir().unwrap();
+        let tail = Tail::Sealed { next: 1, after: None };
+        let writer = Writer::new(Arc::new(RealDisk), dir.path().to_owned(), Sizes::default(), &tail);
+        let shared = Shared::new(State::new(HashMap::new(), BTreeMap::new(), None), writer);
+        let run = RunName::parse("app/1").unwrap();
+        let payload = Payload::from_json("[]").unwrap();
+        let new = NewTransition { run: run.clone(), expected: 0, epoch: 1, at_ms: 0, is_final: false, payload };
+        let queue = |head: &Head, reading| {
+            let draft = Draft::Transition(format::encode_core(&new.after(head.hash)));
+            let (answer, _answered) = oneshot::channel();
+            shared.enqueue(Pending { draft, head: head.clone(), answer }, reading)
+        };
+        let Admission::Go(head, reading) = shared.admit(&new) else { panic!("it is the first") };
+        assert!(matches!(shared.admit(&new), Admission::Wait(_)), "one append of a run at a time");
+
+        shared.state().closed = Some(Closing::Failed("a flush failed".into()));
+        assert!(queue(&head, reading).is_err(), "closed");
+        assert!(!shared.state().runs.contains_key(&run), "the run that it would have created is gone");
+
+        shared.state().refresh(State::new(HashMap::new(), BTreeMap::new(), None));
+        let Admission::Go(again, since) = shared.admit(&new) else { panic!("it is open again") };
+        assert!(queue(&head, reading).is_err(), "admitted before the journal was read again");
+        assert!(shared.state().runs.get(&run).is_some_and(|run| run.busy), "and leaves the new one alone");
+        assert_eq!(queue(&again, since).unwrap(), Role::Lead);
     }
 }

@@ -1,41 +1,50 @@
-//! The answers that the machine takes to each question, with the command that gives them.
-//!
-//! A test asks the machine about every one of them: an answer that it would refuse is a bug here.
+//! The answers to each question that the machine would take now, with the command that gives them.
 
 use super::question::AnswerView;
-use super::{Times, words};
-use crate::machine::fact::{Direction, Millis};
+use super::{Times, offer, words};
+use crate::machine::fact::{Direction, Left, Millis};
 use crate::machine::question::{Question, QuestionKind};
 use crate::machine::run::Run;
-use crate::machine::{may_accept, may_roll_back};
-use crate::plan::{Section, StepId, StepIx};
+use crate::machine::{Now, Verb};
+use crate::plan::StepId;
 
 /// What an answer costs in time where it acts at once.
 const AT_ONCE: &str = "at once";
 
+/// How much more time a command offers.
+const MORE_MS: u64 = 30 * 60_000;
+
 struct Answers<'a> {
     run: &'a Run,
+    now: Now,
     times: &'a Times,
     turn_back_at: Option<Millis>,
     list: Vec<AnswerView>,
 }
 
 /// The legal answers to a question, numbered.
-pub(super) fn of(run: &Run, question: &Question, times: &Times, turn_back_at: Option<Millis>) -> Vec<AnswerView> {
-    let mut answers = Answers { run, times, turn_back_at, list: Vec::new() };
+pub(super) fn of(run: &Run, now: Now, question: &Question, times: &Times) -> Vec<AnswerView> {
+    let turn_back_at = super::ChangeView::of(run, times).and_then(|change| change.turn_back_at);
+    let mut answers = Answers { run, now, times, turn_back_at, list: Vec::new() };
     answers.collect(question);
+    if answers.list.is_empty() {
+        answers.close();
+    }
     answers.list
 }
 
 impl Answers<'_> {
-    fn add(&mut self, label: &str, verb: &str, effect: impl Into<String>, duration: impl Into<String>) {
-        let number = u32::try_from(self.list.len() + 1).unwrap_or(u32::MAX);
+    /// Adds an answer, if the machine takes it.
+    fn add(&mut self, label: &str, verb: &Verb, effect: &str, duration: &str) {
+        if !offer::is_legal(self.run, self.now, verb) {
+            return;
+        }
         self.list.push(AnswerView {
-            number,
+            number: u32::try_from(self.list.len() + 1).unwrap_or(u32::MAX),
             label: label.to_owned(),
-            command: format!("bascule {}", verb.replacen("RUN", &self.run.name, 1)),
-            effect: effect.into(),
-            duration: duration.into(),
+            command: offer::command(&self.run.name, verb),
+            effect: effect.to_owned(),
+            duration: duration.to_owned(),
             last_possible_at: None,
             last_possible: None,
         });
@@ -47,40 +56,40 @@ impl Answers<'_> {
             QuestionKind::UnknownOutcome { step, direction: Direction::Forward, .. }
             | QuestionKind::PartialEffect { step, .. } => {
                 self.resolve(step);
+                self.undo(step);
                 self.back();
             }
             QuestionKind::StepFailed { step, .. }
             | QuestionKind::LateStepFailed { step }
             | QuestionKind::ValueUnknown { step, .. } => {
                 self.again(step);
-                self.without(step);
-                self.by_hand(step);
+                let effect = "what needs it goes on as if it were done";
+                self.add("go on without it", &Verb::Skip { step: step.clone() }, effect, AT_ONCE);
+                let effect = "it counts as done by hand; a rollback runs its undo";
+                self.add("it was done by hand", &happened(step), effect, AT_ONCE);
+                self.waive(step);
                 self.back();
             }
-            QuestionKind::CheckInconclusive { step, .. } => {
+            QuestionKind::CheckInconclusive { step, .. } | QuestionKind::StaleCheck { step } => {
                 self.again(step);
                 self.waive(step);
                 self.go_on(question, "the check is tried again and again meanwhile");
                 self.back();
             }
-            QuestionKind::StaleCheck { step } => {
-                self.again(step);
-                self.waive(step);
-                self.back();
-            }
             QuestionKind::OutOfTime { step } => {
-                let effect = "its deadline moves; nothing is interrupted";
-                self.add("give it more time", &format!("extend RUN {step} --by 30m"), effect, AT_ONCE);
+                let verb = Verb::Extend { step: step.clone(), by_ms: MORE_MS };
+                self.add("give it more time", &verb, "its deadline moves; nothing is interrupted", AT_ONCE);
                 self.back();
             }
             QuestionKind::Denied { step, .. } => {
-                let effect = "the approval is asked for once more";
-                self.add("ask again", &format!("retry RUN {step}"), effect, AT_ONCE);
+                let verb = Verb::Retry { step: step.clone() };
+                self.add("ask again", &verb, "the approval is asked for once more", AT_ONCE);
                 self.back();
             }
             QuestionKind::Irreversible { step } => {
-                let effect = "it is performed; past it nothing rolls back by itself";
-                self.add("let it pass", &format!("approve RUN {step}"), effect, self.length(step));
+                let verb = Verb::Approve { step: step.clone(), role: None };
+                let (effect, length) = ("it is performed; past it nothing rolls back by itself", self.length(step));
+                self.add("let it pass", &verb, effect, &length);
                 self.back();
             }
             QuestionKind::LateEffect { .. }
@@ -89,151 +98,139 @@ impl Answers<'_> {
                 self.go_on(question, "the run goes on as it is");
                 self.back();
             }
-            QuestionKind::AwayTooLong { .. } | QuestionKind::PastIrreversible { .. } => self.on_the_way_back(question),
+            QuestionKind::AwayTooLong { .. } | QuestionKind::PastIrreversible { .. } => self.on_the_way_back(),
+            QuestionKind::StartWindowEnded { .. } => {
+                self.go_on(question, "the run goes on although its start window is over");
+                self.back();
+            }
             QuestionKind::Tripped { .. }
             | QuestionKind::Blind { .. }
             | QuestionKind::PostCheckFailed { .. }
             | QuestionKind::GateUnmet { .. }
-            | QuestionKind::StartWindowEnded { .. }
-            | QuestionKind::TurnBack { .. } => self.at_large(question),
+            | QuestionKind::TurnBack { .. } => self.after_exposure(question),
         }
     }
 
     /// A rollback that waits for a word.
-    fn on_the_way_back(&mut self, question: &Question) {
-        if matches!(question.kind, QuestionKind::AwayTooLong { .. }) {
-            let effect = "the undos that are left run, in order";
-            self.add("go on with the rollback", "rollback RUN --continue", effect, "unknown");
-        } else {
-            let effect = "the steps that were taken back are performed again";
-            self.add("forward again", "resolve RUN --forward-again", effect, "unknown");
-        }
+    fn on_the_way_back(&mut self) {
+        let effect = "the undos that are left run, in order";
+        self.add("go on with the rollback", &Verb::ContinueRollback, effect, "unknown");
+        let effect = "the steps that were taken back are performed again";
+        self.add("forward again", &Verb::ForwardAgain, effect, "unknown");
         self.close();
     }
 
-    /// The run as a whole: its target, its gate, its times.
-    fn at_large(&mut self, question: &Question) {
-        if matches!(question.kind, QuestionKind::StartWindowEnded { .. }) {
-            self.go_on(question, "the run goes on although its start window is over");
-            let effect = "nothing was cut over; a preparation is undone";
-            self.add("cancel", "cancel RUN", effect, AT_ONCE);
-            return;
-        }
+    /// The target, its gate, its times.
+    fn after_exposure(&mut self, question: &Question) {
         self.back();
-        if matches!(question.kind, QuestionKind::Tripped { .. } | QuestionKind::Blind { .. }) {
-            self.go_on(question, "the run stays where it is; the criterion is sampled on");
-            self.accept();
-        } else if matches!(question.kind, QuestionKind::PostCheckFailed { .. }) {
-            self.go_on(question, "the check is repeated; the gate still asks for it");
-        } else if matches!(question.kind, QuestionKind::TurnBack { .. }) {
-            self.go_on(question, "the cutover goes on past the end of the change window");
-        } else {
+        let effect = match &question.kind {
+            QuestionKind::PostCheckFailed { .. } => "the check is repeated; the gate still asks for it",
+            QuestionKind::TurnBack { .. } => "the cutover goes on past the end of the change window",
+            QuestionKind::Tripped { .. }
+            | QuestionKind::Blind { .. }
+            | QuestionKind::GateUnmet { .. }
+            | QuestionKind::UnknownOutcome { .. }
+            | QuestionKind::StepFailed { .. }
+            | QuestionKind::PartialEffect { .. }
+            | QuestionKind::CheckInconclusive { .. }
+            | QuestionKind::ValueUnknown { .. }
+            | QuestionKind::OutOfTime { .. }
+            | QuestionKind::AwayTooLong { .. }
+            | QuestionKind::StaleCheck { .. }
+            | QuestionKind::Denied { .. }
+            | QuestionKind::Irreversible { .. }
+            | QuestionKind::PastIrreversible { .. }
+            | QuestionKind::LateStepFailed { .. }
+            | QuestionKind::LateEffect { .. }
+            | QuestionKind::RequirementRolledBack { .. }
+            | QuestionKind::StartWindowEnded { .. }
+            | QuestionKind::PluginChanged { .. } => "the run stays where it is; criteria are sampled on",
+        };
+        self.go_on(question, effect);
+        if matches!(question.kind, QuestionKind::GateUnmet { .. }) {
             let effect = "the window opens again, counted from now; tripped criteria act again";
-            self.add("watch longer", "window extend RUN --by 30m", effect, "30m 00s");
-            self.accept();
+            self.add("watch longer", &Verb::WindowExtend { by_ms: MORE_MS }, effect, "30m 00s");
         }
-    }
-
-    fn place(&self, step: &StepId) -> Option<StepIx> {
-        self.run.plan.find(step)
+        let effect = "the target stands as it is; the engine no longer goes back by itself";
+        self.add("accept", &Verb::Accept, effect, AT_ONCE);
     }
 
     fn length(&self, step: &StepId) -> String {
-        let known = self.place(step).and_then(|ix| self.run.plan.step(ix).estimate_ms);
+        let known = self.run.plan.find(step).and_then(|ix| self.run.plan.step(ix).estimate_ms);
         known.map_or_else(|| "unknown".to_owned(), words::span_u)
     }
 
     fn resolve(&mut self, step: &StepId) {
-        let probe = self.place(step).is_some_and(|ix| self.run.plan.step(ix).probe.is_some());
-        let exposes = self.place(step).is_some_and(|ix| self.run.plan.step(ix).exposes);
-        let happened = if exposes {
+        let exposes = self.run.plan.find(step).is_some_and(|ix| self.run.plan.step(ix).exposes);
+        let effect = if exposes {
             "it counts as done; the window opens, counted from its start"
         } else {
             "it counts as done; the run goes on (`--output NAME=VALUE` gives its outputs)"
         };
-        self.add("it happened", &format!("resolve RUN {step} --happened"), happened, AT_ONCE);
+        self.add("it happened", &happened(step), effect, AT_ONCE);
         let length = self.length(step);
-        self.add("it did not happen", &format!("resolve RUN {step} --did-not-happen"), "it runs again", length);
-        if probe {
-            self.add("look again", &format!("resolve RUN {step} --probe"), "its probe looks once more", AT_ONCE);
-        }
-        let failed = "it counts as failed with something left behind: the plan's `onFailure` decides";
-        self.add("it failed", &format!("resolve RUN {step} --failed"), failed, AT_ONCE);
+        self.add("it did not happen", &Verb::DidNotHappen { step: step.clone() }, "it runs again", &length);
+        let verb = Verb::ProbeAgain { step: step.clone() };
+        self.add("look again", &verb, "its probe looks once more", AT_ONCE);
+        let verb = Verb::ItFailed { step: step.clone(), left: Left::Possible };
+        let effect = "it counts as failed with something left behind: the plan's `onFailure` decides";
+        self.add("it failed", &verb, effect, AT_ONCE);
     }
 
     fn undo(&mut self, step: &StepId) {
-        self.add("try again", &format!("undo retry RUN {step}"), "the undo runs again", "unknown");
-        self.add("it was taken back", &format!("undo done RUN {step}"), "it counts as undone", AT_ONCE);
-        self.add("go on without", &format!("undo waive RUN {step}"), "it stays applied and is listed", AT_ONCE);
+        let id = || step.clone();
+        self.add("try the undo again", &Verb::UndoRetry { step: id() }, "it is taken back", "unknown");
+        self.add("it was taken back", &Verb::UndoDone { step: id() }, "it counts as undone by hand", AT_ONCE);
+        self.add("go on without", &Verb::UndoWaive { step: id() }, "it stays applied and is listed", AT_ONCE);
     }
 
     fn again(&mut self, step: &StepId) {
         let length = self.length(step);
-        self.add("try again", &format!("retry RUN {step}"), "another attempt, with the same key", length);
-    }
-
-    fn without(&mut self, step: &StepId) {
-        let Some(ix) = self.place(step) else { return };
-        let of_plan = self.run.plan.step(ix);
-        if of_plan.exposes || of_plan.section.is_check() {
-            return;
-        }
-        self.add("go on without it", &format!("skip RUN {step}"), "what needs it goes on as if it were done", AT_ONCE);
-    }
-
-    fn by_hand(&mut self, step: &StepId) {
-        if self.place(step).is_some_and(|ix| self.run.plan.step(ix).section.is_check()) {
-            return;
-        }
-        let effect = "it counts as done by hand; its undo will be run on a rollback";
-        self.add("it was done by hand", &format!("resolve RUN {step} --happened"), effect, AT_ONCE);
+        let verb = Verb::Retry { step: step.clone() };
+        self.add("try again", &verb, "another attempt, with the same key", &length);
     }
 
     fn waive(&mut self, step: &StepId) {
-        let Some(ix) = self.place(step) else { return };
-        if let Some(role) = self.run.plan.step(ix).check.waivable_by.first() {
-            let verb = format!("waive RUN {step} --role {role}");
+        let roles = self.run.plan.find(step).map(|ix| self.run.plan.step(ix).check.waivable_by.clone());
+        if let Some(role) = roles.unwrap_or_default().into_iter().next() {
+            let verb = Verb::Waive { step: step.clone(), role: Some(role) };
             self.add("go on without it", &verb, "the run goes on without this check", AT_ONCE);
         }
     }
 
     fn go_on(&mut self, question: &Question, effect: &str) {
-        self.add("go on", &format!("resolve RUN --go-on {}", question.id), effect, AT_ONCE);
+        self.add("go on", &Verb::GoOn { question: question.id }, effect, AT_ONCE);
     }
 
     /// Back, or out where nothing was cut over yet.
     fn back(&mut self) {
-        let run = self.run;
-        if may_roll_back(run).is_err() {
-            if run.first_effect.is_none() && run.rollback.is_none() {
-                let effect = "the run ends; its preparation is undone, nothing was cut over";
-                self.add("end it", "cancel RUN", effect, "unknown");
-            } else if run.commit_intended {
-                self.close();
-            }
+        if self.run.first_effect.is_none() {
+            let effect = "the run ends; its preparation is undone, nothing was cut over";
+            self.add("end it", &Verb::Cancel, effect, "unknown");
             return;
         }
-        let restored = run.plan.section(Section::RollbackCheck).len();
-        let effect = match (run.possibly_exposed.is_some(), restored) {
-            (true, _) => "users go back to the source, then what was built is removed",
-            (false, _) => "what was done is undone; no user had reached the target",
+        let effect = if self.run.possibly_exposed.is_some() {
+            "users go back to the source, then what was built is removed"
+        } else {
+            "what was done is undone; no user had reached the target"
         };
-        self.add("roll back", "rollback RUN", effect, self.times.back());
-        if let Some(answer) = self.list.last_mut() {
+        let before = self.list.len();
+        let length = self.times.back();
+        self.add("roll back", &Verb::Rollback, effect, &length);
+        if let Some(answer) = self.list.get_mut(before) {
             answer.last_possible_at = self.turn_back_at;
             answer.last_possible = Some("by hand until the commit".to_owned());
-        }
-    }
-
-    fn accept(&mut self) {
-        if may_accept(self.run).is_ok() {
-            let effect = "the target stands as it is; the engine no longer goes back by itself";
-            self.add("accept", "accept RUN", effect, AT_ONCE);
+        } else if self.run.commit_intended {
+            self.close();
         }
     }
 
     fn close(&mut self) {
         let effect = "the run ends as it stands; what is left applied is listed in the report";
-        self.add("close", "close RUN --reason …", effect, AT_ONCE);
+        self.add("close", &Verb::Close, effect, AT_ONCE);
     }
+}
+
+fn happened(step: &StepId) -> Verb {
+    Verb::Happened { step: step.clone(), outputs: std::collections::BTreeMap::new() }
 }

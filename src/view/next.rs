@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::needs_person;
+use super::offer;
 use crate::machine::fact::Wait;
 use crate::machine::run::Run;
 use crate::machine::state::{Forward, RunState, Status, UndoState};
-use crate::machine::{Now, may_accept, may_roll_back};
-use crate::plan::StepKind;
+use crate::machine::{Now, Verb};
+use crate::plan::{Section, StepIx, StepKind};
 
 /// A command that would not be refused now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,108 +19,136 @@ pub struct NextCommand {
     pub effect: String,
 }
 
-/// The legal commands. Answers to open questions stand with the questions and are not repeated.
+struct Next<'a> {
+    run: &'a Run,
+    now: Now,
+    list: Vec<NextCommand>,
+}
+
+/// The legal commands. Answers to open questions stand with the questions.
 pub(super) fn next(run: &Run, now: Now) -> Vec<NextCommand> {
-    let mut list = Vec::new();
-    let mut add = |verb: String, effect: &str| {
-        list.push(NextCommand { command: format!("bascule {verb}"), effect: effect.to_owned() });
-    };
-    let name = &*run.name;
+    let mut next = Next { run, now, list: Vec::new() };
     if run.state.is_final() {
-        add(format!("report {name}"), "writes what happened as a page");
-        add(format!("events {name}"), "shows every event");
-        add(format!("note {name} TEXT"), "adds a note");
-        return list;
+        next.look("report", "writes what happened as a page");
+        next.look("events", "shows every event");
+    } else {
+        next.add(&Verb::ConfirmClock, "says that the wall clock is right now");
+        next.add(&Verb::Resume, "forward work goes on");
+        next.add(&Verb::Go, "pre-checks are repeated, then the cutover begins");
+        for ix in 0..run.steps.len() {
+            next.step(ix);
+        }
+        next.at_large();
+        if run.state != RunState::Accepted {
+            next.look("watch", "shows it as it goes");
+        }
     }
-    if run.clock_in_doubt {
-        add(format!("confirm-clock {name}"), "says that the wall clock is right now");
+    next.add(&Verb::Note { text: String::new(), attachments: Vec::new() }, "writes something down");
+    next.list
+}
+
+impl Next<'_> {
+    fn look(&mut self, verb: &str, effect: &str) {
+        let command = format!("bascule {verb} {}", self.run.name);
+        self.list.push(NextCommand { command, effect: effect.to_owned() });
     }
-    if run.hold.is_some() {
-        add(format!("resume {name}"), "forward work goes on");
+
+    /// Adds a command, if the machine takes it.
+    fn add(&mut self, verb: &Verb, effect: &str) {
+        if offer::is_legal(self.run, self.now, verb) {
+            let command = offer::command(&self.run.name, verb);
+            self.list.push(NextCommand { command, effect: effect.to_owned() });
+        }
     }
-    if run.state == RunState::Prepared && !run.go {
-        add(format!("go {name}"), "pre-checks are repeated, then the cutover begins");
-    }
-    for (ix, record) in run.steps.iter().enumerate() {
-        let id = &run.plan.step(ix).id;
-        match &record.status {
+
+    /// What a step that waits for a person can be told.
+    fn step(&mut self, ix: StepIx) {
+        let plan = &self.run.plan;
+        let id = || plan.step(ix).id.clone();
+        match &self.run.step(ix).status {
             Status::Forward(Forward::Waiting { on: Wait::Approval { .. }, .. }) => {
-                let role = match &run.plan.step(ix).kind {
-                    StepKind::Approval(approval) => approval.roles.first(),
+                let role = match &plan.step(ix).kind {
+                    StepKind::Approval(approval) => approval.roles.first().cloned(),
                     StepKind::Action(_) | StepKind::Manual(_) => None,
                 };
-                let role = role.map(|role| format!(" --role {role}")).unwrap_or_default();
-                add(format!("approve {name} {id}{role}"), "says yes");
-                add(format!("reject {name} {id}"), "says no");
+                self.add(&Verb::Approve { step: id(), role }, "says yes");
+                self.add(&Verb::Reject { step: id() }, "says no");
             }
             Status::Forward(Forward::Waiting { on: Wait::Person, .. }) => {
-                add(format!("resolve {name} {id} --happened"), "says that it was done by hand");
+                let outputs = std::collections::BTreeMap::new();
+                self.add(&Verb::Happened { step: id(), outputs }, "says that it was done by hand");
             }
             Status::Undo { state: UndoState::Failed { .. } | UndoState::Unknown { probing: false, .. }, .. } => {
-                add(format!("undo retry {name} {id}"), "tries the undo again");
-                add(format!("undo done {name} {id}"), "says that it was undone by hand");
-                add(format!("undo waive {name} {id}"), "goes on without this undo");
+                self.stuck(ix);
             }
             Status::Forward(Forward::Failed { .. } | Forward::Unknown { probing: false, .. })
-                if run.rollback.is_some() && blocks_way_back(run, ix) =>
+                if self.run.rollback.is_some()
+                    && matches!(plan.step(ix).section, Section::Fence | Section::RollbackCheck) =>
             {
-                add(format!("undo retry {name} {id}"), "tries it again");
-                add(format!("undo waive {name} {id}"), "goes on without it");
+                self.stuck(ix);
             }
             Status::Forward(_) | Status::Undo { .. } => {}
         }
     }
-    at_large(run, now, &mut add);
-    list
-}
 
-/// A fence step or a rollback check: performed on the way back.
-fn blocks_way_back(run: &Run, ix: crate::plan::StepIx) -> bool {
-    use crate::plan::Section;
-    matches!(run.plan.step(ix).section, Section::Fence | Section::RollbackCheck)
-}
+    fn stuck(&mut self, ix: StepIx) {
+        let plan = &self.run.plan;
+        let id = || plan.step(ix).id.clone();
+        self.add(&Verb::UndoRetry { step: id() }, "tries it again");
+        if self.run.step(ix).unsettled {
+            // It may still run: what it did must be known before it is undone.
+            let outputs = std::collections::BTreeMap::new();
+            self.add(&Verb::Happened { step: id(), outputs }, "says that it happened: it is undone");
+            self.add(&Verb::DidNotHappen { step: id() }, "says that it did not: nothing is to be undone");
+        }
+        self.add(&Verb::UndoDone { step: id() }, "says that it was done by hand");
+        self.add(&Verb::UndoWaive { step: id() }, "goes on without it");
+    }
 
-fn at_large(run: &Run, now: Now, add: &mut dyn FnMut(String, &str)) {
-    let name = &*run.name;
-    let going_back = run.rollback.is_some();
-    if run.state == RunState::Accepted {
-        add(format!("commit {name}"), "gives the way back up: commit steps run");
-    }
-    if may_accept(run).is_ok() {
-        add(format!("accept {name}"), "takes the target as it is");
-    }
-    for wanted in &run.plan.sign_offs {
-        let signed = run.signed_off.contains_key(&wanted.role);
-        if run.exposed.is_some() && !going_back && !signed {
-            add(format!("sign-off {name} --role {}", wanted.role), "says that it is theirs from now on");
+    fn at_large(&mut self) {
+        let run = self.run;
+        if run.state == RunState::Accepted {
+            self.add(&Verb::Commit, "gives the way back up: commit steps run");
+        }
+        self.add(&Verb::Accept, "takes the target as it is");
+        for wanted in run.plan.sign_offs.iter().filter(|_| run.exposed.is_some()) {
+            if !run.signed_off.contains_key(&wanted.role) {
+                self.add(&Verb::SignOff { role: wanted.role.clone() }, "says that it is theirs from now on");
+            }
+        }
+        self.add(&Verb::WindowExtend { by_ms: 30 * 60_000 }, "moves the window's deadline");
+        if moves(run.state) {
+            self.add(&Verb::Pause, "starts nothing new");
+        }
+        if run.first_effect.is_some() {
+            self.add(&Verb::Rollback, "goes back");
+        } else {
+            self.add(&Verb::Cancel, "ends it: nothing was cut over");
+        }
+        if matches!(run.state, RunState::Deciding | RunState::Stuck) {
+            self.add(&Verb::Close, "ends it as it stands");
         }
     }
-    let watched = matches!(run.state, RunState::CuttingOver | RunState::Observing | RunState::Deciding);
-    if run.window.as_ref().is_some_and(|window| now.steady < window.deadline || watched) && watched && !going_back {
-        add(format!("window extend {name} --by 30m"), "moves the window's deadline");
-    }
-    let forward = matches!(
-        run.state,
+}
+
+/// Whether forward work goes on that could be held.
+fn moves(state: RunState) -> bool {
+    match state {
         RunState::Created
-            | RunState::Checking
-            | RunState::Preparing
-            | RunState::CuttingOver
-            | RunState::Observing
-            | RunState::Committing
-    );
-    if forward && run.hold.is_none() {
-        add(format!("pause {name}"), "starts nothing new");
+        | RunState::Checking
+        | RunState::Preparing
+        | RunState::CuttingOver
+        | RunState::Observing
+        | RunState::Committing => true,
+        RunState::Prepared
+        | RunState::Accepted
+        | RunState::Deciding
+        | RunState::RollingBack
+        | RunState::Stuck
+        | RunState::Refused
+        | RunState::Cancelled
+        | RunState::Committed
+        | RunState::RolledBack
+        | RunState::ClosedWithResidue => false,
     }
-    if may_roll_back(run).is_ok() {
-        add(format!("rollback {name}"), "goes back");
-    } else if run.first_effect.is_none() && !going_back && !run.commit_intended {
-        add(format!("cancel {name}"), "ends it: nothing was cut over");
-    }
-    if needs_person(run) && matches!(run.state, RunState::Deciding | RunState::Stuck) {
-        add(format!("close {name} --reason …"), "ends it as it stands");
-    }
-    if run.state != RunState::Accepted {
-        add(format!("watch {name}"), "shows it as it goes");
-    }
-    add(format!("note {name} TEXT"), "writes something down");
 }

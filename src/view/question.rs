@@ -111,7 +111,7 @@ fn one(run: &Run, question: &Question, now: Now, times: &Times) -> QuestionView 
         data: DataView::of(run, now).text,
         turn_back_at,
         tried: tried(run, kind),
-        answers: answers::of(run, question, times, turn_back_at),
+        answers: answers::of(run, now, question, times),
         silence: silence(run),
         who: "whoever may use this state directory; the name is recorded".to_owned(),
     }

@@ -128,8 +128,8 @@ impl StepView {
         let live = forward.attempt();
         let elapsed = match (live, record.first_started, record.ended) {
             (Some(attempt), _, _) => Some(now.steady.saturating_sub(attempt.started).max(0)),
-            // A check that is repeated has no length.
-            (None, _, _) if step.section.is_check() && record.attempts > 1 => None,
+            // A check that is repeated has no length; of a step that was taken back the end is the undo's.
+            (None, _, _) if step.section.is_check() && record.attempts > 1 || run.undo(ix).is_some() => None,
             (None, Some(first), Some(ended)) => Some(ended.saturating_sub(first).max(0)),
             (None, Some(_) | None, _) => None,
         };

@@ -12,6 +12,7 @@ pub fn span(ms: i64) -> String {
     let s = ms / 1000;
     let text = match s {
         0 if ms == 0 => "0s".to_owned(),
+        0 if ms < 100 => "<0.1s".to_owned(),
         0 => format!("0.{}s", ms / 100),
         1..60 => format!("{s}s"),
         60..3_600 => format!("{}m {:02}s", s / 60, s % 60),

@@ -96,6 +96,7 @@ fn a_killed_engine_is_resumed_and_nothing_is_done_twice() {
     let book = place.runbook("shop", &three(Some("gate"), "1s"));
     let mut run = place.start(&["run", &book]);
     run.until("second: started");
+    place.until_written("second");
     run.kill();
     let brief = place.call(&["status", "--brief"]).exits(0);
     assert!(brief.out.contains("No engine is running"), "{}", brief.out);
@@ -124,6 +125,7 @@ fn an_interrupted_step_that_runs_once_is_a_question() {
     let book = place.runbook("shop", &rest);
     let mut run = place.start(&["run", &book]);
     run.until("careful: started");
+    place.until_written("careful");
     run.kill();
     let seen = place.call(&["resume"]).exits(5);
     assert!(seen.out.contains("nobody knows whether `careful` happened"), "{}", seen.out);
@@ -145,6 +147,7 @@ fn a_rollback_without_an_engine_waits_for_one() {
     let book = place.runbook("shop", &three(Some("gate"), "1s"));
     let mut run = place.start(&["run", &book]);
     run.until("second: started");
+    place.until_written("second");
     run.kill();
     let nameless = place.call(&["rollback", "--yes"]).exits(2);
     assert!(nameless.err.contains("--application shop"), "{}", nameless.err);

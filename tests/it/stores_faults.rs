@@ -14,7 +14,7 @@ use bascule::store::{
 };
 
 use crate::stores::{done, draft, fill, run};
-use crate::stores_disk::{Call, Fail, Op, SimDisk};
+use crate::stores_disk::{Call, Fail, Op, SimDisk, fastrand_like};
 
 const ROOT: &str = "/state";
 
@@ -158,6 +158,55 @@ async fn a_reopen_that_fails_leaves_the_journal_closed_and_can_be_tried_again() 
         rest.extend(watch.next().await.unwrap().map(|(_, transition)| transition.version));
     }
     assert_eq!(rest, [3, 4], "a follower goes on over the reopening");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn writers_that_race_while_flushes_fail_and_the_journal_reopens_keep_every_chain_whole() {
+    let disk = SimDisk::with_dir(Path::new(ROOT));
+    let sizes = Sizes { first: 4 << 10, step: 4 << 10, max: 32 << 10, ahead: 1 << 10 };
+    let options = JournalOptions { disk: Arc::new(disk.clone()), sizes };
+    let (log, _) = JournalFile::open_unlocked(Path::new(ROOT), options.clone()).unwrap();
+    let log = Arc::new(log);
+    let mut random = fastrand_like(11);
+    disk.fail_by(move |call| {
+        let fails = matches!(call, Call::Sync(_) | Call::Write(..)) && random().is_multiple_of(40);
+        fails.then_some(Fail::With(ErrorKind::Other))
+    });
+    // Two writers a run, so that they also race for the same version.
+    let writers: Vec<_> = (0..12)
+        .map(|writer: u64| {
+            let log = Arc::clone(&log);
+            tokio::spawn(async move {
+                let name = format!("app/{}", writer / 2 + 1);
+                let mut acked = 0;
+                for _ in 0..60 {
+                    let Ok(head) = log.head(&run(&name)).await else {
+                        log.reopen().await.ok();
+                        continue;
+                    };
+                    assert!(head.version >= acked, "{name} lost version {acked}");
+                    if let Appended::Done(head) = log.append(draft(&name, head.version)).await {
+                        acked = head.version;
+                    }
+                }
+                (name, acked)
+            })
+        })
+        .collect();
+    let mut acked = Vec::new();
+    for writer in writers {
+        acked.push(writer.await.unwrap());
+    }
+    disk.heal();
+    if log.head(&run("app/1")).await.is_err() {
+        log.reopen().await.unwrap();
+    }
+    log.close().await.unwrap();
+    let (log, report) = JournalFile::open_unlocked(Path::new(ROOT), options).unwrap();
+    assert!(report.is_clean(), "{report}");
+    for (name, version) in acked {
+        assert!(version > 0 && log.head(&run(&name)).await.unwrap().version >= version, "{name} at {version}");
+    }
 }
 
 #[tokio::test]

@@ -317,7 +317,7 @@ async fn a_projection_that_panics_makes_the_index_unavailable_and_nothing_else()
 }
 
 #[test]
-fn only_the_last_index_that_was_set_aside_is_kept() {
+fn of_the_indexes_that_were_set_aside_the_last_two_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(set_aside(dir.path()).unwrap(), None);
     for number in 1..=4 {

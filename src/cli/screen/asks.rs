@@ -43,7 +43,12 @@ fn one(view: &RunView, question: &QuestionView, canvas: &Canvas, detail: Detail)
         let head = Line::of(Look::Plain, format!("    {}  {label}  ", answer.number));
         lines.extend(command(head, &answer.command, 7, canvas.columns));
         if detail > Detail::Short {
-            let text = format!("{}; takes {}{}", answer.effect, answer.duration, last(view, answer, canvas));
+            let takes = match answer.duration.as_str() {
+                "unknown" => "nobody knows how long it takes".to_owned(),
+                length => format!("takes {length}"),
+            };
+            let takes = if answer.duration == "at once" { answer.duration.clone() } else { takes };
+            let text = format!("{}; {takes}{}", answer.effect, last(view, answer, canvas));
             lines.extend(paragraph(Look::Dim, &text, 7, canvas.columns));
         }
     }

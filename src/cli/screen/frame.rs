@@ -7,7 +7,7 @@ use crate::view::RunView;
 
 /// The lines of a screen, at most `rows`, none wider than the canvas.
 #[must_use]
-pub(crate) fn frame(view: &RunView, canvas: &Canvas, rows: usize, footer: Vec<Line>) -> Vec<Line> {
+pub fn frame(view: &RunView, canvas: &Canvas, rows: usize, footer: Vec<Line>) -> Vec<Line> {
     let mut head = vec![parts::title(view, canvas), parts::doing(view, canvas), parts::service(view, canvas)];
     head.extend(parts::window(view, canvas));
     head.extend(parts::change(view, canvas));

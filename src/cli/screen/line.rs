@@ -6,7 +6,7 @@ use crate::cli::text;
 
 /// How a piece of text looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Look {
+pub enum Look {
     /// As it is.
     #[default]
     Plain,
@@ -44,7 +44,7 @@ impl Look {
 
 /// Whether escapes are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Colour {
+pub enum Colour {
     /// Yes.
     On,
     /// No: `NO_COLOR`, or no terminal.
@@ -53,46 +53,46 @@ pub(crate) enum Colour {
 
 /// A line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Line {
+pub struct Line {
     parts: Vec<(Look, String)>,
 }
 
 impl Line {
     /// An empty line.
     #[must_use]
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::default()
     }
 
     /// A line of one piece.
-    pub(crate) fn of(look: Look, text: impl AsRef<str>) -> Self {
+    pub fn of(look: Look, text: impl AsRef<str>) -> Self {
         Self::new().add(look, text)
     }
 
     /// With another piece at its end. Control characters become visible: a log line must not move the cursor.
     #[must_use]
-    pub(crate) fn add(mut self, look: Look, text: impl AsRef<str>) -> Self {
+    pub fn add(mut self, look: Look, text: impl AsRef<str>) -> Self {
         self.parts.push((look, printable(text.as_ref())));
         self
     }
 
     /// With a piece that is padded to a width, cut if it is longer.
     #[must_use]
-    pub(crate) fn cell(self, look: Look, text: &str, cells: usize) -> Self {
+    pub fn cell(self, look: Look, text: &str, cells: usize) -> Self {
         let cut = text::cut(&printable(text), cells);
         self.add(look, text::pad(&cut, cells))
     }
 
     /// With another line at its end.
     #[must_use]
-    pub(crate) fn join(mut self, other: Self) -> Self {
+    pub fn join(mut self, other: Self) -> Self {
         self.parts.extend(other.parts);
         self
     }
 
     /// With a piece that ends at the right edge, if there is room for it.
     #[must_use]
-    pub(crate) fn right(self, look: Look, text: &str, cells: usize) -> Self {
+    pub fn right(self, look: Look, text: &str, cells: usize) -> Self {
         let used = self.width() + text::width(text);
         if used + 1 > cells {
             return self;
@@ -103,32 +103,36 @@ impl Line {
 
     /// Cells that it takes.
     #[must_use]
-    pub(crate) fn width(&self) -> usize {
+    pub fn width(&self) -> usize {
         self.parts.iter().map(|(_, part)| text::width(part)).sum()
     }
 
     /// Cut to a width.
     #[must_use]
-    pub(crate) fn cut(self, cells: usize) -> Self {
+    pub fn cut(self, cells: usize) -> Self {
         if self.width() <= cells {
             return self;
         }
-        if cells == 0 {
-            return Self { parts: Vec::new() };
-        }
-        let mut left = cells;
+        // Something is missing in any case: the last cell says so.
+        let mut left = cells.saturating_sub(1);
         let mut parts = Vec::new();
         for (look, part) in self.parts {
             let width = text::width(&part);
-            if width < left || width == left && left > 0 && parts.is_empty() && cells == width {
+            if width <= left {
                 left -= width;
                 parts.push((look, part));
                 continue;
             }
-            // This piece or what follows it does not fit: an ellipsis says so.
-            let mut kept = text::cut(&format!("{part}  "), left);
-            if !kept.ends_with('…') && left > 0 {
-                kept = text::cut(&format!("{part}\u{2026}\u{2026}"), left);
+            let mut kept = String::new();
+            for c in part.chars() {
+                kept.push(c);
+                if text::width(&kept) > left {
+                    kept.pop();
+                    break;
+                }
+            }
+            if cells > 0 {
+                kept.push('…');
             }
             parts.push((look, kept));
             break;
@@ -138,7 +142,7 @@ impl Line {
 
     /// As it is written to a terminal.
     #[must_use]
-    pub(crate) fn render(&self, colour: Colour) -> String {
+    pub fn render(&self, colour: Colour) -> String {
         let mut out = String::new();
         for (look, part) in &self.parts {
             let style = look.style();
@@ -155,7 +159,7 @@ impl Line {
 
 /// Text without anything that moves a cursor or changes colours: escapes are left out, tabs become blanks.
 #[must_use]
-pub(crate) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {

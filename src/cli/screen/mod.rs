@@ -6,11 +6,11 @@
 mod asks;
 mod back;
 mod checks;
-pub(super) mod frame;
-pub(super) mod line;
+pub mod frame;
+pub mod line;
 mod parts;
 mod steps;
-pub(super) mod whole;
+pub mod whole;
 
 use crate::cli::when::Zone;
 use crate::view::{RunView, words};
@@ -18,7 +18,7 @@ use line::{Line, Look};
 
 /// What drawing needs to know beside the view.
 #[derive(Debug, Clone)]
-pub(super) struct Canvas {
+pub struct Canvas {
     /// Cells in a line.
     pub columns: usize,
     /// The zone of its times.
@@ -30,14 +30,14 @@ pub(super) struct Canvas {
 impl Canvas {
     /// For a view and a width.
     #[must_use]
-    pub(super) fn new(view: &RunView, columns: usize) -> Self {
+    pub fn new(view: &RunView, columns: usize) -> Self {
         Self { columns, zone: Zone::of(view), glyphs: Glyphs::of_locale() }
     }
 }
 
 /// The symbols of the display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Glyphs {
+pub struct Glyphs {
     /// Done.
     pub done: &'static str,
     /// Under way.
@@ -105,7 +105,7 @@ const ASCII: Glyphs = Glyphs {
 impl Glyphs {
     /// Unicode where the locale has it.
     #[must_use]
-    pub(super) fn of_locale() -> Self {
+    pub fn of_locale() -> Self {
         let of = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let locale = of("LC_ALL").or_else(|| of("LC_CTYPE")).or_else(|| of("LANG"));
         match locale {

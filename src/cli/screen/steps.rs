@@ -173,8 +173,11 @@ fn time(step: &StepView) -> String {
             format!("{} / {}", span(elapsed), words::span_u(estimate))
         }
         (Some(elapsed), _) => span(elapsed),
-        (None, Some(estimate)) => format!("~{}", words::span_u(estimate)),
-        (None, None) => String::new(),
+        // An estimate is about what is to come.
+        (None, Some(estimate)) if matches!(step.status.as_str(), "pending" | "ready" | "running") => {
+            format!("~{}", words::span_u(estimate))
+        }
+        (None, Some(_) | None) => String::new(),
     }
 }
 

@@ -8,13 +8,17 @@ use crate::view::{RunView, words};
 
 /// All lines.
 #[must_use]
-pub(crate) fn whole(view: &RunView, canvas: &Canvas) -> Vec<Line> {
+pub fn whole(view: &RunView, canvas: &Canvas) -> Vec<Line> {
     let mut lines = vec![parts::title(view, canvas), parts::doing(view, canvas), parts::service(view, canvas)];
     lines.extend(parts::window(view, canvas));
     lines.extend(parts::change(view, canvas));
     lines.push(Line::of(Look::Dim, format!("data: {}", view.data.text)));
     if !view.summary.is_final && view.rollback.is_none() {
-        lines.push(Line::of(Look::Dim, format!("if it goes back now, the source serves after {}", view.times.back())));
+        let text = match view.times.back_ms {
+            Some(_) => format!("if it goes back now, the source serves after {}", view.times.back()),
+            None => "nobody knows how long going back takes: the plan has no estimates".to_owned(),
+        };
+        lines.push(Line::of(Look::Dim, text));
     }
     lines.extend(parts::warnings(view));
     let plan = view.plan.get(..12).unwrap_or(&view.plan);
@@ -66,7 +70,7 @@ fn next(view: &RunView, canvas: &Canvas) -> Vec<Line> {
 
 /// Five plain lines to read aloud.
 #[must_use]
-pub(crate) fn brief(view: &RunView, canvas: &Canvas) -> Vec<String> {
+pub fn brief(view: &RunView, canvas: &Canvas) -> Vec<String> {
     let summary = &view.summary;
     let since = canvas.zone.near(summary.since_at, view.now_at);
     let what = format!("{}: {}, since {since}.", summary.run, summary.doing);
@@ -89,6 +93,9 @@ pub(crate) fn brief(view: &RunView, canvas: &Canvas) -> Vec<String> {
                 words::span(window.left_ms.unwrap_or(0)),
                 view.data.text
             ),
+            (_, _) if view.times.back_ms.is_none() => {
+                "No window is open; nobody knows how long going back takes.".to_owned()
+            }
             (_, _) => format!("No window is open; going back would take {}.", view.times.back()),
         },
         (None, None) => "No window.".to_owned(),
@@ -118,6 +125,6 @@ pub(crate) fn brief(view: &RunView, canvas: &Canvas) -> Vec<String> {
 
 /// The open questions, complete.
 #[must_use]
-pub(crate) fn questions(view: &RunView, canvas: &Canvas) -> Vec<Line> {
+pub fn questions(view: &RunView, canvas: &Canvas) -> Vec<Line> {
     asks::questions(view, canvas, Detail::Full)
 }

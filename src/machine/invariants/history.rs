@@ -84,6 +84,7 @@ impl Watch {
     ///
     /// # Errors
     /// It ended the run.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an invariant looks at few events")]
     pub fn unwatched(&self, records: &[Record]) -> Result<(), Broken> {
         for record in records {
             let ends = match &record.event {
@@ -98,6 +99,7 @@ impl Watch {
         Ok(())
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an invariant looks at few events")]
     fn record(&mut self, record: &Record) -> Result<(), Broken> {
         let Some(before) = &self.shadow else {
             let run = Run::begin(self.plan.clone(), record).map_err(|illegal| replay(&illegal))?;
@@ -148,6 +150,7 @@ impl Watch {
     }
 
     /// What makes it lawful to perform a step once more.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "an invariant looks at few events")]
     fn note(&mut self, record: &Record) {
         let Some(ix) = record.event.step().and_then(|step| self.plan.find(step)) else {
             if matches!(record.event, Event::ForwardAgain)
@@ -228,6 +231,7 @@ fn intended(before: &Run, ix: StepIx, attempt: u32, direction: Direction) -> Res
 }
 
 /// 36. What a rollback without a person's word needs.
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other cause is the finding")]
 fn decided(before: &Run, because: &Cause, at: Millis) -> Result<(), Broken> {
     match because {
         Cause::StepFailed { .. } | Cause::PostCheckFailed { .. } | Cause::Tripped { .. } => {}
@@ -257,6 +261,7 @@ fn decided(before: &Run, because: &Cause, at: Millis) -> Result<(), Broken> {
 }
 
 /// 37.
+#[expect(clippy::wildcard_enum_match_arm, reason = "an invariant looks at few events")]
 fn opens_at_exposure(plan: &Plan, records: &[Record], run: &Run) -> Result<(), Broken> {
     let exposes = |record: &Record| match &record.event {
         Event::AttemptEnded { step, direction: Direction::Forward, end: End::Succeeded { .. }, .. } => {

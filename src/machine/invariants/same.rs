@@ -7,6 +7,7 @@ use crate::machine::run::Run;
 ///
 /// # Errors
 /// The first field that differs.
+#[expect(clippy::too_many_lines, reason = "one line per field")]
 pub fn same(live: &Run, replayed: &Run) -> Result<(), Broken> {
     // Taken apart in full, so that a new field cannot be forgotten here.
     let Run {

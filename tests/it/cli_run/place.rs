@@ -65,6 +65,15 @@ impl Place {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// Waits until a step has written its name: its process runs, not only its intent.
+    pub(crate) fn until_written(&self, name: &str) {
+        let since = std::time::Instant::now();
+        while !self.ledger().iter().any(|line| line == name) {
+            assert!(since.elapsed() < PATIENCE, "`{name}` never ran: {:?}", self.ledger());
+            std::thread::yield_now();
+        }
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bascule"));
         command

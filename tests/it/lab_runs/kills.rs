@@ -65,6 +65,7 @@ async fn kill_minus_nine_loses_nothing_and_repeats_nothing() {
     assert_eq!(tales.len() as u64, runs);
 }
 
+#[expect(clippy::print_stdout, reason = "a failing seed is told")]
 async fn one(seed: u64) -> Tale {
     println!("seed {seed}");
     let mut rng = Rng::with_seed(seed);

@@ -45,7 +45,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(pid) = self.0.and_then(Pid::from_raw) {
             // It may be gone already.
-            drop(kill_process(pid, Signal::TERM));
+            kill_process(pid, Signal::TERM).unwrap_or_default();
         }
     }
 }

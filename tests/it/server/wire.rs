@@ -111,7 +111,7 @@ impl Stream {
     }
 
     /// Reads to the end; all that came.
-    pub(crate) fn to_end(mut self) -> String {
+    pub(crate) fn into_text(mut self) -> String {
         while self.more() {}
         self.text
     }

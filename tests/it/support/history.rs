@@ -2,19 +2,20 @@
 //! then a fair stretch in which every run has to end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bascule::machine::fact::{Actor, LockScope};
 use bascule::machine::{Draft, Event, Input, Reply, Run, Verb, decide};
+use bascule::plan::Plan;
 
 use super::choices::Choices;
 use super::people;
-use super::random_plan::random_plan;
 use super::sim::{Crash, START, Sim};
 use super::story;
 use super::world::World;
 
 /// How many inputs of the fair stretch may pass before a run counts as never ending.
-const FAIR_LIMIT: u32 = 4_000;
+const FAIR_LIMIT: u32 = 1_500;
 
 /// What was seen in histories: proves that they go everywhere.
 #[derive(Debug, Default)]
@@ -28,6 +29,7 @@ impl Seen {
         *self.words.entry(word).or_default() += 1;
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the counts are of few events")]
     fn take(&mut self, sim: &Sim<World>) {
         self.events += sim.log.len() as u64;
         for record in &sim.log {
@@ -60,12 +62,11 @@ pub(crate) struct Broke {
     pub(crate) story: String,
 }
 
-/// Lives one history through.
-pub(crate) fn live(mut c: Choices, seen: &mut Seen) -> Result<(), Broke> {
-    let plan = random_plan(&mut c);
+/// Lives one history of a plan through.
+pub(crate) fn live(plan: &Arc<Plan>, mut c: Choices, seen: &mut Seen) -> Result<(), Broke> {
     let go_at = c.chance(10).then_some(START + 240_000);
     let world = World::new(plan.clone(), c);
-    let mut sim = Sim::created(plan, world, go_at);
+    let mut sim = Sim::created(plan.clone(), world, go_at);
     let mut told = 0;
     let lived = wild(&mut sim, &mut told).and_then(|()| fair(&mut sim, &mut told)).and_then(|()| sim.replays());
     seen.take(&sim);
@@ -185,14 +186,14 @@ fn crash(sim: &mut Sim<World>) -> Result<(), String> {
 
 fn fair(sim: &mut Sim<World>, told: &mut u32) -> Result<(), String> {
     sim.hands.calm();
-    let mut patience = 6;
+    let mut patience = 2;
     for _ in 0..FAIR_LIMIT {
         if sim.run.state.is_final() {
             sim.hands.ended(&sim.run);
             return world_holds(sim);
         }
         if let Some((who, verb)) = people::helper(&sim.run, &sim.hands, patience) {
-            if matches!(verb, Verb::WindowExtend { .. } | Verb::Retry { .. }) {
+            if matches!(verb, Verb::WindowExtend { .. } | Verb::Retry { .. } | Verb::UndoRetry { .. }) {
                 patience = u32::saturating_sub(patience, 1);
             }
             let words = format!("{verb:?}");

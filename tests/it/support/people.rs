@@ -148,6 +148,7 @@ fn waited_for(run: &Run) -> Option<(&'static str, Verb)> {
     None
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "people answer few questions in their own way")]
 fn answer(run: &Run, world: &World, question: &Question, patience: u32) -> Verb {
     let answers = run.answers(question);
     let find = |wanted: &dyn Fn(&Verb) -> bool| answers.iter().find(|verb| wanted(verb)).cloned();
@@ -156,7 +157,8 @@ fn answer(run: &Run, world: &World, question: &Question, patience: u32) -> Verb 
         QuestionKind::UnknownOutcome { .. } | QuestionKind::PartialEffect { .. } => find(&|verb| match verb {
             Verb::Happened { .. } => truth == Some(true),
             Verb::DidNotHappen { .. } => truth == Some(false),
-            Verb::UndoRetry { .. } => true,
+            Verb::UndoRetry { .. } => patience > 0,
+            Verb::UndoDone { .. } => patience == 0,
             _ => false,
         }),
         QuestionKind::ValueUnknown { .. } => {

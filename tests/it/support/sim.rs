@@ -183,6 +183,7 @@ impl<H: Hands> Sim<H> {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the world holds back few commands")]
     fn take(&mut self, out: &mut Out) {
         for gone in out.forget.drain(..) {
             self.queue.retain(|_, input| match input {

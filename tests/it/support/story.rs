@@ -18,6 +18,7 @@ pub(crate) fn tell_only(log: &[Record], words: &[&str]) -> String {
         .collect()
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "most events tell no more than their name")]
 fn line(record: &Record) -> String {
     let who = record.by.as_ref().map_or(String::new(), |by| format!(" {}:", by.name));
     let value = serde_json::to_value(&record.event).expect("an event is JSON");
@@ -36,6 +37,7 @@ fn line(record: &Record) -> String {
     format!("{}{who} {word}{fields}", clock(record.at))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "most values are short")]
 fn short(value: &Value) -> String {
     match value {
         Value::String(text) if !text.contains(' ') => text.clone(),
