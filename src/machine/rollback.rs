@@ -375,6 +375,7 @@ pub(super) fn undo_probed(d: &mut Draft<'_>, ix: StepIx, found: &Found) -> Resul
 }
 
 /// What nobody knew of an undo is known now.
+#[expect(clippy::wildcard_enum_match_arm, reason = "few questions are about undos")]
 pub(super) fn undo_is_known(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let about = d.run().plan.step(ix).id.clone();
     close(d, None, |kind| {
