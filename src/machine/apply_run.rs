@@ -163,13 +163,14 @@ fn accepted(run: &mut Run) {
 
 pub(super) fn way_back(run: &mut Run, open: bool, at: Millis) {
     run.way_back = Some((open, at));
-    let watched = match run.state {
-        RunState::CuttingOver | RunState::Observing | RunState::Accepted | RunState::Deciding => true,
+    let watched = match run.left.unwrap_or(run.state) {
+        RunState::CuttingOver | RunState::Observing | RunState::Accepted => run.rollback.is_none(),
         RunState::Created
         | RunState::Checking
         | RunState::Preparing
         | RunState::Prepared
         | RunState::Committing
+        | RunState::Deciding
         | RunState::RollingBack
         | RunState::Stuck
         | RunState::Refused
@@ -178,8 +179,10 @@ pub(super) fn way_back(run: &mut Run, open: bool, at: Millis) {
         | RunState::RolledBack
         | RunState::ClosedWithResidue => false,
     };
-    if watched && run.rollback.is_none() && run.left != Some(RunState::Committing) {
+    if watched {
         run.timers.set(Timer::Ready, at.saturating_add(ms(run.plan.policies.ready_every_ms).max(1)));
+    } else {
+        run.timers.clear(Timer::Ready);
     }
 }
 

@@ -201,6 +201,8 @@ pub(super) fn mark_effects(run: &mut Run, ix: StepIx, at: Millis) {
     if plan.exposing() == Some(ix) {
         run.possibly_exposed.get_or_insert(at);
     }
+    // Whatever a commit step does: from its intent on there is no way back.
+    run.commit_intended |= step.section == Section::Commit;
     if step.effect == Effect::None {
         return;
     }
@@ -209,8 +211,12 @@ pub(super) fn mark_effects(run: &mut Run, ix: StepIx, at: Millis) {
             run.first_effect.get_or_insert(at);
         }
         Section::Prepare => run.prepared_effect = true,
-        Section::Commit => run.commit_intended = true,
-        Section::PreCheck | Section::PostCheck | Section::Fence | Section::Ready | Section::RollbackCheck => {}
+        Section::Commit
+        | Section::PreCheck
+        | Section::PostCheck
+        | Section::Fence
+        | Section::Ready
+        | Section::RollbackCheck => {}
     }
     if step.is_irreversible() {
         run.irreversible.get_or_insert(ix);

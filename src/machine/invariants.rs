@@ -42,7 +42,7 @@ fn broken(number: u32, what: impl Into<String>) -> Result<(), Broken> {
 /// 7. Nothing runs forwards before what it needs.
 /// 8. In a cutover that has begun every pre-check passed once or was waived.
 /// 9. Never an undo beside a live forward attempt that may change something.
-/// 10. Stages in order: what runs in a stage has every earlier stage well behind it.
+/// 10. (Held by [`Watch`], 46.)
 /// 11. A target that no user could reach never overwrites the source.
 /// 12. One undo at a time.
 /// 13. `deciding` knows where it came from, and has a question.
@@ -192,16 +192,6 @@ fn way_back(run: &Run) -> Result<(), Broken> {
     for turn in &rollback.restore {
         let begun = run.live.iter().any(|(ix, _)| *ix == turn.step);
         let Some(stage) = turn.stage.filter(|_| begun) else { continue };
-        for before in rollback.restore.iter().filter(|other| other.stage.is_some_and(|earlier| earlier < stage)) {
-            let well = match &run.step(before.step).status {
-                Status::Undo { state, .. } => state.unblocks(),
-                Status::Forward(forward) => forward.satisfies(),
-            };
-            if !well {
-                let (late, early) = (name(run, turn.step), name(run, before.step));
-                return broken(10, format!("`{late}` began although `{early}` did not end well"));
-            }
-        }
         if stage == Stage::Data && run.possibly_exposed.is_none() {
             return broken(11, format!("`{}` overwrites a source that users never left", name(run, turn.step)));
         }

@@ -375,13 +375,16 @@ pub(super) fn undo_probed(d: &mut Draft<'_>, ix: StepIx, found: &Found) -> Resul
 }
 
 /// What nobody knew of an undo is known now.
+#[expect(clippy::wildcard_enum_match_arm, reason = "few questions are about undos")]
 pub(super) fn undo_is_known(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let about = d.run().plan.step(ix).id.clone();
-    close(
-        d,
-        None,
-        |kind| matches!(kind, QuestionKind::UnknownOutcome { step, direction: Direction::Undo, .. } if *step == about),
-    )
+    close(d, None, |kind| {
+        let of_undo = match kind {
+            QuestionKind::UnknownOutcome { direction, .. } => *direction == Direction::Undo,
+            other => matches!(other, QuestionKind::PartialEffect { .. }),
+        };
+        of_undo && kind.step() == Some(&about)
+    })
 }
 
 /// A fence step or a rollback check did not succeed: tried again, as undos are.

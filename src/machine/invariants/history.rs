@@ -35,6 +35,7 @@ use crate::plan::{Plan, Section, StepIx};
 ///     clock that nobody doubts.
 /// 44. What could not be proved stopped is neither run again nor undone.
 /// 45. A question is asked once.
+/// 46. Stages in order: what begins in a stage has every earlier stage well behind it.
 #[derive(Debug)]
 pub struct Watch {
     shadow: Option<Run>,
@@ -197,6 +198,7 @@ fn intended(before: &Run, ix: StepIx, attempt: u32, direction: Direction) -> Res
     if record.unsettled && step.effect != Effect::None && !attaches {
         return broken(44, format!("`{id}` may still run, and is run again or undone"));
     }
+    in_order(before, ix)?;
     match direction {
         Direction::Forward => {
             if attempt != record.attempts + 1 {
@@ -225,6 +227,24 @@ fn intended(before: &Run, ix: StepIx, attempt: u32, direction: Direction) -> Res
             if cleans && rollback.restored.is_none() && before.first_effect.is_some() {
                 return broken(35, format!("`{id}` was cleaned up before the source was verified"));
             }
+        }
+    }
+    Ok(())
+}
+
+/// 46.
+fn in_order(before: &Run, ix: StepIx) -> Result<(), Broken> {
+    let Some(rollback) = &before.rollback else { return Ok(()) };
+    let turns = &rollback.restore;
+    let Some(stage) = turns.iter().find(|turn| turn.step == ix).and_then(|turn| turn.stage) else { return Ok(()) };
+    for earlier in turns.iter().filter(|turn| turn.stage.is_some_and(|other| other < stage)) {
+        let well = match &before.step(earlier.step).status {
+            Status::Undo { state, .. } => state.unblocks(),
+            Status::Forward(forward) => forward.satisfies(),
+        };
+        if !well {
+            let (late, early) = (&before.plan.step(ix).id, &before.plan.step(earlier.step).id);
+            return broken(46, format!("`{late}` began although `{early}` did not end well"));
         }
     }
     Ok(())
