@@ -63,6 +63,8 @@ pub struct Desk {
     executors: Executors,
     history: History,
     stdin: Taken,
+    /// `-f` and `--set` are the same for all runbooks of a call: they are read once.
+    overlays: Option<Vec<Overlay>>,
 }
 
 /// A runbook with all that belongs to it.
@@ -115,6 +117,7 @@ impl Desk {
             executors: executors(),
             history: History::default(),
             stdin: Taken::default(),
+            overlays: None,
         }
     }
 
@@ -219,6 +222,9 @@ impl Desk {
     }
 
     fn overlays(&mut self, extra: &ExtraArgs) -> Result<Vec<Overlay>, CliError> {
+        if let Some(overlays) = &self.overlays {
+            return Ok(overlays.clone());
+        }
         let mut overlays = Vec::new();
         for name in &extra.overlays {
             let file = files::add(&mut self.documents, name, &mut self.stdin)?;
@@ -227,6 +233,7 @@ impl Desk {
         for setting in &extra.settings {
             overlays.extend(self.documents.set(setting));
         }
+        self.overlays = Some(overlays.clone());
         Ok(overlays)
     }
 

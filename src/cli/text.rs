@@ -1,4 +1,5 @@
-//! Text for a terminal of any width: columns, wrapping, cutting. Never colours anything.
+//! Text for a terminal of any width: columns, wrapping, cutting. Never colours anything, and never lets control
+//! characters of a document through.
 
 use unicode_width::UnicodeWidthStr as _;
 
@@ -31,11 +32,19 @@ pub(super) fn pad(text: &str, cells: usize) -> String {
     format!("{text}{}", " ".repeat(cells.saturating_sub(width(text))))
 }
 
+/// A document's words must not move the cursor.
+fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
+}
+
 /// Cuts to a number of cells, with an ellipsis where something is missing.
 #[must_use]
 pub(super) fn cut(text: &str, cells: usize) -> String {
-    if width(text) <= cells {
-        return text.to_owned();
+    let text = clean(text);
+    if width(&text) <= cells {
+        return text;
     }
     let mut kept = String::new();
     for c in text.chars() {
@@ -54,7 +63,7 @@ pub(super) fn cut(text: &str, cells: usize) -> String {
 #[must_use]
 pub(super) fn wrap(text: &str, cells: usize) -> Vec<String> {
     let mut lines = Vec::new();
-    for paragraph in text.lines() {
+    for paragraph in clean(text).lines() {
         let mut line = String::new();
         for word in paragraph.split_whitespace() {
             if !line.is_empty() && width(&line) + 1 + width(word) > cells {
@@ -98,6 +107,12 @@ mod tests {
         assert_eq!(pad("東", 4), "東  ");
         assert_eq!(cut("東京東京", 5), "東京…");
         assert_eq!(cut("abc", 3), "abc");
+    }
+
+    #[test]
+    fn a_document_cannot_move_the_cursor() {
+        assert_eq!(cut("a\u{1b}[2Jb", 20), "a\u{fffd}[2Jb");
+        assert_eq!(wrap("a\u{1b}[2J b\rc", 20), ["a\u{fffd}[2J b\u{fffd}c"]);
     }
 
     #[test]

@@ -123,6 +123,15 @@ fn lint_shows_all_problems_of_all_files() {
 }
 
 #[test]
+fn an_overlay_is_read_once_for_all_runbooks() {
+    let desk = Desk::new();
+    std::fs::write(desk.0.path().join("bad.yaml"), "kind: Overlay\nrollbackWindo: 3m\n").expect("a file");
+    let seen = desk.run(&["lint", "night.yaml", "looks.yaml", "-f", "bad.yaml"]);
+    assert_eq!(seen.code, Some(9));
+    assert_eq!(seen.err.matches("rollbackWindo:").count(), 1, "{}", seen.err);
+}
+
+#[test]
 fn warnings_are_errors_only_where_wanted() {
     let desk = Desk::new();
     assert_eq!(desk.run(&["lint", "customer-analytics-api.yaml"]).code, Some(0));

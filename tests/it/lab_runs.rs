@@ -31,7 +31,7 @@ async fn a_slow_target_is_left_by_itself_and_every_order_comes_home() {
     let run = rig.spawn(&["--set", "rollbackWindow=60s"]);
     rig.until_the_target_took_orders().await;
     rig.lab
-        .inject(&Fault::new(rig.target_machine(), FaultKind::Latency).value(400.0))
+        .inject(&Fault::new(rig.target_machine(), FaultKind::Latency).value(1_500.0))
         .await
         .expect("a fault of the target");
     let ended = run.wait().await;

@@ -106,7 +106,7 @@ pub(super) async fn what_to_try(ctx: &Ctx, stage: &Stage, story: &Story) -> Resu
         ("status".to_owned(), "where the run stands, and what can be done"),
         (format!("rollback {} --reason 'just to see'", story.run), "decide to go back"),
         ("resume".to_owned(), "start an engine, which does it"),
-        (format!("lab fault --dir {lab} vm:target/{vm} latency --value 600"), "make the target slow"),
+        (format!("lab fault --dir {lab} vm:target/{vm} latency --value 1200"), "make the target slow"),
         (format!("lab heal --dir {lab}"), "and fast again"),
         (format!("lab verify --dir {lab} target"), "count the orders"),
         (format!("lab stop --dir {lab}"), "end all of it"),

@@ -8,7 +8,7 @@ use crate::cli::error::CliError;
 /// A fault, by its name on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Mishap {
-    /// Every answer of the target takes 350 ms more.
+    /// Every answer of the target takes 1.2 s more.
     Latency,
     /// The target answers most requests with an error.
     Errors,
@@ -24,7 +24,7 @@ impl Mishap {
     /// What the user reads when it strikes.
     pub(super) fn sentence(self) -> &'static str {
         match self {
-            Self::Latency => "the demo makes the target slow: every answer takes 350 ms more",
+            Self::Latency => "the demo makes the target slow: every answer takes 1.2 s more",
             Self::Errors => "the demo breaks the target: nine of ten requests end in an error",
             Self::Hang => "the demo hangs the target: it takes requests and never answers",
             Self::Refuse => "the demo closes the target's port: connections are refused",
@@ -44,7 +44,7 @@ impl Mishap {
     pub(super) async fn strike(self, stage: &Stage) -> Result<(), CliError> {
         let machine = format!("vm:target/{}", stage.lab.site.vm);
         let fault = match self {
-            Self::Latency => Fault::new(machine, FaultKind::Latency).value(350.0),
+            Self::Latency => Fault::new(machine, FaultKind::Latency).value(1200.0),
             Self::Errors => Fault::new(machine, FaultKind::Errors).value(0.9),
             Self::Hang => Fault::new(machine, FaultKind::Hang),
             Self::Refuse => Fault::new(machine, FaultKind::Refuse),

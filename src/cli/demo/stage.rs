@@ -97,7 +97,7 @@ impl Stage {
         let text = |path: PathBuf| path.display().to_string();
         let extra = ExtraArgs {
             overlays: vec![text(self.overlay()), text(self.inputs())],
-            settings: if self.fast { vec!["rollbackWindow=12s".to_owned()] } else { Vec::new() },
+            settings: if self.fast { vec!["rollbackWindow=15s".to_owned()] } else { Vec::new() },
             catalogs: vec!["lab".to_owned()],
         };
         let args = InputArgs { runbook: text(self.runbook()), extra };

@@ -1,5 +1,7 @@
 //! The way back, and what a trip does in each phase, for people.
 
+use std::collections::HashMap;
+
 use super::super::style::{BAD, CARE, DIM, GOOD};
 use super::super::text::{columns, cut, pad, wrap};
 use super::table::{heading, length, short};
@@ -31,14 +33,16 @@ pub(super) fn way_back(view: &PlanView) -> String {
         "estimate"
     ));
     text.push_str("     restore: brings users back\n");
-    back.restore.iter().for_each(|undo| text.push_str(&row(undo, name, view)));
+    let actions = || back.restore.iter().chain(&back.cleanup);
+    let numbers: HashMap<&str, usize> = actions().map(|undo| (undo.step.as_str(), undo.number)).collect();
+    back.restore.iter().for_each(|undo| text.push_str(&row(undo, name, &numbers)));
     if !back.checks.is_empty() {
         let checks: Vec<&str> = back.checks.iter().map(|check| short(check)).collect();
         text.push_str(&format!("     {}  check {}\n", pad("verify", STAGE), checks.join(", ")));
     }
     if !back.cleanup.is_empty() {
         text.push_str("     clean-up: starts when users are back and the checks pass\n");
-        back.cleanup.iter().for_each(|undo| text.push_str(&row(undo, name, view)));
+        back.cleanup.iter().for_each(|undo| text.push_str(&row(undo, name, &numbers)));
     }
     let legend = "The fence is performed, the rest undone. What fails for good, and what it holds back, stays applied; the rest goes on. In the restore that is \
                   `stuck` and pages a person; in the clean-up it is left for the morning, in the report.";
@@ -47,16 +51,17 @@ pub(super) fn way_back(view: &PlanView) -> String {
     text
 }
 
-fn row(undo: &PlannedUndoView, name: usize, view: &PlanView) -> String {
-    let numbers: Vec<String> = undo.holds_back.iter().filter_map(|step| number(view, step)).collect();
-    let holds = if numbers.is_empty() { "-".to_owned() } else { numbers.join(" ") };
+fn row(undo: &PlannedUndoView, name: usize, numbers: &HashMap<&str, usize>) -> String {
+    let mut held: Vec<usize> = undo.holds_back.iter().filter_map(|step| numbers.get(step.as_str()).copied()).collect();
+    held.sort_unstable();
     let mut text = format!(
-        "{:>3}  {}  {}  {}  {:>LENGTH$}  {holds}\n",
+        "{:>3}  {}  {}  {}  {:>LENGTH$}  {}\n",
         undo.number,
         pad(undo.stage.as_deref().unwrap_or(""), STAGE),
         pad(&cut(short(&undo.step), name), name),
         pad(&cut(undo.executor.as_deref().unwrap_or("by hand"), EXECUTOR), EXECUTOR),
         length(&undo.length),
+        cut(&ranges(&held), HOLDS),
     );
     if undo.once {
         text.push_str(&format!("     {CARE}not repeated after an interruption: asks{CARE:#}\n"));
@@ -64,10 +69,20 @@ fn row(undo: &PlannedUndoView, name: usize, view: &PlanView) -> String {
     text
 }
 
-fn number(view: &PlanView, step: &str) -> Option<String> {
-    let back = &view.rollback;
-    let found = back.restore.iter().chain(&back.cleanup).find(|undo| undo.step == step);
-    found.map(|undo| undo.number.to_string())
+/// `2-4 7`; a dash where there is nothing.
+fn ranges(numbers: &[usize]) -> String {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == *number => *last = *number,
+            Some(_) | None => runs.push((*number, *number)),
+        }
+    }
+    let words: Vec<String> = runs
+        .into_iter()
+        .map(|(first, last)| if first == last { first.to_string() } else { format!("{first}-{last}") })
+        .collect();
+    if words.is_empty() { "-".to_owned() } else { words.join(" ") }
 }
 
 fn stays(view: &PlanView) -> String {
@@ -102,4 +117,16 @@ pub(super) fn phases(view: &PlanView) -> String {
     let line = format!("users' writes: {}", view.data_text);
     wrap(&line, columns().saturating_sub(4)).iter().for_each(|line| text.push_str(&format!("  {line}\n")));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ranges;
+
+    #[test]
+    fn neighbours_are_written_as_a_range() {
+        assert_eq!(ranges(&[2, 3, 4, 7]), "2-4 7");
+        assert_eq!(ranges(&[5]), "5");
+        assert_eq!(ranges(&[]), "-");
+    }
 }

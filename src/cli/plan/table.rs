@@ -46,7 +46,8 @@ fn head(view: &PlanView) -> String {
     let cluster = view.source_cluster.as_ref().map(|cluster| format!(" ({cluster})")).unwrap_or_default();
     let mut text = format!("{BOLD}{}{BOLD:#}{wave}\n", view.application);
     if !view.source_platform.is_empty() || !view.target_platform.is_empty() {
-        text.push_str(&format!("{}{cluster} → {}\n", view.source_platform, view.target_platform));
+        let way = format!("{}{cluster} → {}", view.source_platform, view.target_platform);
+        wrap(&way, columns()).iter().for_each(|line| text.push_str(&format!("{line}\n")));
     }
     text.push_str(&fact("plan", &view.hash));
     for catalog in &view.catalogs {
@@ -244,6 +245,12 @@ fn times(view: &PlanView) -> String {
     if let Some(keep) = view.window.keep_source_ms {
         line("the source is kept", span_u(keep), "a reminder, never an action");
     }
+    // In a plain sequence every step counts: naming them all says nothing.
+    let cutover = view.steps.iter().filter(|step| step.section == Section::Cutover.key()).count();
+    if times.critical_path.len() < cutover {
+        let path = format!("longest path: {}", times.critical_path.join(", "));
+        wrap(&path, columns().saturating_sub(4)).iter().for_each(|path| text.push_str(&format!("  {path}\n")));
+    }
     if !times.unknown.is_empty() {
         let names = wrap(&format!("no estimate: {}", times.unknown.join(", ")), columns().saturating_sub(4));
         names.iter().for_each(|names| text.push_str(&format!("  {CARE}{names}{CARE:#}\n")));
@@ -251,7 +258,9 @@ fn times(view: &PlanView) -> String {
     if !view.not_proved.is_empty() {
         text.push_str(&format!("  not verified at the end: {}\n", view.not_proved.join(", ")));
     }
-    view.sign_offs.iter().for_each(|one| text.push_str(&format!("  sign-off by {one}\n")));
+    let sign_offs =
+        view.sign_offs.iter().flat_map(|one| wrap(&format!("sign-off by {one}"), columns().saturating_sub(4)));
+    sign_offs.for_each(|line| text.push_str(&format!("  {line}\n")));
     text
 }
 

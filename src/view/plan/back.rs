@@ -1,6 +1,6 @@
 //! Both parts of the way back: what blocks what, and what stays applied.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ pub struct PlannedUndoView {
     pub once: bool,
     /// Must have gone well before it.
     pub blocked_by: Vec<String>,
-    /// What is not done if it fails for good, directly or not.
+    /// What is not done if it fails for good, directly or not: at most fifty names.
     pub holds_back: Vec<String>,
     /// How a person does it without the tool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,8 @@ impl BackView {
     pub(super) fn of(plan: &Plan, history: &History) -> Self {
         let order = rollback::complete(plan);
         let name = |ix: StepIx| plan.step(ix).id.to_string();
-        let view = |(at, node)| undo(plan, history, &order, (at, node));
+        let blocks = Blocks::of(&order);
+        let view = |(at, node)| undo(plan, history, &blocks, (at, node));
         let restored = order.restore.len();
         Self {
             restore: order.restore.iter().enumerate().map(view).collect(),
@@ -98,7 +99,7 @@ impl BackView {
     }
 }
 
-fn undo(plan: &Plan, history: &History, order: &RollbackOrder, (at, node): (usize, &UndoNode)) -> PlannedUndoView {
+fn undo(plan: &Plan, history: &History, blocks: &Blocks, (at, node): (usize, &UndoNode)) -> PlannedUndoView {
     let step = plan.step(node.step);
     let action = step.undo_action().filter(|_| step.section.is_undone());
     let own = match &step.kind {
@@ -116,22 +117,45 @@ fn undo(plan: &Plan, history: &History, order: &RollbackOrder, (at, node): (usiz
         keep: action.is_some_and(|action| action.cleanup && action.keep),
         once: action.is_some_and(|action| action.effect == Effect::Once),
         blocked_by: node.blocked_by.iter().map(name).collect(),
-        holds_back: held_back(order, node.step).iter().map(name).collect(),
+        holds_back: blocks.held_back(node.step).iter().map(name).collect(),
         by_hand: action.and_then(|action| action.by_hand.clone()),
     }
 }
 
-/// Everything that waits for good if this action fails, in the order in which it would have run.
-fn held_back(order: &RollbackOrder, failed: StepIx) -> Vec<StepIx> {
-    let mut stopped = BTreeSet::from([failed]);
-    let mut held = Vec::new();
-    // Both parts are in the order of their execution: what blocks stands before what it blocks.
-    for node in order.restore.iter().chain(&order.cleanup) {
-        if node.blocked_by.iter().any(|by| stopped.contains(by)) && stopped.insert(node.step) {
-            held.push(node.step);
+/// How many held-back actions are named per undo; a plan of thousands of steps must stay readable, and small.
+const NAMED: usize = 50;
+
+/// Which actions each action blocks, and where each stands in the order of both parts.
+struct Blocks {
+    by: BTreeMap<StepIx, Vec<StepIx>>,
+    place: BTreeMap<StepIx, usize>,
+}
+
+impl Blocks {
+    fn of(order: &RollbackOrder) -> Self {
+        let mut blocks = Self { by: BTreeMap::new(), place: BTreeMap::new() };
+        for (at, node) in order.restore.iter().chain(&order.cleanup).enumerate() {
+            blocks.place.insert(node.step, at);
+            for by in &node.blocked_by {
+                blocks.by.entry(*by).or_default().push(node.step);
+            }
         }
+        blocks
     }
-    held
+
+    /// Everything that waits for good if this action fails, directly or not, in the order in which it would have run.
+    fn held_back(&self, failed: StepIx) -> Vec<StepIx> {
+        let mut seen = BTreeSet::from([failed]);
+        let mut next = VecDeque::from([failed]);
+        while let Some(step) = next.pop_front().filter(|_| seen.len() <= NAMED) {
+            let blocked = self.by.get(&step).into_iter().flatten();
+            next.extend(blocked.copied().filter(|blocked| seen.insert(*blocked)));
+        }
+        let mut held: Vec<StepIx> = seen.into_iter().filter(|step| *step != failed).collect();
+        held.sort_by_key(|step| self.place.get(step));
+        held.truncate(NAMED);
+        held
+    }
 }
 
 fn stage_word(stage: Stage) -> &'static str {

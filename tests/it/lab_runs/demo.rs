@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bascule_lab::{Lab, SITE};
 
-use super::rig::{Ended, spawn, until};
+use super::rig::{Ended, Guard, spawn, until};
 
 async fn demo(folder: &tempfile::TempDir, more: &[&str]) -> Ended {
     spawn(&folder.path().join("demo"), folder.path(), &[&["demo", "--fast"], more].concat()).wait().await
@@ -66,6 +66,7 @@ async fn a_kept_demo_goes_on_for_a_second_terminal() {
     assert_eq!(ended.code, Some(0), "{ended}");
     let state = folder.path().join("demo");
     let lab = Lab::connect(&state.join("lab")).await.expect("the lab goes on");
+    let guard = Guard::of(&lab);
     let run = "customer-analytics-api/1";
     let decided = spawn(&state, folder.path(), &["rollback", run, "--yes", "--application", "customer-analytics-api"]);
     let decided = decided.wait().await;
@@ -75,6 +76,7 @@ async fn a_kept_demo_goes_on_for_a_second_terminal() {
     lab.stop_users().await.expect("users go home");
     let report = lab.verify_orders(bascule_lab::Side::Source).expect("the source's disk");
     assert!(report.is_kept(), "{report:?}");
+    guard.release();
     tokio::time::timeout(Duration::from_secs(60), lab.stop())
         .await
         .expect("the lab stops in time")

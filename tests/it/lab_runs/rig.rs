@@ -39,7 +39,19 @@ pub(super) struct Rig {
 }
 
 /// Ends the lab of a test that failed.
-struct Guard(Option<i32>);
+pub(super) struct Guard(Option<i32>);
+
+impl Guard {
+    /// Of a lab that runs.
+    pub(super) fn of(lab: &LabHandle) -> Self {
+        Self(i32::try_from(lab.site.pid).ok())
+    }
+
+    /// The lab was told to stop.
+    pub(super) fn release(mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {
@@ -151,7 +163,7 @@ impl Rig {
         {
             std::fs::copy(root().join(from), folder.path().join(to)).expect("a document of the repository");
         }
-        let guard = Guard(i32::try_from(lab.site.pid).ok());
+        let guard = Guard::of(&lab);
         Self { lab, guard, folder }
     }
 
@@ -225,8 +237,8 @@ impl Rig {
     }
 
     /// Ends the lab and all in it.
-    pub(super) async fn stop(mut self) {
-        self.guard.0 = None;
+    pub(super) async fn stop(self) {
+        self.guard.release();
         self.lab.stop().await.expect("the lab stops");
     }
 }
