@@ -176,7 +176,16 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Diagnostics for whoever asks with `RUST_LOG`; to stderr, never among data.
+fn trace() {
+    let Ok(filter) = tracing_subscriber::EnvFilter::try_from_default_env() else { return };
+    let asked = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    // Somebody else collects them already.
+    drop(asked);
+}
+
 fn in_runtime(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
+    trace();
     // Somebody else may have installed a provider: then there is one.
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = tokio::runtime::Builder::new_multi_thread()

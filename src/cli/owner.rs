@@ -16,7 +16,7 @@ use super::voice::Voice;
 use crate::engine::secrets::SecretSources;
 use crate::engine::{Engine, EngineError, EngineOptions, RunHandle};
 use crate::machine::fact::{Actor, Millis};
-use crate::machine::{RunState, Verb};
+use crate::machine::{Event, RunState, Verb};
 use crate::server::wire::{AdoptedView, Health};
 use crate::server::{Server, Site, peer};
 use crate::store::{StoreError, TakeOver};
@@ -24,7 +24,9 @@ use crate::view;
 
 /// How long a process of its own waits for another word before it ends.
 const LINGER_MS: Millis = 2_000;
-/// How often it is looked whether anything is left to do.
+/// How soon it is looked whether anything is left to do, once a run came to another state.
+const SOON: Duration = Duration::from_millis(5);
+/// The same after other news.
 const LOOK: Duration = Duration::from_millis(100);
 /// The same with nothing new.
 const SELDOM: Duration = Duration::from_secs(2);
@@ -89,17 +91,25 @@ impl Owner {
         let mut stories = self.site.engine.stories();
         let mut sayings = self.site.engine.sayings();
         let mut wants_to_leave = Signals::new();
-        let mut is_new = true;
+        let look = tokio::time::sleep(LOOK);
+        tokio::pin!(look);
         loop {
-            let pause = if is_new { LOOK } else { SELDOM };
             tokio::select! {
-                () = tokio::time::sleep(pause) => {
+                () = &mut look => {
                     if self.is_idle().await {
                         return Left::Idle;
                     }
-                    is_new = false;
+                    look.as_mut().reset(tokio::time::Instant::now() + SELDOM);
                 }
-                story = stories.recv() => is_new = !matches!(story, Err(broadcast::error::RecvError::Closed)),
+                story = stories.recv() => {
+                    let moved = matches!(&story, Ok(told) if matches!(told.record.event, Event::Moved { .. }));
+                    let closed = matches!(story, Err(broadcast::error::RecvError::Closed));
+                    let by = tokio::time::Instant::now() + if moved { SOON } else if closed { SELDOM } else { LOOK };
+                    // News bring the next look nearer; they never put it off.
+                    if by < look.deadline() {
+                        look.as_mut().reset(by);
+                    }
+                }
                 saying = sayings.recv() => {
                     if let Ok(saying) = saying {
                         voice.say(&saying);

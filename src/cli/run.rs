@@ -71,12 +71,17 @@ impl StartArgs {
     pub(super) fn manner(self, ctx: &Ctx) -> Manner {
         if ctx.ui.json {
             Manner::Json
-        } else if self.plain || !ctx.ui.is_terminal() {
+        } else if self.plain || !ctx.ui.is_terminal() || is_dumb() {
             Manner::Plain
         } else {
             Manner::Live
         }
     }
+}
+
+/// A terminal that cannot be drawn on.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// Runs.

@@ -85,10 +85,8 @@ pub(super) async fn follow(ctx: &Ctx, name: &RunName, manner: Manner) -> Result<
     let mut signals = Signals::leaving();
     match manner {
         Manner::Live => {
-            let footer = format!("Ctrl-C leaves this view, the run goes on; `bascule watch {name}` comes back");
-            match live::show(&client, name, &Frame { footer: &footer, voice: &Voice::new(ctx.ui) }, signals.next())
-                .await?
-            {
+            let footer = "Ctrl-C leaves this view, the run goes on";
+            match live::show(&client, name, &Frame { footer, voice: &Voice::new(ctx.ui) }, signals.next()).await? {
                 live::Ended::Over(view) => ended(ctx, &view),
                 live::Ended::Left => Ok(left(ctx, name)),
                 live::Ended::OwnerGone(_) => gone(ctx, name).await,

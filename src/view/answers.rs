@@ -204,7 +204,7 @@ impl Answers<'_> {
 
     /// Back, or out where nothing was cut over yet.
     fn back(&mut self) {
-        if self.run.first_effect.is_none() {
+        if self.run.first_effect.is_none() && self.run.possibly_exposed.is_none() {
             let effect = "the run ends; its preparation is undone, nothing was cut over";
             self.add("end it", &Verb::Cancel, effect, "unknown");
             return;

@@ -120,7 +120,7 @@ impl Next<'_> {
         if moves(run.state) {
             self.add(&Verb::Pause, "starts nothing new");
         }
-        if run.first_effect.is_some() {
+        if run.first_effect.is_some() || run.possibly_exposed.is_some() {
             self.add(&Verb::Rollback, "goes back");
         } else {
             self.add(&Verb::Cancel, "ends it: nothing was cut over");

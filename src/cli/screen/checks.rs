@@ -6,7 +6,7 @@ use crate::cli::text;
 use crate::view::{CriterionView, RunView};
 
 /// Cells of a sparkline.
-const SPARKS: usize = 16;
+const SPARKS: usize = 14;
 
 /// All criteria, once they mean anything.
 pub(super) fn criteria(view: &RunView, canvas: &Canvas) -> Vec<Line> {
@@ -58,6 +58,10 @@ fn remark(criterion: &CriterionView, view: &RunView, canvas: &Canvas) -> String 
         return format!("DISARMED until {}: a trip asks", canvas.zone.near(until, view.now_at));
     }
     if let Some(at) = criterion.trips_at.filter(|_| criterion.state == "suspect") {
+        if at <= view.now_at {
+            // Samples that said nothing put it off.
+            return "trips with the next fail".to_owned();
+        }
         return format!("trips at {} if nothing changes", canvas.zone.clock(at));
     }
     if let Some(at) = criterion.starts_at {

@@ -26,11 +26,6 @@ pub(super) fn doing(view: &RunView, canvas: &Canvas) -> Line {
         text = format!("{text}: {} of {}", summary.cutover_done, summary.cutover_steps);
     }
     let mut line = Line::of(Look::Plain, text);
-    if summary.is_final {
-        line = line.add(Look::Dim, format!("{}at {}", canvas.glyphs.dot, canvas.zone.full(summary.since_at)));
-    } else {
-        line = line.add(Look::Dim, format!("{}for {since}", canvas.glyphs.dot));
-    }
     let because = match &view.rollback {
         Some(rollback) => Some(&rollback.because),
         None => view.because.as_ref().filter(|_| summary.is_final),
@@ -38,7 +33,8 @@ pub(super) fn doing(view: &RunView, canvas: &Canvas) -> Line {
     if let Some(because) = because {
         line = line.add(Look::Dim, format!("{}{because}", canvas.glyphs.dot));
     }
-    line
+    let when = if summary.is_final { canvas.zone.full(summary.since_at) } else { format!("for {since}") };
+    line.add(Look::Dim, format!("{}{when}", canvas.glyphs.dot))
 }
 
 /// Users: served where, since when, without for how long.
