@@ -3,7 +3,7 @@
 use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
-use super::owner::{Left, Owner, Serves, StartError, is_held};
+use super::owner::{Left, Owner, Serves, StartError, Wishes, is_held};
 use super::voice::Voice;
 use crate::store::TakeOver;
 
@@ -13,6 +13,9 @@ pub struct Args {
     /// No other machine uses the state directory.
     #[arg(long)]
     take_over: bool,
+    /// The receiver of spans.
+    #[arg(long)]
+    otlp: Option<String>,
 }
 
 /// Serves.
@@ -23,7 +26,8 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         tracing::debug!(%error, "no session of its own");
     }
     let take_over = if args.take_over { TakeOver::Yes } else { TakeOver::No };
-    let owner = match Owner::start(&ctx.state, take_over, Serves::People).await {
+    let wishes = Wishes { take_over, otlp: args.otlp };
+    let owner = match Owner::start(&ctx.state, wishes, Serves::People).await {
         Ok(owner) => owner,
         // Another one was quicker, which is as good.
         Err(StartError::Engine(error)) if is_held(&error) => return Ok(Exit::Done),

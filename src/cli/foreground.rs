@@ -31,7 +31,7 @@ impl From<CliError> for Failed {
 ///
 /// # Errors
 /// The directory is held, or the run cannot be created.
-pub(super) async fn run(ctx: &Ctx, start: StartArgs, request: &NewRunRequest) -> Result<Exit, Failed> {
+pub(super) async fn run(ctx: &Ctx, start: &StartArgs, request: &NewRunRequest) -> Result<Exit, Failed> {
     let owner = own(ctx, start).await?;
     let created = async {
         let client = Client::find(&ctx.state).await?;
@@ -55,9 +55,9 @@ pub(super) async fn run(ctx: &Ctx, start: StartArgs, request: &NewRunRequest) ->
 ///
 /// # Errors
 /// As [`run`].
-pub(super) async fn own(ctx: &Ctx, start: StartArgs) -> Result<Owner, Failed> {
+pub(super) async fn own(ctx: &Ctx, start: &StartArgs) -> Result<Owner, Failed> {
     let serves = if ctx.ui.is_interactive() { Serves::Person } else { Serves::Script };
-    match Owner::start(&ctx.state, start.take_over(), serves).await {
+    match Owner::start(&ctx.state, start.wishes(), serves).await {
         Ok(owner) => Ok(owner),
         Err(StartError::Engine(error)) if is_held(&error) => Err(Failed::Held),
         Err(error) => Err(CliError::from(error).into()),
@@ -68,7 +68,12 @@ pub(super) async fn own(ctx: &Ctx, start: StartArgs) -> Result<Owner, Failed> {
 ///
 /// # Errors
 /// The log cannot be closed.
-pub(super) async fn stay(ctx: &Ctx, owner: Owner, start: StartArgs, shown: Option<&RunName>) -> Result<Exit, CliError> {
+pub(super) async fn stay(
+    ctx: &Ctx,
+    owner: Owner,
+    start: &StartArgs,
+    shown: Option<&RunName>,
+) -> Result<Exit, CliError> {
     let stopped = CancellationToken::new();
     let voice = Voice::new(ctx.ui);
     let beside =

@@ -51,6 +51,22 @@ pub enum Left {
     Interrupted,
 }
 
+/// What an owner is told when it starts.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// Whether a directory of another machine may be taken.
+    pub take_over: TakeOver,
+    /// The receiver of spans; the environment names it otherwise.
+    pub otlp: Option<String>,
+}
+
+/// The standard variables: the one for traces is taken as it is, the general one names the base of all signals.
+fn otlp_of_environment() -> Option<String> {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let base = || Some(format!("{}/v1/traces", set("OTEL_EXPORTER_OTLP_ENDPOINT")?.trim_end_matches('/')));
+    set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(base)
+}
+
 /// A started owner.
 pub struct Owner {
     site: Arc<Site>,
@@ -69,9 +85,10 @@ impl Owner {
     ///
     /// # Errors
     /// As [`Engine::start`]; or the socket cannot be made.
-    pub async fn start(state: &Path, take_over: TakeOver, serves: Serves) -> Result<Self, StartError> {
+    pub async fn start(state: &Path, wishes: Wishes, serves: Serves) -> Result<Self, StartError> {
         let mut options = EngineOptions::new(state.to_owned());
-        options.take_over = take_over;
+        options.take_over = wishes.take_over;
+        options.otlp = wishes.otlp.or_else(otlp_of_environment);
         options.secrets = SecretSources::from_environment(std::env::vars());
         let engine = Arc::new(Engine::start(options).await?);
         let health = health(&engine, serves);

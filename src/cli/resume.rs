@@ -98,7 +98,7 @@ async fn start_and(ctx: &Ctx, start: StartArgs, word: Word<'_>, shown: Option<Ru
     for _ in 0..TRIES {
         let found = Client::find(&ctx.state).await?;
         if found.is_none() && start.is_foreground(ctx) {
-            match foreground::own(ctx, start).await {
+            match foreground::own(ctx, &start).await {
                 Ok(owner) => return here(ctx, start, owner, &word, shown.as_ref()).await,
                 // Somebody was quicker: it is asked next.
                 Err(Failed::Held) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
@@ -109,7 +109,7 @@ async fn start_and(ctx: &Ctx, start: StartArgs, word: Word<'_>, shown: Option<Ru
         let (client, health, is_new) = match found {
             Some((client, health)) => (client, health, false),
             None => {
-                let (client, health) = spawn::owner(ctx, start.take_over()).await?;
+                let (client, health) = spawn::owner(ctx, &start.wishes()).await?;
                 (client, health, true)
             }
         };
@@ -140,7 +140,7 @@ async fn here(
         Err(error) => Err(Said::from(error)),
     };
     let error = match said {
-        Ok(()) => return foreground::stay(ctx, owner, start, shown).await,
+        Ok(()) => return foreground::stay(ctx, owner, &start, shown).await,
         Err(Said::OwnerGone) => CliError::new("the engine in this process does not answer"),
         Err(Said::Failed(error)) => *error,
     };

@@ -8,6 +8,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::foreground;
 use super::inputs::{self, InputArgs};
+use super::owner::Wishes;
 use super::spawn;
 use super::watch::{self, Manner};
 use crate::plan::{History, Plan};
@@ -40,7 +41,7 @@ pub struct Args {
 }
 
 /// How an engine is started.
-#[derive(Debug, Clone, Copy, Default, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct StartArgs {
     /// Execute in this process instead of one of its own.
     #[arg(long)]
@@ -51,24 +52,39 @@ pub(super) struct StartArgs {
     /// No other machine uses the state directory: take it, although it was last used elsewhere.
     #[arg(long)]
     pub take_over: bool,
+    /// Send spans of runs, states, attempts, probes and undos to an OTLP/HTTP receiver; also from
+    /// OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT. Whatever it does, runs go on.
+    #[arg(long, value_name = "URL", value_parser = otlp_url)]
+    pub otlp: Option<String>,
+}
+
+fn otlp_url(text: &str) -> Result<String, String> {
+    crate::telemetry::check_url(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
 }
 
 impl StartArgs {
     /// Whether the engine lives in this process: without a terminal nobody could come back to another one.
     #[must_use]
-    pub(super) fn is_foreground(self, ctx: &Ctx) -> bool {
+    pub(super) fn is_foreground(&self, ctx: &Ctx) -> bool {
         self.foreground || !ctx.ui.is_terminal()
     }
 
     /// As the store wants it.
     #[must_use]
-    pub(super) fn take_over(self) -> TakeOver {
+    pub(super) fn take_over(&self) -> TakeOver {
         if self.take_over { TakeOver::Yes } else { TakeOver::No }
+    }
+
+    /// What an owner that is started with them is told.
+    #[must_use]
+    pub(super) fn wishes(&self) -> Wishes {
+        Wishes { take_over: self.take_over(), otlp: self.otlp.clone() }
     }
 
     /// How events are shown.
     #[must_use]
-    pub(super) fn manner(self, ctx: &Ctx) -> Manner {
+    pub(super) fn manner(&self, ctx: &Ctx) -> Manner {
         if ctx.ui.json {
             Manner::Json
         } else if self.plain || !ctx.ui.is_terminal() || is_dumb() {
@@ -102,14 +118,14 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
                 Err(error) => return Err(error.into()),
             }
         } else if args.start.is_foreground(ctx) {
-            match foreground::run(ctx, args.start, &request).await {
+            match foreground::run(ctx, &args.start, &request).await {
                 // Somebody else took the directory meanwhile: hand the run over.
                 Err(foreground::Failed::Held) => {}
                 Err(foreground::Failed::Other(error)) => return Err(*error),
                 Ok(exit) => return Ok(exit),
             }
         } else {
-            spawn::owner(ctx, args.start.take_over()).await?;
+            spawn::owner(ctx, &args.start.wishes()).await?;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
@@ -120,6 +136,9 @@ async fn created_elsewhere(ctx: &Ctx, args: &Args, run: &str) -> Result<Exit, Cl
     let name = RunName::parse(run).map_err(|error| CliError::new(error.to_string()))?;
     if args.start.foreground {
         ctx.ui.say("another process owns this state directory: it executes the run, this one watches");
+    }
+    if args.start.otlp.is_some() {
+        ctx.ui.say("that engine was started before: --otlp does not change where it sends its spans");
     }
     watch::follow(ctx, &name, args.start.manner(ctx)).await
 }

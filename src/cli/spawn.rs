@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use super::Ctx;
 use super::client::Client;
 use super::error::CliError;
+use super::owner::Wishes;
 use crate::server::wire::Health;
 use crate::store::TakeOver;
 
@@ -25,11 +26,11 @@ const LOG: &str = "engine.log";
 ///
 /// # Errors
 /// It cannot be started, or does not listen in time.
-pub(super) async fn owner(ctx: &Ctx, take_over: TakeOver) -> Result<(Client, Health), CliError> {
+pub(super) async fn owner(ctx: &Ctx, wishes: &Wishes) -> Result<(Client, Health), CliError> {
     if let Some(found) = Client::find(&ctx.state).await? {
         return Ok(found);
     }
-    let (mut child, from) = start(&ctx.state, take_over)?;
+    let (mut child, from) = start(&ctx.state, wishes)?;
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         if let Some(found) = Client::find(&ctx.state).await? {
@@ -54,7 +55,7 @@ pub(super) async fn owner(ctx: &Ctx, take_over: TakeOver) -> Result<(Client, Hea
     }
 }
 
-fn start(state: &Path, take_over: TakeOver) -> Result<(Child, u64), CliError> {
+fn start(state: &Path, wishes: &Wishes) -> Result<(Child, u64), CliError> {
     let failed = |what: &str| {
         let what = format!("the engine's {what}");
         move |error: std::io::Error| CliError::new(format!("{what} cannot be used")).because(error)
@@ -67,8 +68,11 @@ fn start(state: &Path, take_over: TakeOver) -> Result<(Child, u64), CliError> {
     let copy = log.try_clone().map_err(failed("log"))?;
     let mut command = Command::new(program);
     command.arg("--state").arg(state).arg("engine");
-    if take_over == TakeOver::Yes {
+    if wishes.take_over == TakeOver::Yes {
         command.arg("--take-over");
+    }
+    if let Some(otlp) = &wishes.otlp {
+        command.arg("--otlp").arg(otlp);
     }
     command
         .env_remove(bascule_plugin::ATTEMPT_VARIABLE)

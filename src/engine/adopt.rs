@@ -14,11 +14,11 @@ use super::context::{BlobFiles, Context, Progresses, Told};
 use super::driver::{Driver, INBOX};
 use super::handle::{Decided, Gone, Message, RunHandle};
 use super::locks::{Holder, Locks as LockTable};
+use super::options::{self, EngineOptions};
 use super::perform::Hands;
 use super::processes::{self, Survivors};
 use super::projection::{self, RunRow};
 use super::pulse;
-use super::secrets::SecretSources;
 use crate::machine::fact::{Actor, Direction, LockScope, Millis};
 use crate::machine::run::Locks;
 use crate::machine::state::{Status, StepLocks};
@@ -27,28 +27,8 @@ use crate::plan::{History, Plan, PlanHash};
 use crate::store::index::{Index, IndexError};
 use crate::store::{
     Blobs, CommitError, Head, Journal, JournalFile, JournalOptions, OpenReport, ReadError, RunLog, RunName, StateDir,
-    StoreError, TakeOver, read_run,
+    StoreError, read_run,
 };
-
-/// What an engine needs to know.
-pub struct EngineOptions {
-    /// The state directory.
-    pub state: PathBuf,
-    /// Whether a directory of another machine may be taken.
-    pub take_over: TakeOver,
-    /// Where secrets come from.
-    pub secrets: SecretSources,
-    /// The time; the system's clock outside of tests.
-    pub clock: Option<Arc<dyn Clock>>,
-}
-
-impl EngineOptions {
-    /// The defaults for a state directory.
-    #[must_use]
-    pub fn new(state: PathBuf) -> Self {
-        Self { state, take_over: TakeOver::No, secrets: SecretSources::default(), clock: None }
-    }
-}
 
 /// Why an engine does not start, or a run does not.
 #[derive(Debug, thiserror::Error)]
@@ -150,6 +130,7 @@ impl Engine {
             attempts: Mutex::default(),
             stories: broadcast::Sender::new(4096),
             sayings: broadcast::Sender::new(64),
+            exporter: options::exporter(options.otlp.as_deref()),
         });
         let host = pulse::host_name();
         let index = Index::start(&cx.state, projection::LAYOUT, projection::projection())?;
@@ -236,6 +217,7 @@ impl Engine {
         // Whoever holds locks holds them before anybody asks for any.
         for (run, head) in &open {
             self.restore_locks(run, &head.run);
+            self.cx.exporter.iter().for_each(|exporter| exporter.adopted(head.run.as_str(), run));
         }
         let now = self.cx.clock.now();
         let mut drivers = Vec::new();
@@ -434,6 +416,7 @@ impl Engine {
         drop(processes::end(&format!("{}/", self.cx.state_id), mine).await);
         self.cx.log.close().await?;
         self.index.close().await;
+        options::last_words(self.cx.clone()).await;
         Ok(())
     }
 

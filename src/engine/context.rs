@@ -15,7 +15,8 @@ use super::locks::{Holder, Locks};
 use super::secrets::SecretSources;
 use crate::machine::fact::LockScope;
 use crate::machine::{Input, Record};
-use crate::store::{Hash, RunLog, RunName, StoreError};
+use crate::store::{Hash, Head, RunLog, RunName, StoreError};
+use crate::telemetry::Exporter;
 
 /// How far running attempts are: lossy, never in the log.
 #[derive(Debug, Default)]
@@ -105,6 +106,7 @@ pub struct Context {
     pub(super) attempts: Mutex<BTreeSet<String>>,
     pub(super) stories: broadcast::Sender<Told>,
     pub(super) sayings: broadcast::Sender<String>,
+    pub(super) exporter: Option<Exporter>,
 }
 
 impl Context {
@@ -123,10 +125,15 @@ impl Context {
         drop(self.sayings.send(line));
     }
 
-    /// An event became durable.
-    pub(super) fn story(&self, run: &RunName, record: &Record) {
+    /// Events became durable; the log of their run stands at `head` now.
+    pub(super) fn story(&self, head: &Head, records: &[Record]) {
+        if let Some(exporter) = &self.exporter {
+            exporter.told(head.run.as_str(), format!("{}:{}", head.version, head.hash), records);
+        }
         if self.stories.receiver_count() > 0 {
-            drop(self.stories.send(Told { run: run.clone(), record: record.clone() }));
+            for record in records {
+                drop(self.stories.send(Told { run: head.run.clone(), record: record.clone() }));
+            }
         }
     }
 

@@ -70,9 +70,7 @@ impl Engine {
         for permit in permits {
             driver.hands.perform(permit);
         }
-        for record in &records {
-            self.cx.story(&name, record);
-        }
+        self.cx.story(driver.journal.head(), &records);
         self.spawn(driver, vec![]);
         Ok(handle)
     }

@@ -189,9 +189,7 @@ impl Driver {
 
     /// The events are durable: whoever shows them may show them.
     fn told(&self, records: &[Record]) {
-        for record in records {
-            self.cx.story(&self.hands.run, record);
-        }
+        self.cx.story(self.journal.head(), records);
     }
 
     /// A bug of ours: the run stops, nothing is guessed; its log tells the truth.

@@ -15,6 +15,7 @@ mod create;
 mod driver;
 pub mod handle;
 pub mod locks;
+mod options;
 mod perform;
 pub mod processes;
 pub mod projection;
@@ -22,8 +23,9 @@ mod pulse;
 pub mod registry;
 pub mod secrets;
 
-pub use adopt::{Adopted, Engine, EngineError, EngineOptions};
+pub use adopt::{Adopted, Engine, EngineError};
 pub use context::{Context, Progresses, Told};
 pub use convert::effect;
 pub use create::NewRun;
 pub use handle::{Decided, Gone, RunHandle};
+pub use options::EngineOptions;

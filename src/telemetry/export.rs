@@ -2,8 +2,7 @@
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
@@ -19,6 +18,9 @@ const WAITING: usize = 8192;
 /// Spans per request, at most.
 const BATCH: usize = 256;
 
+/// Spans that are kept for a receiver that does not answer.
+const KEPT: usize = 4096;
+
 /// How long a span waits for company.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -28,9 +30,16 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a stop waits for what is left.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
+/// A transition that became durable.
+struct Told {
+    run: String,
+    head: String,
+    records: Vec<Record>,
+}
+
 enum Item {
-    Record(String, Box<Record>),
-    Seed(Box<dyn FnOnce(&mut Projector) + Send>),
+    Told(Box<Told>),
+    Seed(Box<Projector>),
     Stop,
 }
 
@@ -56,62 +65,70 @@ pub enum ExporterError {
 #[derive(Debug)]
 pub struct Exporter {
     queue: SyncSender<Item>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Closes when the thread ends.
+    thread: Mutex<Receiver<()>>,
 }
 
 impl Exporter {
     /// Begins to export to the OTLP/HTTP receiver at `url`; `/v1/traces` is added if it has no path.
     ///
     /// # Errors
-    /// The URL is none.
+    /// The URL is none, or there is no thread.
     pub fn start(url: &str) -> Result<Self, ExporterError> {
         let endpoint = endpoint(url)?;
         let (queue, items) = sync_channel(WAITING);
         let (ready, made) = sync_channel::<Result<(), String>>(1);
+        let (alive, thread) = sync_channel::<()>(0);
         // The blocking client must be made and used where no runtime is.
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("bascule-otlp".to_owned())
-            .spawn(move || match client(&endpoint) {
-                Ok(exporter) => {
-                    drop(ready.send(Ok(())));
-                    serve(&exporter, &items);
+            .spawn(move || {
+                match client(&endpoint) {
+                    Ok(exporter) => {
+                        drop(ready.send(Ok(())));
+                        serve(&exporter, &items);
+                    }
+                    Err(why) => drop(ready.send(Err(why))),
                 }
-                Err(why) => drop(ready.send(Err(why))),
+                drop(alive);
             })
             .map_err(ExporterError::Thread)?;
         match made.recv() {
-            Ok(Ok(())) => Ok(Self { queue, thread: Mutex::new(Some(thread)) }),
+            Ok(Ok(())) => Ok(Self { queue, thread: Mutex::new(thread) }),
             Ok(Err(why)) => Err(ExporterError::Setup { url: url.to_owned(), why }),
             Err(_) => Err(ExporterError::Setup { url: url.to_owned(), why: "its thread ended".to_owned() }),
         }
     }
 
-    /// An event became durable. Dropped when the receiver is too slow.
-    pub fn told(&self, run: &str, record: &Record) {
-        drop(self.queue.try_send(Item::Record(run.to_owned(), Box::new(record.clone()))));
+    /// Events became durable in one transition; `head` is where the log stands now, as `version:hash`. Dropped when the
+    /// receiver is too slow.
+    pub fn told(&self, run: &str, head: String, records: &[Record]) {
+        let told = Told { run: run.to_owned(), head, records: records.to_vec() };
+        drop(self.queue.try_send(Item::Told(Box::new(told))));
     }
 
     /// A run that began before this engine did.
     pub fn adopted(&self, name: &str, run: &Run) {
         let mut projector = Projector::default();
         projector.seed(name, run);
-        let seed = move |all: &mut Projector| all.merge(projector);
-        drop(self.queue.try_send(Item::Seed(Box::new(seed))));
+        drop(self.queue.try_send(Item::Seed(Box::new(projector))));
     }
 
-    /// Sends what is left, for a few seconds at most.
+    /// Sends what is left, for a few seconds at most. Blocks.
     pub fn stop(&self) {
         drop(self.queue.try_send(Item::Stop));
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(thread) = thread else { return };
-        let until = Instant::now() + LAST_WORDS;
-        while !thread.is_finished() && Instant::now() < until {
-            std::thread::park_timeout(Duration::from_millis(10));
-        }
-        if thread.is_finished() {
-            drop(thread.join());
-        }
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nothing is ever sent on it: it closes, or its time is up.
+        drop(thread.recv_timeout(LAST_WORDS));
     }
+}
+
+/// Whether spans could be sent there, as far as its form tells.
+///
+/// # Errors
+/// It is no URL of a receiver.
+pub fn check_url(url: &str) -> Result<(), ExporterError> {
+    endpoint(url).map(drop)
 }
 
 fn endpoint(url: &str) -> Result<String, ExporterError> {
@@ -153,39 +170,73 @@ fn client(endpoint: &str) -> Result<SpanExporter, String> {
 
 fn serve(exporter: &SpanExporter, items: &Receiver<Item>) {
     let mut projector = Projector::default();
-    let mut waiting: Vec<SpanData> = Vec::new();
-    let mut silent = true;
+    let mut outbox = Outbox::default();
     loop {
-        let (stop, idle) = match items.recv_timeout(PATIENCE) {
-            Ok(Item::Record(run, record)) => {
-                waiting.extend(projector.take(&run, &record));
-                (false, false)
+        match items.recv_timeout(PATIENCE) {
+            Ok(Item::Told(told)) => {
+                let Told { run, head, records } = *told;
+                outbox.add(records.iter().flat_map(|record| projector.take(&run, &head, record)).collect());
+                if outbox.waiting.len() >= BATCH && !outbox.failing {
+                    outbox.send(exporter);
+                }
             }
-            Ok(Item::Seed(seed)) => {
-                seed(&mut projector);
-                (false, false)
-            }
-            Ok(Item::Stop) | Err(RecvTimeoutError::Disconnected) => (true, true),
-            Err(RecvTimeoutError::Timeout) => (false, true),
-        };
-        if waiting.len() >= BATCH || idle && !waiting.is_empty() {
-            let sent = futures_executor::block_on(exporter.export(std::mem::take(&mut waiting)));
-            // Once when it begins to fail, once when it works again: a receiver that is down all
-            // night is no reason to fill a disk.
-            match (sent, silent) {
-                (Err(error), true) => {
+            Ok(Item::Seed(seed)) => projector.merge(*seed),
+            Ok(Item::Stop) | Err(RecvTimeoutError::Disconnected) => return outbox.send(exporter),
+            Err(RecvTimeoutError::Timeout) => outbox.send(exporter),
+        }
+    }
+}
+
+/// Spans that wait for company, or for a receiver that works again.
+#[derive(Default)]
+struct Outbox {
+    waiting: Vec<SpanData>,
+    failing: bool,
+}
+
+impl Outbox {
+    /// Takes spans in; the oldest go where there are too many.
+    fn add(&mut self, spans: Vec<SpanData>) {
+        self.waiting.extend(spans);
+        let over = self.waiting.len().saturating_sub(KEPT);
+        self.waiting.drain(..over);
+    }
+
+    /// Sends what waits, batch by batch, until one fails.
+    fn send(&mut self, exporter: &SpanExporter) {
+        while !self.waiting.is_empty() {
+            let batch: Vec<SpanData> = self.waiting.iter().take(BATCH).cloned().collect();
+            let count = batch.len();
+            match (futures_executor::block_on(exporter.export(batch)), self.failing) {
+                (Ok(()), was_failing) => {
+                    self.waiting.drain(..count);
+                    self.failing = false;
+                    if was_failing {
+                        tracing::info!("spans are exported again");
+                    }
+                }
+                // Said once: a receiver that is down all night is no reason to fill a disk.
+                (Err(error), false) => {
                     tracing::warn!(%error, "spans cannot be exported; runs go on without");
-                    silent = false;
+                    self.failing = true;
+                    return;
                 }
-                (Ok(()), false) => {
-                    tracing::info!("spans are exported again");
-                    silent = true;
-                }
-                (Ok(()), true) | (Err(_), false) => {}
+                (Err(_), true) => return,
             }
         }
-        if stop {
-            return;
-        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::endpoint;
+
+    #[test]
+    fn a_receiver_without_a_path_gets_the_usual_one() {
+        let of = |url: &str| endpoint(url).ok();
+        assert_eq!(of("http://127.0.0.1:4318").as_deref(), Some("http://127.0.0.1:4318/v1/traces"));
+        assert_eq!(of("https://otlp.example/").as_deref(), Some("https://otlp.example/v1/traces"));
+        assert_eq!(of("http://127.0.0.1:4318/custom").as_deref(), Some("http://127.0.0.1:4318/custom"));
+        assert_eq!((of("127.0.0.1:4318"), of("http://"), of("grpc://x:4317")), (None, None, None));
     }
 }

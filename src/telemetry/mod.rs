@@ -8,5 +8,5 @@
 pub mod export;
 pub mod spans;
 
-pub use export::{Exporter, ExporterError};
+pub use export::{Exporter, ExporterError, check_url};
 pub use spans::Projector;

@@ -21,5 +21,6 @@ mod stores_journal;
 mod stores_power;
 #[expect(dead_code, reason = "the words in which nights are told; not every one is used yet")]
 mod support;
+mod telemetry;
 mod tidy;
 mod views;
