@@ -59,9 +59,14 @@ const NOBODY_ANSWERS: Duration = Duration::from_secs(20);
 /// Shows.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let mut stop = Signals::new()?;
+    let mut set_up = std::pin::pin!(Stage::set_up(ctx, args.fast));
     let stage = tokio::select! {
-        stage = Stage::set_up(ctx, args.fast) => stage?,
-        () = stop.wait() => return Err(stopped()),
+        stage = &mut set_up => stage?,
+        () = stop.wait() => {
+            // A data centre that is half there cannot be ended: it is finished first.
+            set_up.await?.clear().await?;
+            return Err(stopped());
+        }
     };
     let shown = tokio::select! {
         shown = show(ctx, &args, &stage) => shown,

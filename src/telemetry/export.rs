@@ -119,7 +119,7 @@ impl Exporter {
         drop(self.queue.try_send(Item::Stop));
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         // Nothing is ever sent on it: it closes, or its time is up.
-        drop(thread.recv_timeout(LAST_WORDS));
+        thread.recv_timeout(LAST_WORDS).unwrap_or_default();
     }
 }
 

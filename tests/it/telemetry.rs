@@ -2,7 +2,7 @@
 
 mod receiver;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bascule::machine::fact::{Found, Left};
 use bascule::machine::{Record, Run, RunState, Verb};
@@ -60,7 +60,7 @@ fn a_run_is_one_trace_of_states_attempts_probes_and_undos() {
     let root = named(&spans, "run shop/1");
     assert_eq!(root.parent_span_id, SpanId::INVALID);
     assert_eq!(root.status, Status::error("rolled_back"));
-    let known: BTreeSet<SpanId> = spans.iter().map(|span| span.span_context.span_id()).collect();
+    let known: HashSet<SpanId> = spans.iter().map(|span| span.span_context.span_id()).collect();
     assert_eq!(known.len(), spans.len(), "no two spans share an id: {:?}", names(&spans));
     for span in &spans {
         assert_eq!(span.span_context.trace_id(), root.span_context.trace_id(), "one trace");
