@@ -10,7 +10,7 @@ use bascule::plan::Plan;
 
 use super::choices::Choices;
 use super::people;
-use super::sim::{Crash, START, Sim};
+use super::sim::{Crash, START, Sim, first_word};
 use super::story;
 use super::world::World;
 
@@ -35,14 +35,17 @@ impl Seen {
         for record in &sim.log {
             match &record.event {
                 Event::Moved { to, .. } => self.count(format!("state {}", to.word())),
-                Event::Asked { kind, .. } => {
-                    let words = format!("{kind:?}");
-                    let name = words.split([' ', '{']).next().unwrap_or_default().to_owned();
-                    self.count(format!("question {name}"));
+                Event::Asked { kind, .. } => self.count(format!("question {}", first_word(kind))),
+                Event::RollbackDecided { because, .. } => {
+                    let whose = if record.by.is_some() { "a person's" } else { "the engine's" };
+                    self.count(format!("back {whose} {}", first_word(because)));
                 }
                 _ => {}
             }
             self.count(format!("event {}", record.event.word()));
+        }
+        for (word, count) in &sim.done {
+            *self.words.entry(word.clone()).or_default() += count;
         }
     }
 
