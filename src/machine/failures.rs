@@ -12,6 +12,7 @@ use super::question::QuestionKind;
 use super::rollback;
 use super::state::{Forward, RunState, Status};
 use super::ticks::Watched;
+use super::undoing;
 use crate::plan::policy::OnFailure;
 use crate::plan::step::{Effect, Probe, Retry};
 use crate::plan::{Section, StepIx};
@@ -27,7 +28,7 @@ pub(super) fn failed(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
         Section::PreCheck => return pre_check(d, ix),
         Section::PostCheck => return post_check(d, ix),
         Section::Ready => return checks::judge_way_back(d),
-        Section::Fence | Section::RollbackCheck => return rollback::looked_or_fenced(d, ix),
+        Section::Fence | Section::RollbackCheck => return undoing::looked_or_fenced(d, ix),
         Section::Prepare | Section::Cutover | Section::Commit => {}
     }
     let (left, unknown) = match &d.run().step(ix).status {

@@ -6,7 +6,7 @@ use super::apply::{Illegal, ms};
 use super::books::may_stand;
 use super::checks;
 use super::criteria;
-use super::decide::close;
+use super::decide::{close, holds_up_a_rollback};
 use super::draft::Draft;
 use super::event::Event;
 use super::fact::Cause;
@@ -174,6 +174,11 @@ fn continue_rollback(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
     }
     d.emit(Event::RollbackContinued)?;
     close(d, Some("go on with the rollback"), |kind| matches!(kind, QuestionKind::AwayTooLong { .. }))?;
+    let held_up = is_asked(d, holds_up_a_rollback);
+    if !held_up && d.run().left == Some(RunState::RollingBack) {
+        // What else is asked can be answered while users are brought back.
+        d.emit(Event::Moved { to: RunState::RollingBack, because: Cause::Answered })?;
+    }
     Ok(Reply::Done)
 }
 
@@ -313,6 +318,7 @@ fn go_on(d: &mut Draft<'_>, question: u32) -> Result<Reply, Illegal> {
         | QuestionKind::Denied { .. }
         | QuestionKind::Irreversible { .. }
         | QuestionKind::PastIrreversible { .. }
+        | QuestionKind::UndoByHand { .. }
         | QuestionKind::LateStepFailed { .. } => {
             return Ok(Reply::refused(
                 "this question needs an answer of its own",

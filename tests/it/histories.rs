@@ -101,14 +101,17 @@ fn went_everywhere(seen: &Seen) {
     let ends = "refused cancelled committed rolled_back closed_with_residue";
     let questions = "UnknownOutcome StepFailed PartialEffect CheckInconclusive ValueUnknown OutOfTime Tripped Blind \
                      PostCheckFailed GateUnmet AwayTooLong StaleCheck Denied Irreversible PastIrreversible \
-                     LateStepFailed LateEffect StartWindowEnded TurnBack";
+                     LateStepFailed LateEffect StartWindowEnded TurnBack UndoByHand RequirementRolledBack \
+                     PluginChanged";
     let verbs = "Go Resume Pause Extend Retry Skip Waive Happened DidNotHappen ItFailed ProbeAgain Approve Reject \
                  Cancel Rollback ContinueRollback UndoRetry UndoWaive UndoDone WindowExtend Commit Accept Close \
                  ForwardAgain GoOn Note InCharge Disarm SignOff ConfirmClock";
     let crashes = "Idle BeforeCommit BeforeActing";
     let kinds = [("state", states), ("state", ends), ("question", questions), ("verb", verbs), ("crash", crashes)];
-    let backs = ["StepFailed", "PostCheckFailed", "Tripped"].map(|cause| format!("back the engine's {cause}"));
-    let named = kinds.iter().flat_map(|(kind, names)| names.split_whitespace().map(move |name| format!("{kind} {name}")));
+    let backs = ["StepFailed", "PostCheckFailed", "Tripped", "RequirementRolledBack"]
+        .map(|cause| format!("back the engine's {cause}"));
+    let named =
+        kinds.iter().flat_map(|(kind, names)| names.split_whitespace().map(move |name| format!("{kind} {name}")));
     let never: Vec<String> = named.chain(backs).filter(|word| !seen.words.contains_key(word)).collect();
     assert!(never.is_empty(), "no history reached {never:?}; seen were\n{:#?}", seen.words);
 }

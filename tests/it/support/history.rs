@@ -139,7 +139,7 @@ fn wild(sim: &mut Sim<World>, told: &mut u32) -> Result<(), String> {
 }
 
 fn wild_step(sim: &mut Sim<World>) -> Result<(), String> {
-    match sim.hands.c.weighted(&[80, 6, 8, 1, 3, 2, 1, 1]) {
+    match sim.hands.c.weighted(&[80, 6, 8, 1, 3, 2, 1, 1, 1]) {
         0 => drop(sim.step()?),
         1 => {
             let who = sim.hands.c.pick(&people::NAMES);
@@ -160,6 +160,14 @@ fn wild_step(sim: &mut Sim<World>) -> Result<(), String> {
             sim.due()?;
         }
         6 => drop(sim.input(Input::StoreBack { gap_ms: 3_000 })?),
+        7 => {
+            let news = [
+                Input::RequirementRolledBack { app: "billing".to_owned() },
+                Input::PluginChanged { executor: "test".to_owned() },
+            ];
+            let news = sim.hands.c.pick(&news);
+            drop(sim.input(news)?);
+        }
         _ => {
             let steps = sim.plan.steps.len();
             let ix = sim.hands.c.below(steps);
