@@ -46,6 +46,18 @@ pub(super) fn failed(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     }
 }
 
+/// A person says that it failed. What they say left something behind is not looked at again, nor
+/// repeated, unless repeating does no harm: their word is the evidence.
+pub(super) fn said_to_have_failed(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+    let step = d.run().plan.step(ix);
+    let possible = matches!(d.run().step(ix).status, Status::Forward(Forward::Failed { left: Left::Possible, .. }));
+    let by_itself = matches!(step.section, Section::Prepare | Section::Cutover | Section::Commit);
+    match step.effect {
+        Effect::Probe | Effect::Once if possible && by_itself => give_up(d, ix),
+        Effect::None | Effect::Idempotent | Effect::Probe | Effect::Once => failed(d, ix),
+    }
+}
+
 /// An attempt was interrupted: as after a crash, the declared effect decides.
 pub(super) fn interrupted(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();

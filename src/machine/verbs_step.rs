@@ -329,7 +329,7 @@ fn resolve(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<Repl
         attempts::forward_succeeded(d, ix)?;
     }
     if failed {
-        failures::failed(d, ix)?;
+        failures::said_to_have_failed(d, ix)?;
     }
     Ok(Reply::Done)
 }
@@ -408,8 +408,21 @@ fn undo(d: &mut Draft<'_>, ix: StepIx, event: Event) -> Result<Reply, Illegal> {
         }
     };
     if !open {
-        let hint =
-            "a step that could not be proved stopped is resolved first: `resolve STEP --happened | --did-not-happen`";
+        let hint = match d.run().undo(ix) {
+            Some(UndoState::Undoing(_)) => "it is under way: wait for its end",
+            Some(UndoState::Pending) => "its turn comes by itself",
+            Some(UndoState::Unknown { .. }) => {
+                "what could not be proved stopped is resolved first: `resolve STEP --happened | --did-not-happen`"
+            }
+            Some(
+                UndoState::Waiting { .. }
+                | UndoState::Backoff { .. }
+                | UndoState::Undone { .. }
+                | UndoState::Failed { .. }
+                | UndoState::Waived,
+            )
+            | None => "`bascule status` shows where it stands",
+        };
         return Ok(Reply::refused(format!("the undo of `{step}` is not waiting for a word"), hint));
     }
     d.emit(event)?;

@@ -11,7 +11,7 @@ use crate::support::plans::{self, cut};
 use crate::support::sim::START;
 
 /// The founding runbook with estimates of a minute each, in a change window that ends at a minute.
-fn in_a_change(until: i64) -> plans::Draft {
+pub(super) fn in_a_change(until: i64) -> plans::Draft {
     plans::founding()
         .body(|body| {
             for step in &mut body.steps {
@@ -91,11 +91,11 @@ fn the_end_of_a_change_window_stops_neither_a_rollback_nor_the_observation() {
     assert!(night.now() >= exposed(&night) + min(90), "observed to the end");
     assert_eq!(night.only(&["turnBackReached", "turnBackNear", "asked"]), "");
     let mut night = Night::of(in_a_change(60).seal()).on("convert", Act::hangs()).begin();
-    night.undo_always("quiesce", Act::ok().after(min(50)));
+    night.undo_always("quiesce", Act::ok().after(min(9)));
     night.until(min(54));
     night.say(Verb::Rollback);
     night.until_it_is(RunState::RolledBack);
-    assert!(night.now() > min(100));
+    assert!(night.now() > min(60));
     assert_eq!(night.only(&["turnBackReached", "asked"]), "");
 }
 
@@ -131,12 +131,12 @@ fn an_overrun_is_told_once_and_a_deadline_may_be_moved() {
 
 #[test]
 fn downtime_is_measured_from_the_first_step_that_takes_the_source_down_to_exposure() {
-    let mut night = Night::of(plans::founding().seal()).on("convert", Act::ok().after(min(20))).begin();
+    let mut night = Night::of(plans::founding().seal()).on("convert", Act::ok().after(min(9))).begin();
     night.until_it_is(RunState::Observing);
     let run = &night.sim.run;
     let (down, up) = (run.down_since.expect("it went down"), run.up_since.expect("it is up again"));
     assert_eq!((down - START, up - START), (1_000, exposed(&night)));
-    assert_eq!(up - down, min(20) + 5_000);
+    assert_eq!(up - down, min(9) + 5_000);
     let mut night =
         Night::of(plans::founding().seal()).on("smoke", Act::unknown()).always("smoke", Act::unknown()).begin();
     night.until_it_is(RunState::Deciding);

@@ -99,17 +99,7 @@ fn a_start_window_ends_by_the_wall_clock_once_it_is_confirmed() {
 
 #[test]
 fn a_turn_back_time_waits_for_a_clock_that_somebody_believes() {
-    let plan = plans::founding()
-        .body(|body| {
-            for step in &mut body.steps {
-                step.estimate_ms = Some(60_000);
-                step.timeout_ms = 6 * 3_600_000;
-            }
-        })
-        .policies(|policies| {
-            let until_ms = Some(START + min(120));
-            policies.change = Some(bascule::plan::policy::Change { id: None, from_ms: None, until_ms, zone: None });
-        });
+    let plan = super::change::in_a_change(120);
     let mut night = Night::of(plan.seal()).on("convert", Act::hangs()).begin();
     night.until(min(5));
     jump(&mut night, min(200));

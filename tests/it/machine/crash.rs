@@ -233,7 +233,7 @@ fn a_rollback_goes_on_by_itself_after_a_short_absence() {
         "sync!",
         "quiesce!",
         "balance!",
-        "rollback:source_serves",
+        "restored:source_serves",
         "power_on!",
         "convert!",
     ];

@@ -57,7 +57,7 @@ fn a_stateless_application_goes_back_at_any_time_of_the_window() {
 #[test]
 fn a_step_that_fails_before_exposure_goes_back_without_an_answer() {
     let plan = answering(DataAnswer::Unanswered).seal();
-    let mut night = Night::of(plan).on("smoke", Act::fails(Left::Nothing)).begin();
+    let mut night = Night::of(plan).always("smoke", Act::fails(Left::Nothing)).begin();
     night.until_it_is(RunState::RolledBack);
 }
 
@@ -119,7 +119,7 @@ fn what_would_be_deleted_is_kept_unless_the_data_came_home() {
     night.until_it_is(RunState::RolledBack);
     assert!(!night.performed().contains("convert!"), "users' writes stand nowhere else");
     assert!(night.only(&["residue"]).contains("kept: users may have written to it"), "{}", night.only(&["residue"]));
-    let mut night = Night::of(plan().seal()).on("smoke", Act::fails(Left::Nothing)).begin();
+    let mut night = Night::of(plan().seal()).always("smoke", Act::fails(Left::Nothing)).begin();
     night.until_it_is(RunState::RolledBack);
     assert!(night.performed().contains("convert!"), "nobody could have written there");
 }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use bascule::machine::fact::{Direction, Found, Left};
 use bascule::machine::input::Outcome;
 use bascule::machine::{Input, RunState, Verb};
-use bascule::plan::policy::{Change, OnFailure};
+use bascule::plan::policy::OnFailure;
 use bascule::plan::step::{Effect, OnTimeout, Undo};
 use bascule::plan::{DataAnswer, Section, TripRule};
 
@@ -57,8 +57,9 @@ fn unknown_undo() -> Night {
 
 fn step_failed() -> Night {
     let plan = founding().policies(|policies| policies.on_failure = OnFailure::Ask);
-    let mut night = Night::of(plan.seal()).on("smoke", Act::fails(Left::Nothing)).begin();
+    let mut night = Night::of(plan.seal()).always("smoke", Act::fails(Left::Nothing)).begin();
     night.until(min(1));
+    night.from_now_on("smoke", Act::ok());
     night
 }
 
@@ -200,6 +201,8 @@ fn late_effect() -> Night {
     });
     let mut night = Night::of(plan.seal()).on("convert", Act::hangs().never_stops()).begin();
     night.until(min(5));
+    night.say(Verb::DidNotHappen { step: "convert".into() });
+    night.until_it_is(RunState::Observing);
     late(&mut night, "convert");
     night
 }
@@ -216,16 +219,7 @@ fn start_window_ended() -> Night {
 }
 
 fn turn_back() -> Night {
-    let plan = founding()
-        .body(|body| {
-            for step in &mut body.steps {
-                step.estimate_ms = Some(60_000);
-                step.timeout_ms = 6 * 3_600_000;
-            }
-        })
-        .policies(|policies| {
-            policies.change = Some(Change { id: None, from_ms: None, until_ms: Some(START + min(60)), zone: None });
-        });
+    let plan = super::change::in_a_change(60);
     let mut night = Night::of(plan.seal()).on("convert", Act::ok().after(min(59))).begin();
     night.until(min(58));
     night

@@ -164,12 +164,12 @@ fn accept_needs_exposure_and_every_cutover_step() {
 #[test]
 fn what_is_skipped_counts_as_done_and_the_exposing_step_never_is() {
     let plan = plans::founding().policies(|policies| policies.on_failure = bascule::plan::policy::OnFailure::Ask);
-    let mut night = Night::of(plan.seal()).on("smoke", Act::fails(Left::Nothing)).begin();
+    let mut night = Night::of(plan.seal()).always("smoke", Act::fails(Left::Nothing)).begin();
     night.until(min(1));
     night.say(skip("smoke"));
     night.until_it_is(RunState::Accepted);
     let plan = plans::founding().policies(|policies| policies.on_failure = bascule::plan::policy::OnFailure::Ask);
-    let mut night = Night::of(plan.seal()).always("balance", Act::fails(Left::Nothing)).begin();
+    let mut night = Night::of(plan.seal()).always("balance", Act::fails(Left::Possible)).begin();
     night.until(min(5));
     assert!(night.refused(skip("balance")).contains("cannot be skipped"));
     night.say(happened("balance"));

@@ -44,7 +44,7 @@ fn the_founding_runbook_goes_back_in_the_documented_order() {
             "convert_image!",
         ]
     );
-    let checks = back.iter().position(|name| name.starts_with("rollback:")).expect("the source is verified");
+    let checks = back.iter().position(|name| name.starts_with("restored:")).expect("the source is verified");
     let off = back.iter().position(|name| name == "power_on_target!").expect("the target is powered off");
     let users = back.iter().position(|name| name == "update_load_balancer!").expect("users come back");
     assert!(users < checks && checks < off, "{back:?}");
@@ -52,7 +52,7 @@ fn the_founding_runbook_goes_back_in_the_documented_order() {
 
 #[test]
 fn before_exposure_the_founding_runbook_never_overwrites_the_source() {
-    let mut night = founding_night().on("smoke_test", Act::fails(Left::Nothing));
+    let mut night = founding_night().always("smoke_test", Act::fails(Left::Nothing));
     night.until_it_is(RunState::RolledBack);
     let performed = night.performed();
     assert!(!performed.contains("final_data_sync!") && !performed.contains("fence:"), "{performed}");
@@ -65,7 +65,7 @@ fn after_exposure_the_stages_come_in_their_order_and_clean_up_comes_last() {
     let (mut night, _) = observing(plans::founding());
     let back = go_back(&mut night, RunState::RolledBack);
     let order =
-        ["fence:stop_writes", "sync!", "quiesce!", "balance!", "rollback:source_serves", "power_on!", "convert!"];
+        ["fence:stop_writes", "sync!", "quiesce!", "balance!", "restored:source_serves", "power_on!", "convert!"];
     assert_eq!(back, order);
     insta::assert_snapshot!(night.only(&["rollbackDecided", "rollbackOrdered", "serviceRestored", "moved"]));
 }
@@ -86,7 +86,7 @@ fn users_are_never_sent_to_a_source_without_their_data() {
     night.say(Verb::UndoRetry { step: "sync".into() });
     night.until_it_is(RunState::RolledBack);
     let rest = performed_back(&night, &before);
-    assert_eq!(rest, ["sync!", "quiesce!", "balance!", "rollback:source_serves", "power_on!", "convert!"]);
+    assert_eq!(rest, ["sync!", "quiesce!", "balance!", "restored:source_serves", "power_on!", "convert!"]);
 }
 
 #[test]
@@ -150,11 +150,11 @@ fn a_need_that_its_author_wrote_holds_up_what_stands_behind_it() {
 #[test]
 fn a_source_that_does_not_serve_is_stuck_and_cleans_nothing_up() {
     let (mut night, _) = observing(plans::founding());
-    night.from_now_on("rollback:source_serves", Act::fails(Left::Nothing));
+    night.from_now_on("restored:source_serves", Act::fails(Left::Nothing));
     let back = go_back(&mut night, RunState::Stuck);
     assert!(!back.iter().any(|name| name == "convert!" || name == "power_on!"), "{back:?}");
-    night.from_now_on("rollback:source_serves", Act::ok());
-    night.say(Verb::UndoRetry { step: "rollback:source_serves".into() });
+    night.from_now_on("restored:source_serves", Act::ok());
+    night.say(Verb::UndoRetry { step: "restored:source_serves".into() });
     night.until_it_is(RunState::RolledBack);
 }
 

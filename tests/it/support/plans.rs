@@ -299,6 +299,9 @@ pub(crate) fn without_conditions(plan: &Plan) -> Arc<Plan> {
         step.check.pass = None;
         step.check.baseline = BTreeMap::new();
         step.verify = None;
+        if let Undo::Action(undo) = &mut step.undo {
+            undo.verify = None;
+        }
     }
     body.criteria.clear();
     Arc::new(Plan::seal(body).expect("the plan was sound"))
