@@ -74,7 +74,7 @@ fn summary(problems: &Problems) -> String {
     if problems.beyond() > 0 {
         parts.push(format!("{} more not shown", problems.beyond()));
     }
-    let Some(first) = problems.iter().min_by_key(|problem| problem.severity) else { return String::new() };
+    let Some(first) = problems.iter().min_by_key(|problem| (problem.severity, problem.code.found_by)) else { return String::new() };
     format!("{}; `bascule explain {}` says more\n", parts.join(", "), first.code)
 }
 

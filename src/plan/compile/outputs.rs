@@ -113,6 +113,9 @@ fn refuse(cx: &mut Context<'_>, draft: &Draft<'_>, other: &Draft<'_>, used: &Use
 }
 
 fn refuse_unknown(cx: &mut Context<'_>, drafts: &[Draft<'_>], name: &str, used: &Use) {
+    if cx.lost.contains(name) {
+        return;
+    }
     let names = drafts.iter().map(|draft| &*draft.name.value);
     let problem = Problem::new(codes::OUTPUTS_BEFORE_STEP, format!("no step is called `{name}`"))
         .at(used.span, "not known")

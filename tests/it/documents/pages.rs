@@ -29,9 +29,10 @@ fn executors() -> Executors {
         effect,
         probes: false,
         undoes: false,
+        outputs: Vec::new(),
     };
     let command =
-        json!({ "type": "object", "required": ["argv"], "additionalProperties": false, "properties": { "argv": {} } });
+        json!({ "type": "object", "required": ["argv"], "additionalProperties": false, "properties": { "argv": {}, "successCodes": {} } });
     Executors::from([
         ("command".to_owned(), ExecutorInfo { params: command, ..info(Effect::Once) }),
         ("http.call".to_owned(), info(Effect::Once)),
