@@ -154,4 +154,5 @@ codes! {
     B0085 CONSTANT_EXIT_CODE Compiler "the condition asks for an exit code that it never sees";
     B0086 CLAIMED_NAMES Compiler "an approval tells people apart by names that nobody verifies";
     B0087 NOT_BUILT_YET Compiler "the key is read, and not acted upon yet";
+    B0088 CHANGE_WINDOW_OVER Compiler "the change window has ended";
 }

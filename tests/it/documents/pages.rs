@@ -88,6 +88,7 @@ fn verdict(blocks: &[Block<'_>], by: FoundBy) -> Vec<(&'static str, Severity)> {
         // What `run` refuses and `lint` is content with.
         if let Some(plan) = &compiled.plan {
             documents.report(lint::missing_inputs(plan));
+            documents.report(lint::against_clock(plan, &History::default(), None, 1_767_225_600_000));
         }
     }
     let (_, problems) = documents.finish();
