@@ -63,7 +63,11 @@ fn sentence(file: &Linted) -> String {
     let Linted { file: name, kind, steps, criteria, missing, not_verified } = file;
     let mut text = format!("{name}: a sound {kind}");
     if kind == "runbook" {
-        text.push_str(&format!(", {}, {}", counted(*steps, "step", "steps"), counted(*criteria, "criterion", "criteria")));
+        text.push_str(&format!(
+            ", {}, {}",
+            counted(*steps, "step", "steps"),
+            counted(*criteria, "criterion", "criteria")
+        ));
         if !missing.is_empty() {
             text.push_str(&format!("; inputs that come later: {}", missing.join(", ")));
         }

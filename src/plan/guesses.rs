@@ -26,10 +26,10 @@ pub fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option
         several => several.join(", or to measure "),
     };
     let how = match word.as_str() {
-        "ssh" | "ssh.command" | "remote" => ": nothing logs in elsewhere by itself, so let it run `ssh`",
+        "ssh" | "ssh.command" | "remote" => " Nothing logs in elsewhere by itself: let it run `ssh`",
         _ => "",
     };
-    Some(format!("did you mean {named}{how}?"))
+    Some(format!("did you mean {named}?{how}"))
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ fn wrapped(text: &str, beside: usize) -> String {
             broken.push('\n');
         }
         let mut used = 0;
-        for word in line.split(' ') {
+        for word in words(line) {
             let length = word.chars().count();
             if used > 0 && used + 1 + length > COLUMNS - beside {
                 broken.push('\n');
@@ -97,6 +97,24 @@ fn wrapped(text: &str, beside: usize) -> String {
         }
     }
     broken
+}
+
+/// Words, where code between backticks is one word unless it is long.
+fn words(line: &str) -> Vec<String> {
+    const LONG_CODE: usize = 40;
+    let mut words: Vec<String> = Vec::new();
+    for (at, part) in line.split('`').enumerate() {
+        let is_code = at % 2 == 1 && part.chars().count() <= LONG_CODE;
+        let mut pieces = if is_code { vec![part] } else { part.split(' ').collect() }.into_iter();
+        let tick = if at > 0 { "`" } else { "" };
+        let first = pieces.next().unwrap_or("");
+        match words.last_mut() {
+            Some(last) => last.push_str(&format!("{tick}{first}")),
+            None => words.push(first.to_owned()),
+        }
+        words.extend(pieces.map(str::to_owned));
+    }
+    words
 }
 
 /// Control characters from a document must not reach a terminal.
@@ -118,7 +136,9 @@ fn summary(problems: &Problems) -> String {
     if problems.beyond() > 0 {
         parts.push(format!("{} more not shown", problems.beyond()));
     }
-    let Some(first) = problems.iter().min_by_key(|problem| (problem.severity, problem.code.found_by)) else { return String::new() };
+    let Some(first) = problems.iter().min_by_key(|problem| (problem.severity, problem.code.found_by)) else {
+        return String::new();
+    };
     format!("{}; `bascule explain {}` says more\n", parts.join(", "), first.code)
 }
 

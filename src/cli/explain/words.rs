@@ -21,8 +21,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// All of them, in the order of the list.
-    pub(super) const ALL: [Self; 6] =
-        [Self::Word, Self::Run, Self::Step, Self::Criterion, Self::Effect, Self::Exit];
+    pub(super) const ALL: [Self; 6] = [Self::Word, Self::Run, Self::Step, Self::Criterion, Self::Effect, Self::Exit];
 
     /// For data.
     pub(super) fn word(self) -> &'static str {

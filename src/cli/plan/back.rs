@@ -50,7 +50,9 @@ pub(super) fn way_back(view: &PlanView) -> String {
          for a person; in the clean-up it is left for the morning, in the report.",
         if fenced { "The fence is performed, the rest undone. " } else { "" }
     );
-    wrap(&legend, columns().saturating_sub(4)).iter().for_each(|line| text.push_str(&format!("  {DIM}{line}{DIM:#}\n")));
+    wrap(&legend, columns().saturating_sub(4))
+        .iter()
+        .for_each(|line| text.push_str(&format!("  {DIM}{line}{DIM:#}\n")));
     text.push_str(&stays(view));
     text
 }

@@ -197,11 +197,8 @@ fn marks(step: &PlannedStepView, view: &PlanView) -> Vec<(String, String)> {
 fn criteria(criteria: &[PlannedCriterionView]) -> String {
     let mut text = heading("ROLLBACK CRITERIA", "sampled from exposure until the run is accepted");
     for one in criteria {
-        let does = if one.on_trip.contains("asks") {
-            format!("{CARE}{}{CARE:#}", one.on_trip)
-        } else {
-            one.on_trip.clone()
-        };
+        let does =
+            if one.on_trip.contains("asks") { format!("{CARE}{}{CARE:#}", one.on_trip) } else { one.on_trip.clone() };
         text.push_str(&format!("  -  {}  {does}\n", one.id));
         let line = format!(
             "{} every {}, from {} on; trips {} on {}",

@@ -82,10 +82,12 @@ fn check_claims(cx: &mut Context<'_>, drafts: &[Draft<'_>], plan: &Plan) {
             (0 | 1, true) => "somebody else than who starts the run".to_owned(),
             (quorum, _) => format!("{quorum} different people"),
         };
-        let mut problem =
-            Problem::warning(codes::CLAIMED_NAMES, format!("`{name}` wants {wants}, and nobody verifies names yet"))
-                .at(draft.span(), "one login never passes it")
-                .help("start the run with `--trust-claimed-names`: then names given with `--as` count, and the log says so");
+        let mut problem = Problem::warning(
+            codes::CLAIMED_NAMES,
+            format!("`{name}` wants {wants}, and nobody verifies names yet"),
+        )
+        .at(draft.span(), "one login never passes it")
+        .help("start the run with `--trust-claimed-names`: then names given with `--as` count, and the log says so");
         let before = plan.dag().ancestors(ix);
         let down = plan.section(Section::Cutover).find(|at| before.contains(at) && plan.step(*at).takes_source_down);
         if let Some(down) = down.filter(|_| plan.exposing().is_none_or(|exposing| !before.contains(&exposing))) {

@@ -28,6 +28,8 @@ pub(super) struct Context<'a> {
     pub(super) secrets: BTreeSet<String>,
     /// Entries whose definitions no catalog knows: whoever names them is not to blame too.
     pub(super) lost: BTreeSet<Arc<str>>,
+    /// A criterion could not be read whole.
+    pub(super) has_flawed_criteria: bool,
     inputs: BTreeMap<Arc<str>, (Text, Data)>,
     inputs_json: Arc<Value>,
     missing: BTreeMap<String, Missing>,
@@ -65,6 +67,7 @@ impl<'a> Context<'a> {
             problems: Problems::new(),
             secrets: BTreeSet::new(),
             lost: BTreeSet::new(),
+            has_flawed_criteria: false,
             inputs,
             missing: BTreeMap::new(),
             executors: BTreeSet::new(),
@@ -140,7 +143,10 @@ impl<'a> Context<'a> {
     /// Whether a document held what could not be read: then what is absent proves nothing.
     pub(super) fn is_flawed(&self, drafts: &[Draft<'_>]) -> bool {
         let lists = self.input.runbook.sections.values().any(|list| list.flawed);
-        lists || !self.lost.is_empty() || drafts.iter().any(|draft| draft.def().is_some_and(|def| def.flawed))
+        lists
+            || self.has_flawed_criteria
+            || !self.lost.is_empty()
+            || drafts.iter().any(|draft| draft.def().is_some_and(|def| def.flawed))
     }
 
     pub(super) fn executor_pins(&self) -> BTreeMap<String, ExecutorPin> {

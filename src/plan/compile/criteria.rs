@@ -135,6 +135,7 @@ fn build(
     base: Option<Found<'_, CriterionDef>>,
     given: &crate::runbook::model::Bindings,
 ) -> Option<Drawn> {
+    cx.has_flawed_criteria |= def.flawed;
     let uses = Uses::of_criterion(cx.input.files, def);
     check_inputs(cx, &uses, &id.value, base.is_none());
     cx.secrets.extend(uses.secrets.iter().cloned());
@@ -156,8 +157,8 @@ fn build(
             (None, Some(_)) => "needs `uses`",
             (Some(_), _) => "needs `trip`",
         };
-        let problem = Problem::new(codes::NO_EXECUTOR, format!("the criterion `{}` cannot trip", id.value))
-            .at(id.span, lacks);
+        let problem =
+            Problem::new(codes::NO_EXECUTOR, format!("the criterion `{}` cannot trip", id.value)).at(id.span, lacks);
         cx.problem(problem);
         return None;
     };

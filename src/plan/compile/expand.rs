@@ -185,8 +185,9 @@ fn draft<'a>(cx: &mut Context<'a>, section: Section, entry: &'a Entry, of: Optio
     // The reader gives every entry a name; one without was reported by it.
     let name = entry.id()?.clone();
     let found = match entry {
-        Entry::Named { name, params, .. } => find(cx, name, of)
-            .map(|found| (Body::Action(Laid::Written(found.def)), Some(found), Cow::Borrowed(params))),
+        Entry::Named { name, params, .. } => {
+            find(cx, name, of).map(|found| (Body::Action(Laid::Written(found.def)), Some(found), Cow::Borrowed(params)))
+        }
         Entry::Inline(def) => inline(cx, def, of),
         Entry::Approval(def) => Some((Body::Approval(def), None, Cow::Owned(Vec::new()))),
         Entry::Manual(manual) => Some((Body::Manual(manual, Laid::Written(&manual.def)), None, Cow::Owned(Vec::new()))),

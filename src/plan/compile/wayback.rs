@@ -96,7 +96,11 @@ impl Way<'_, '_> {
                 let other = self.plan.find(&name.value.as_ref().into()).map(|ix| self.plan.step(ix));
                 let message = match other {
                     Some(other) if other.undo_action().is_some() && other.section.is_undone() => continue,
-                    Some(_) if self.plan.find(&name.value.as_ref().into()).is_some_and(|ix| self.has_lost_its_undo(ix)) => continue,
+                    Some(_)
+                        if self.plan.find(&name.value.as_ref().into()).is_some_and(|ix| self.has_lost_its_undo(ix)) =>
+                    {
+                        continue;
+                    }
                     None if cx.lost.contains(&name.value) => continue,
                     Some(_) => format!("`{}` has no undo that could end first", name.value),
                     None => format!("no step is called `{}`", name.value),

@@ -25,7 +25,8 @@ impl Reader<'_> {
         }
         let windowless = !["rollbackWindow", "rollbackWindowMinutes"].iter().any(|key| fields.has(key));
         if windowless {
-            let help = "say how long the engine may go back by itself: `rollbackWindow: 90m`, or `rollbackWindowMinutes: 90`";
+            let help =
+                "say how long the engine may go back by itself: `rollbackWindow: 90m`, or `rollbackWindowMinutes: 90`";
             self.missing(keys::RUNBOOK, span, "rollbackWindow", help);
         }
         if !fields.has("cutoverSteps") {

@@ -31,8 +31,7 @@ fn executors() -> Executors {
         undoes: false,
         outputs: Vec::new(),
     };
-    let command =
-        json!({ "type": "object", "required": ["argv"], "additionalProperties": false, "properties": { "argv": {}, "successCodes": {} } });
+    let command = json!({ "type": "object", "required": ["argv"], "additionalProperties": false, "properties": { "argv": {}, "successCodes": {} } });
     Executors::from([
         ("command".to_owned(), ExecutorInfo { params: command, ..info(Effect::Once) }),
         ("http.call".to_owned(), info(Effect::Once)),

@@ -25,7 +25,8 @@ fn executors() -> Executors {
 }
 
 const HEAD: &str = "application: shop\nrollbackWindow: 30m\ndataOnRollback: stateless\n";
-const EXPOSE: &str = "  - { id: expose, uses: noop, exposes: true, estimate: 1m, undo: { uses: noop, estimate: 1m } }\n";
+const EXPOSE: &str =
+    "  - { id: expose, uses: noop, exposes: true, estimate: 1m, undo: { uses: noop, estimate: 1m } }\n";
 
 fn bench(rest: &str) -> Bench {
     Bench::new(&format!("{HEAD}{rest}")).with_executors(executors())
@@ -53,6 +54,19 @@ fn a_field_that_the_executor_never_gives_is_refused() {
          rollbackCriteria:\n\
          \x20 - { id: errors, uses: http.probe, valid: result.requests > 5, trip: \"result.errorrate > 0.2\", consecutive: 3 }\n"
     ));
+}
+
+#[test]
+fn an_output_that_a_step_never_gives_is_refused() {
+    let expose = |value: &str| {
+        format!(
+            "cutoverSteps:\n  - {{ id: look, uses: http.probe, effect: none }}\n\
+             \x20 - {{ id: expose, uses: noop, exposes: true, undo: {{ uses: noop }}, with: {{ a: \"${{{{ {value} }}}}\" }} }}\n"
+        )
+    };
+    insta::assert_snapshot!(report(&expose("steps.look.outputs.errorrate")));
+    let guarded = "has(steps.look.outputs.late) ? steps.look.outputs.late : 0";
+    assert!(!report(&expose(guarded)).contains("B0031"), "who asks first may name anything");
 }
 
 #[test]
@@ -115,7 +129,10 @@ fn one_cause_is_one_problem() {
                 "cutoverSteps:\n  - {{ id: stop, uses: shell, takesSourceDown: true, effect: probe, undo: {{ uses: noop }} }}\n{EXPOSE}"
             )),
         ),
-        ("a word for a boolean", report("cutoverSteps:\n  - { id: expose, uses: noop, exposes: yes, undo: { uses: noop } }\n")),
+        (
+            "a word for a boolean",
+            report("cutoverSteps:\n  - { id: expose, uses: noop, exposes: yes, undo: { uses: noop } }\n"),
+        ),
         (
             "a bad trip",
             report(&format!(
@@ -136,7 +153,9 @@ fn one_cause_is_one_problem() {
 
 #[test]
 fn the_footer_names_the_cause() {
-    let seen = report("cutoverSteps:\n  - { id: expose, uses: noop, exposes: true }\n  - { id: late, uses: noop, undoo: {} }\n");
+    let seen = report(
+        "cutoverSteps:\n  - { id: expose, uses: noop, exposes: true }\n  - { id: late, uses: noop, undoo: {} }\n",
+    );
     assert!(seen.contains("`bascule explain B0013` says more"), "{seen}");
 }
 
@@ -163,7 +182,8 @@ fn a_trip_is_promised_only_what_the_plan_allows() {
     let loss = |up_to| format!("dataOnRollback: {{ acceptLoss: {{ upTo: {up_to}, reason: agreed }} }}\n");
     assert_eq!(on_trip(&loss("10m"), "")[0], "goes back, later asks");
     assert_eq!(on_trip(&loss("30m"), "")[0], "goes back");
-    let burn = "  - { approval: go, roles: [owner], names: [burn] }\n  - { id: burn, uses: noop, irreversible: true }\n";
+    let burn =
+        "  - { approval: go, roles: [owner], names: [burn] }\n  - { id: burn, uses: noop, irreversible: true }\n";
     assert_eq!(on_trip("dataOnRollback: stateless\n", burn)[0], "asks", "past an irreversible step");
 }
 
