@@ -14,6 +14,7 @@ use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
 use super::text::{columns, wrap};
+use crate::engine::clock::{Clock as _, SystemClock};
 use crate::engine::registry;
 use crate::plan::{CatalogRank, CatalogSource, Compiled, Executors, Explanation, History, Plan};
 use crate::plan::{compile, explain, lint};
@@ -212,7 +213,7 @@ impl Desk {
     pub fn plan(mut self, ctx: &Ctx, args: &InputArgs) -> Result<Planned, CliError> {
         let plan = self.compile(args)?;
         if let Some(plan) = &plan {
-            let now = jiff::Timestamp::now().as_millisecond();
+            let now = SystemClock::new().now().wall_ms;
             self.documents.report(lint::against_clock(plan, &self.history, self.change, now));
         }
         let (sources, problems) = self.documents.finish();

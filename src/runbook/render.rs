@@ -92,7 +92,7 @@ fn wrapped(text: &str, beside: usize) -> String {
                 broken.push(' ');
                 used += 1;
             }
-            broken.push_str(word);
+            broken.push_str(&word);
             used += length;
         }
     }

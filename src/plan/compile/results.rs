@@ -69,18 +69,18 @@ fn exit_code(
     if &*uses.value != "command" || !only_zero_succeeds(with) {
         return;
     }
-    let label = match asked {
-        Asked::Pass if is_false_for_zero(&condition.value) => "never passes",
+    let (label, then) = match asked {
+        Asked::Pass if is_false_for_zero(&condition.value) => ("never passes", "the check fails"),
         // `exitCode == 0` says again what success means: needless, and true.
         Asked::Pass | Asked::Baseline => return,
-        Asked::Trip => "never a bad sample: other codes are no sample at all, and the criterion goes blind",
-        Asked::Valid => "other codes are no sample at all, and the criterion goes blind",
-        Asked::Done => "with other codes the probe cannot tell, and a person is asked",
+        Asked::Trip => ("no other code is seen", "the criterion goes blind and asks, instead of going back"),
+        Asked::Valid => ("no other code is seen", "the criterion goes blind"),
+        Asked::Done => ("no other code is seen", "the probe cannot tell, and a person is asked"),
     };
     let text = condition.value.as_str();
     let problem = Problem::warning(codes::CONSTANT_EXIT_CODE, "`result.exitCode` is always 0 here")
         .at(cx.input.files.inside(condition.span, text, path.at.clone()), label)
-        .note("a command that ends with another code has failed, and gives no result")
+        .note(format!("a command that ends with another code has failed, and has no result: {then}"))
         .help("say which codes are an answer: `successCodes: [0, 1]` in `with`");
     cx.problem(problem);
 }

@@ -32,7 +32,7 @@ pub(super) const WORDS: &[Topic] = &[
         Kind::Word,
         "site",
         "a place's capacities and people",
-        "A document of the format that `bascule lint` reads and that no verb uses yet.",
+        "A document of the format that `bascule lint site.yaml` reads and that no verb uses yet.",
     ),
     topic(
         Kind::Word,
@@ -80,7 +80,7 @@ pub(super) const WORDS: &[Topic] = &[
         Kind::Word,
         "way_back",
         "everything that a rollback does",
-        "Fence, data, source up, traffic, then checks, then clean-up. `bascule plan` shows it step by step with its times; `rollbackReady` checks look again and again whether it is still open.",
+        "Fence, data, source up, traffic, then checks, then clean-up. `bascule plan runbook.yaml` shows it step by step with its times; `rollbackReady` checks look again and again whether it is still open.",
     ),
     topic(
         Kind::Word,
