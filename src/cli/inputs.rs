@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
-use crate::engine;
-use crate::plan::{CatalogRank, CatalogSource, Compiled, ExecutorInfo, Executors, Explanation, History, Plan};
+use crate::engine::registry;
+use crate::plan::{CatalogRank, CatalogSource, Compiled, Executors, Explanation, History, Plan};
 use crate::plan::{compile, explain, lint};
 use crate::runbook::codes;
 use crate::runbook::model::{CriterionEntry, Entry};
@@ -99,6 +99,8 @@ pub struct Linted {
     pub criteria: usize,
     /// Inputs that must still be given before it can run.
     pub missing: Vec<String>,
+    /// Conditions of a safe end that nothing in it proves.
+    pub not_verified: Vec<String>,
 }
 
 impl Default for Desk {
@@ -114,7 +116,7 @@ impl Desk {
         Self {
             documents: Documents::new(),
             shelf: Vec::new(),
-            executors: executors(),
+            executors: registry::known(&registry::executors()),
             history: History::default(),
             stdin: Taken::default(),
             overlays: None,
@@ -178,13 +180,16 @@ impl Desk {
             Kind::Runbook => {
                 let Some(runbook) = self.documents.runbook(file) else { return Ok(seen) };
                 let bundle = self.bundle(runbook, name, extra)?;
-                let compiled = self.with_input(&bundle, compile);
-                self.documents.report(compiled.problems);
+                let mut compiled = self.with_input(&bundle, compile);
                 if let Some(plan) = compiled.plan {
+                    // No mistake of who wrote it, and so none that `--strict` refuses.
+                    compiled.problems.take(codes::UNVERIFIED_END);
+                    seen.not_verified = lint::not_verified(&plan);
                     seen.steps = plan.steps.len();
                     seen.criteria = plan.criteria.len();
                     seen.missing = plan.missing.iter().map(|input| input.name.clone()).collect();
                 }
+                self.documents.report(compiled.problems);
             }
         }
         Ok(seen)
@@ -377,19 +382,4 @@ fn uses_names(runbook: &Runbook) -> bool {
         CriterionEntry::Named { .. } => true,
         CriterionEntry::Inline(def) => def.criterion.is_some(),
     })
-}
-
-/// The executors of this program, as the compiler needs them.
-#[must_use]
-pub fn executors() -> Executors {
-    let info = |description: bascule_plugin::Description| ExecutorInfo {
-        contract: Some(bascule_plugin::CONTRACT_VERSION),
-        sha256: None,
-        params: description.params,
-        effect: engine::effect(description.effect),
-        probes: description.probes,
-        undoes: description.undoes,
-    };
-    let all = engine::registry::executors();
-    all.into_iter().map(|(name, executor)| (name.to_owned(), info(executor.describe()))).collect()
 }

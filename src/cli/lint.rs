@@ -57,12 +57,15 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
 }
 
 fn sentence(file: &Linted) -> String {
-    let Linted { file: name, kind, steps, criteria, missing } = file;
+    let Linted { file: name, kind, steps, criteria, missing, not_verified } = file;
     let mut text = format!("{name}: a sound {kind}");
     if kind == "runbook" {
         text.push_str(&format!(", {steps} steps, {criteria} criteria"));
         if !missing.is_empty() {
             text.push_str(&format!("; inputs that come later: {}", missing.join(", ")));
+        }
+        if !not_verified.is_empty() {
+            text.push_str(&format!("; not verified: {}", not_verified.join(", ")));
         }
     }
     text

@@ -117,7 +117,7 @@ impl Engine {
         let cx = Arc::new(Context {
             state: options.state,
             state_id,
-            registry: super::registry::executors(),
+            registry: options.executors,
             secrets: options.secrets,
             locks: LockTable::default(),
             progress: Progresses::default(),

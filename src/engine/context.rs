@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bascule_plugin::{Executor, Progress};
+use bascule_plugin::Progress;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::clock::Clock;
 use super::handle::{Message, RunHandle};
 use super::locks::{Holder, Locks};
+use super::registry::Registry;
 use super::secrets::SecretSources;
 use crate::machine::fact::LockScope;
 use crate::machine::{Input, Record};
@@ -93,7 +94,7 @@ pub struct Told {
 pub struct Context {
     pub(super) state: PathBuf,
     pub(super) state_id: String,
-    pub(super) registry: BTreeMap<&'static str, Arc<dyn Executor>>,
+    pub(super) registry: Registry,
     pub(super) secrets: SecretSources,
     pub(super) locks: Locks,
     pub(super) progress: Progresses,

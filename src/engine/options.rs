@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Context;
 use super::clock::Clock;
+use super::registry::{self, Registry};
 use super::secrets::SecretSources;
 use crate::store::TakeOver;
 use crate::telemetry::Exporter;
@@ -15,6 +16,8 @@ pub struct EngineOptions {
     pub state: PathBuf,
     /// Whether a directory of another machine may be taken.
     pub take_over: TakeOver,
+    /// What steps may use. The program's own, unless it is embedded in another one that brings more.
+    pub executors: Registry,
     /// Where secrets come from.
     pub secrets: SecretSources,
     /// The time; the system's clock outside of tests.
@@ -27,7 +30,14 @@ impl EngineOptions {
     /// The defaults for a state directory.
     #[must_use]
     pub fn new(state: PathBuf) -> Self {
-        Self { state, take_over: TakeOver::No, secrets: SecretSources::default(), clock: None, otlp: None }
+        Self {
+            state,
+            take_over: TakeOver::No,
+            executors: registry::executors(),
+            secrets: SecretSources::default(),
+            clock: None,
+            otlp: None,
+        }
     }
 }
 

@@ -96,6 +96,12 @@ pub fn unproved(plan: &Plan) -> Vec<Proof> {
     all.into_iter().filter(|proof| !proved.contains(proof)).collect()
 }
 
+/// The same as words.
+#[must_use]
+pub fn not_verified(plan: &Plan) -> Vec<String> {
+    unproved(plan).into_iter().map(|proof| spelling(proof).to_owned()).collect()
+}
+
 /// At most five names, and how many more.
 fn listed(names: &[String]) -> String {
     let shown: Vec<String> = names.iter().take(5).map(|name| format!("`{name}`")).collect();
@@ -257,11 +263,10 @@ impl Lints<'_> {
 
     fn unproved_end(&self) -> Option<Problem> {
         self.plan.exposing()?;
-        let unproved = unproved(self.plan);
-        if unproved.is_empty() {
+        let names = not_verified(self.plan);
+        if names.is_empty() {
             return None;
         }
-        let names: Vec<String> = unproved.into_iter().map(|proof| spelling(proof).to_owned()).collect();
         Some(
             Problem::warning(
                 codes::UNVERIFIED_END,

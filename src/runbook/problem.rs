@@ -190,6 +190,11 @@ impl Problems {
         self.list.iter().any(|problem| problem.severity == Severity::Error)
     }
 
+    /// Takes those of one code out: for who says the same in words of its own.
+    pub fn take(&mut self, code: Code) -> Vec<Problem> {
+        self.list.extract_if(.., |problem| problem.code == code).collect()
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

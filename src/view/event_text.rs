@@ -95,7 +95,7 @@ pub(super) fn line(event: &Event) -> String {
         Event::UndoLeftToPerson { step } => format!("{step}: waits for a person who takes it back by hand"),
         Event::UndoReadied { step } => format!("{step}: undo will be tried again"),
         Event::UndoFailed { step, failure } => format!("{step}: undo failed: {failure}"),
-        Event::ServiceRestored => "SERVICE RESTORED: users are back on the source".to_owned(),
+        Event::ServiceRestored => "SERVICE RESTORED: the source serves again".to_owned(),
         Event::RollbackContinued => "the rollback goes on".to_owned(),
         Event::ClockJumped { by_ms } => format!("the wall clock jumped by {}", words::span(*by_ms)),
         Event::ClockConfirmed => "the wall clock was confirmed".to_owned(),

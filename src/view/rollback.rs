@@ -90,7 +90,7 @@ pub struct RollbackView {
     /// Proves that the source serves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<String>,
-    /// When the source was verified.
+    /// When the source served again; by [`Self::checks`], if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_at: Option<Millis>,
     /// Removes what was built, in order.
