@@ -1,6 +1,6 @@
 //! The only place that touches executors. Consumes permits, answers with inputs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bascule_plugin::Executor;
@@ -11,8 +11,9 @@ use super::Context;
 use super::attempt;
 use super::handle::Message;
 use super::locks::{Answer, Holder};
+use super::look::{self, Look};
 use crate::machine::command::{Action, Sample};
-use crate::machine::fact::{Direction, Failure, LockScope};
+use crate::machine::fact::{Direction, Failure, Found, LockScope};
 use crate::machine::input::{Outcome, ProbeOutcome};
 use crate::machine::{Command, Input};
 use crate::plan::StepIx;
@@ -27,11 +28,13 @@ pub(super) struct Hands {
     pub(super) run: RunName,
     pub(super) inbox: mpsc::Sender<Message>,
     stops: Arc<Mutex<HashMap<Key, CancellationToken>>>,
+    /// Criteria whose sample has not ended.
+    sampling: Arc<Mutex<HashSet<usize>>>,
 }
 
 impl Hands {
     pub(super) fn new(cx: Arc<Context>, run: RunName, inbox: mpsc::Sender<Message>) -> Self {
-        Self { cx, run, inbox, stops: Arc::default() }
+        Self { cx, run, inbox, stops: Arc::default(), sampling: Arc::default() }
     }
 
     /// Carries out what a permit allows. Never waits: everything slow becomes a task.
@@ -91,11 +94,19 @@ impl Hands {
         let executor = self.executor(&action.call.uses);
         self.cx.tasks.spawn(async move {
             let outcome = match executor {
-                Ok(executor) if action.native => ProbeOutcome::Native(attempt::probe(&cx, executor, &action).await),
-                Ok(executor) => {
-                    ProbeOutcome::Call(attempt::look(&cx, &run, executor, &attempt::Look::probe(&action)).await)
+                Ok(executor) if action.native => {
+                    let found = look::probe(&cx, executor, &action).await;
+                    if let Found::Done { outputs } = &found {
+                        attempt::keep_value(&cx, outputs).await;
+                    }
+                    ProbeOutcome::Native(found)
                 }
-                Err(failure) => ProbeOutcome::Call(Outcome::Unknown { failure }),
+                Ok(executor) => {
+                    let outcome = look::look(&cx, &run, executor, &Look::probe(&action)).await;
+                    attempt::keep(&cx, &outcome).await;
+                    ProbeOutcome::Call(outcome)
+                }
+                Err(failure) => ProbeOutcome::Call(Outcome::unknown(failure)),
             };
             tell(&inbox, Input::Probed { step: action.step, direction: action.direction, outcome }).await;
         });
@@ -104,11 +115,19 @@ impl Hands {
     fn sample(&self, sample: Sample) {
         let (cx, run, inbox) = (self.cx.clone(), self.run.clone(), self.inbox.clone());
         let executor = self.executor(&sample.call.uses);
+        let sampling = self.sampling.clone();
+        let begins = sampling.lock().unwrap_or_else(PoisonError::into_inner).insert(sample.criterion);
         self.cx.tasks.spawn(async move {
             let outcome = match executor {
-                Ok(executor) => attempt::look(&cx, &run, executor, &attempt::Look::sample(&sample)).await,
-                Err(failure) => Outcome::Unknown { failure },
+                // Two at a time would measure each other.
+                Ok(_) if !begins => Outcome::unknown(Failure::new("the sample before it has not ended")),
+                Ok(executor) => look::look(&cx, &run, executor, &Look::sample(&sample)).await,
+                Err(failure) => Outcome::unknown(failure),
             };
+            if begins {
+                sampling.lock().unwrap_or_else(PoisonError::into_inner).remove(&sample.criterion);
+            }
+            attempt::keep(&cx, &outcome).await;
             tell(&inbox, Input::Sampled { criterion: sample.criterion, planned: sample.planned, outcome }).await;
         });
     }

@@ -5,7 +5,7 @@ use super::apply_run::hand_back;
 use super::books::{begin_generation, forget_effects, idle, leave_undo, mark_effects, set_forward, set_undo, succeed};
 use super::command::Command;
 use super::event::{Event, Record};
-use super::fact::{Direction, End, Failure, Found, Interruption, Left, Millis, Resolution, Resolved};
+use super::fact::{Direction, End, Failure, Found, Interruption, Left, Millis, Resolution, Resolved, Work};
 use super::perform::{attempt_action, probe_action};
 use super::run::Run;
 use super::state::{Attempt, Forward, RunState, Status, StepLocks, UndoState};
@@ -165,6 +165,7 @@ fn ended_forward(run: &mut Run, ix: StepIx, end: &End, at: Millis) {
     run.timers.clear(Timer::Deadline(ix, Direction::Forward));
     run.timers.clear(Timer::Estimate(ix));
     let looks_only = run.plan.step(ix).effect == Effect::None;
+    let handle = run.forward(ix).attempt().and_then(|attempt| attempt.handle.clone());
     let record = &mut run.steps[ix];
     record.ended = Some(at);
     record.completed = run.sequence;
@@ -188,8 +189,11 @@ fn ended_forward(run: &mut Run, ix: StepIx, end: &End, at: Millis) {
         End::Cancelled { .. } => {
             set_forward(run, ix, Forward::Failed { failure: Failure::new("it was stopped"), left });
         }
-        End::Unknown { failure } => {
+        End::Unknown { failure, work } => {
             record.last_failure = Some(failure.clone());
+            // What may go on is found again by its handle, or asked about: never done beside itself.
+            record.unsettled = !looks_only && (*work == Work::MayGoOn || handle.is_some());
+            record.attached = handle;
             set_forward(run, ix, Forward::Unknown { failure: failure.clone(), probing: false });
         }
     }
@@ -216,7 +220,7 @@ fn ended_undo(run: &mut Run, ix: StepIx, end: &End, at: Millis) -> Result<(), Il
             UndoState::Unknown { failure: Failure::new("the undo was stopped"), probing: false }
         }
         End::Cancelled { .. } => UndoState::Failed { failure: Failure::new("the undo was stopped") },
-        End::Unknown { failure } => UndoState::Unknown { failure: failure.clone(), probing: false },
+        End::Unknown { failure, .. } => UndoState::Unknown { failure: failure.clone(), probing: false },
     };
     set_undo(run, ix, to)
 }
@@ -412,9 +416,13 @@ fn probed_forward(run: &mut Run, ix: StepIx, failure: Failure, found: &Found, at
             let to = if back { Forward::Unknown { failure, probing: false } } else { idle(run, ix) };
             set_forward(run, ix, to);
         }
-        Found::Partial { .. } | Found::CannotTell { .. } => {
+        Found::Partial { .. } => {
+            // What ended half-way is there to be undone.
+            run.steps[ix].unsettled = false;
+            run.steps[ix].attached = None;
             set_forward(run, ix, Forward::Unknown { failure, probing: false });
         }
+        Found::CannotTell { .. } => set_forward(run, ix, Forward::Unknown { failure, probing: false }),
     }
 }
 

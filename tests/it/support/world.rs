@@ -59,7 +59,7 @@ fn failed(left: Left) -> Outcome {
 }
 
 fn unknown() -> Outcome {
-    Outcome::Unknown { failure: Failure::new("no answer") }
+    Outcome::unknown(Failure::new("no answer"))
 }
 
 impl World {

@@ -15,7 +15,7 @@ async fn call(with: Value) -> Seen {
 }
 
 fn unknown(seen: Seen) -> String {
-    let Outcome::Unknown { failure } = seen.outcome else { panic!("it should be unknown: {:?}", seen.outcome) };
+    let Outcome::Unknown { failure, .. } = seen.outcome else { panic!("it should be unknown: {:?}", seen.outcome) };
     failure.to_string()
 }
 
