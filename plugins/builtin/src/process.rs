@@ -194,7 +194,7 @@ enum Over {
 
 fn spawn(launch: &Launch) -> Result<(Child, Group), LaunchError> {
     let mut command = Command::new(&launch.program);
-    for name in own_secrets() {
+    for name in secret_variables(std::env::vars_os().map(|(name, _)| name)) {
         command.env_remove(name);
     }
     command
@@ -220,8 +220,8 @@ fn spawn(launch: &Launch) -> Result<(Child, Group), LaunchError> {
 
 /// Variables of the engine that hold secrets of all runs, or say where they are: a child gets those
 /// that its step names, and no others.
-fn own_secrets() -> impl Iterator<Item = OsString> {
-    std::env::vars_os().map(|(name, _)| name).filter(|name| {
+fn secret_variables(names: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    names.filter(|name| {
         let name = name.as_encoded_bytes();
         name.starts_with(b"BASCULE_SECRET_") || name.starts_with(b"BASCULE_SECRETS_")
     })
@@ -382,5 +382,17 @@ fn signal_name(signal: i32) -> &'static str {
         13 => " (PIPE)",
         15 => " (TERM)",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_of_other_runs_secrets_are_known_by_their_names() {
+        let names = ["BASCULE_SECRET_VCENTER", "BASCULE_SECRETS_DIR", "BASCULE_SECRETS_COMMAND", "BASCULE_RUN", "PATH"];
+        let found: Vec<OsString> = secret_variables(names.into_iter().map(OsString::from)).collect();
+        assert_eq!(found, ["BASCULE_SECRET_VCENTER", "BASCULE_SECRETS_DIR", "BASCULE_SECRETS_COMMAND"]);
     }
 }

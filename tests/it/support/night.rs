@@ -53,6 +53,11 @@ impl Act {
         Self::with(Some(Outcome::unknown(Failure::new("no answer"))))
     }
 
+    /// Nobody can say what it did, nor that it ended.
+    pub(crate) fn adrift() -> Self {
+        Self::with(Some(Outcome::adrift(Failure::new("its processes survived KILL"))))
+    }
+
     /// It goes on for ever, unless it is told to stop.
     pub(crate) fn hangs() -> Self {
         Self::with(None)

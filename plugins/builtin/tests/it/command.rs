@@ -38,6 +38,21 @@ async fn an_outputs_file_with_bad_json_is_a_failure_with_a_possible_effect() {
 }
 
 #[tokio::test]
+async fn nothing_stays_in_the_attempts_folder() {
+    for script in [
+        r#"echo '{"password": "x"}' > "$BASCULE_OUTPUTS""#,
+        r#"echo password=x > "$BASCULE_OUTPUTS"; exit 3"#,
+        r#"echo '{"password": ' > "$BASCULE_OUTPUTS""#,
+        r#"test -s "${BASCULE_OUTPUTS%/*}/group" || exit 9; sleep 0.01 & exit 0"#,
+    ] {
+        let seen = shell(script).await;
+        assert!(seen.files.is_empty(), "{script} left {:?}; {:?}", seen.files, seen.outcome);
+        let text = format!("{:?}", seen.outcome);
+        assert!(!text.contains("exit code 9"), "its group was not noted: {text}");
+    }
+}
+
+#[tokio::test]
 async fn standard_output_can_be_the_result() {
     let with = json!({"argv": ["printf", "{\"state\": \"on\"}"], "parse": "json"});
     assert_eq!(Attempt::of("command").execute(with).await.outputs(), json!({"exitCode": 0, "result": {"state": "on"}}));
