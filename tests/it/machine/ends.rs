@@ -16,7 +16,10 @@ use crate::support::plans::{self, criterion, cut, expr, step};
 
 fn plan(effect: Effect) -> plans::Draft {
     let switch = cut("switch").exposes().effect(Effect::Idempotent);
-    plans::Draft::new().add(cut("work").effect(effect).undo()).add(switch)
+    plans::Draft::new()
+        .add(cut("work").effect(effect).undo())
+        .add(switch)
+        .policies(|policies| policies.data = bascule::plan::DataAnswer::Stateless)
 }
 
 fn times(night: &Night, what: &str) -> usize {
@@ -82,7 +85,7 @@ fn an_undo_that_may_go_on_is_not_repeated_beside_itself() {
 
 #[test]
 fn a_job_that_a_probe_finds_failed_is_undone() {
-    let mut night = Night::of(plan(Effect::Probe).with_native_probe("work").seal())
+    let mut night = Night::of(plan(Effect::Probe).seal())
         .on("work", Act::hangs().handle(json!({ "job": 7 })))
         .on_probe("work", Some(Found::Partial { found: "the job failed".to_owned() }))
         .begin();
@@ -151,7 +154,7 @@ fn a_large_sample_is_judged_as_a_whole_and_recorded_as_a_file() {
 
 #[test]
 fn a_large_answer_of_a_probe_is_recorded_as_a_file() {
-    let mut night = Night::of(plan(Effect::Probe).with_native_probe("work").seal())
+    let mut night = Night::of(plan(Effect::Probe).seal())
         .on("work", Act::hangs())
         .on_probe("work", Some(Found::Done { outputs: Arc::new(page(100_000)) }))
         .begin();
