@@ -24,6 +24,7 @@ pub mod projection;
 mod pulse;
 mod redact;
 pub mod registry;
+pub mod repetitions;
 pub mod secrets;
 
 pub use adopt::{Adopted, Engine, EngineError};

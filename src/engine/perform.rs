@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bascule_plugin::Executor;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
-use super::attempt;
+use super::{attempt, attempt_log, repetitions};
 use super::handle::Message;
 use super::locks::{Answer, Holder};
 use super::look::{self, Look};
@@ -85,7 +85,11 @@ impl Hands {
                 verify: result.verify,
                 log: result.log,
             };
-            tell(&inbox, input).await;
+            let (done, decided) = oneshot::channel();
+            let told = inbox.send(Message::News { input, done: Some(done) }).await.is_ok();
+            if told && action.direction == Direction::Forward && decided.await.is_ok() {
+                keep_few(&cx, &run, &action, &inbox).await;
+            }
         });
     }
 
@@ -149,6 +153,25 @@ impl Hands {
             LockScope::Step(_) => self.cx.locks.release(&Holder::new(&self.run, scope)),
         };
         self.cx.tell_granted(granted);
+    }
+}
+
+/// After an attempt's end is durable: of a check that passed only the last repetitions are kept.
+async fn keep_few(cx: &Context, run: &RunName, action: &Action, inbox: &mpsc::Sender<Message>) {
+    let (ix, attempt) = (action.step, action.attempt);
+    let (tell, answer) = oneshot::channel();
+    let look = Message::Look(Box::new(move |run, _| {
+        let record = run.step(ix);
+        let is_check = run.plan.step(ix).section.is_check();
+        let passed = record.passed.is_some() && record.passed == record.ended && record.attempts == attempt;
+        // Whoever asked has gone with the engine.
+        tell.send(is_check && passed).unwrap_or_default();
+    }));
+    if inbox.send(look).await.is_ok() && answer.await.is_ok_and(|passed| passed) {
+        let folder = attempt_log::folder(&cx.state, run, &action.id);
+        let label = attempt::label(action.direction, attempt);
+        // What is left over does no harm.
+        tokio::task::spawn_blocking(move || repetitions::passed(&folder, &label)).await.ok();
     }
 }
 

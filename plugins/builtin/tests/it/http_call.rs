@@ -118,7 +118,7 @@ async fn a_huge_body_is_cut() {
 async fn redirects_are_followed_only_when_told() {
     let server = Server::start().await;
     let (failure, left) = call(json!({"method": "POST", "url": server.url("/redirect")})).await.failure();
-    assert!(failure.contains("was answered 307") && failure.contains("points to /status/200"), "{failure}");
+    assert!(failure.contains("was answered 307") && failure.contains("/status/200; use that address"), "{failure}");
     assert_eq!(left, Left::Nothing);
     let (_, left) = call(json!({"method": "POST", "url": server.url("/see-other")})).await.failure();
     assert_eq!(left, Left::Possible, "303 is the answer to a form that was taken");

@@ -29,7 +29,7 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Job {
-    asked: u32,
+    pub(crate) asked: u32,
     pub(crate) cancelled: bool,
     pub(crate) done: bool,
 }
