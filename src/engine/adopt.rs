@@ -8,7 +8,6 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{attempt, attempt_log};
 use super::clock::{Clock, SystemClock};
 use super::context::{BlobFiles, Context, Progresses, Told};
 use super::driver::{Driver, INBOX};
@@ -19,6 +18,7 @@ use super::perform::Hands;
 use super::processes::{self, Hunt, Survivors};
 use super::projection::{self, RunRow};
 use super::pulse;
+use super::{attempt, attempt_log};
 use crate::machine::fact::{Actor, Direction, LockScope, Millis};
 use crate::machine::run::Locks;
 use crate::machine::state::{Status, StepLocks};

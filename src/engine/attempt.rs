@@ -98,13 +98,8 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
         }
     };
     cx.attempts().insert(attempt_id.clone());
-    let watch = Watch {
-        cancel: &means.cancel,
-        attempt_id: &attempt_id,
-        scratch: &scratch,
-        grace,
-        is_remote: &is_remote,
-    };
+    let watch =
+        Watch { cancel: &means.cancel, attempt_id: &attempt_id, scratch: &scratch, grace, is_remote: &is_remote };
     let outcome = guarded(call, watch).await;
     cx.attempts().remove(&attempt_id);
     let log = match &outcome {
@@ -177,13 +172,20 @@ async fn read_reports(
     while let Some(report) = inbox.recv().await {
         match report {
             Report::Log { stream, bytes } => log.append(stream, &bytes).await,
-            Report::Progress(progress) => cx.progress.set(&place.run, place.action.id.as_str(), progress),
+            Report::Progress(mut progress) => {
+                progress.unit = place.redactor.text(&progress.unit);
+                cx.progress.set(&place.run, place.action.id.as_str(), progress);
+            }
             Report::Handle { value, recorded } => {
                 place.is_remote.store(true, Ordering::Release);
                 let handle = place.redactor.value(value.clone());
                 if handle != value {
                     // It will not be found again by this; a person is asked then. A secret in the log would be worse.
-                    log.append(Stream::Note, b"the handle of the remote work holds a secret and is recorded without it\n").await;
+                    log.append(
+                        Stream::Note,
+                        b"the handle of the remote work holds a secret and is recorded without it\n",
+                    )
+                    .await;
                 }
                 if place.record(handle).await {
                     // An executor that does not wait any more has ended.
@@ -225,5 +227,48 @@ pub(super) async fn keep_value(cx: &Context, outputs: &Value) {
     if let Err(error) = cx.blobs.put(content.into_bytes()).await {
         tracing::warn!(%error, "a large result cannot be kept; the log names a file that is not there");
         cx.say(format!("a large result cannot be kept: {error}; the log names a file that is not there"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::machine::Reply;
+
+    fn action() -> Action {
+        Action {
+            step: 0,
+            id: "work".into(),
+            direction: Direction::Forward,
+            attempt: 1,
+            generation: 1,
+            deadline: None,
+            call: Resolved { uses: "test".into(), with: Arc::new(json!({})), secrets: Vec::new() },
+            native: false,
+            verify: None,
+            outputs: None,
+            attached: None,
+        }
+    }
+
+    /// Whether the executor is told that its handle is durable, if the run decides so.
+    async fn acknowledged(events: Option<(u64, u64)>) -> bool {
+        let (inbox, mut messages) = mpsc::channel(1);
+        let run = RunName::new("shop", 1).expect("a name");
+        let (redactor, is_remote) = (Redactor::default(), Arc::default());
+        let place = Place { run, action: action(), inbox, redactor, is_remote };
+        let decides = async {
+            let Some(Message::News { done: Some(done), .. }) = messages.recv().await else { panic!("no handle came") };
+            done.send(Decided { reply: Reply::Done, version: 7, events }).expect("the attempt waits");
+        };
+        tokio::join!(place.record(json!({ "job": 7 })), decides).0
+    }
+
+    #[tokio::test]
+    async fn only_a_handle_that_was_recorded_is_acknowledged() {
+        assert!(acknowledged(Some((3, 3))).await);
+        assert!(!acknowledged(None).await, "the run took no handle any more: nobody would find the work by it");
     }
 }

@@ -64,7 +64,9 @@ pub(super) fn found(answer: plugin::ProbeAnswer, redactor: &Redactor) -> Found {
         plugin::ProbeAnswer::NotStarted => Found::NotStarted,
         plugin::ProbeAnswer::InProgress { handle } => Found::InProgress { handle: redactor.value(handle) },
         plugin::ProbeAnswer::Partial { found } => Found::Partial { found: redactor.text(&found) },
-        plugin::ProbeAnswer::CannotTell { failure: words } => Found::CannotTell { failure: clean(failure(words), redactor) },
+        plugin::ProbeAnswer::CannotTell { failure: words } => {
+            Found::CannotTell { failure: clean(failure(words), redactor) }
+        }
     }
 }
 

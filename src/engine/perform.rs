@@ -8,10 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
-use super::{attempt, attempt_log, repetitions};
 use super::handle::Message;
 use super::locks::{Answer, Holder};
 use super::look::{self, Look};
+use super::{attempt, attempt_log, repetitions};
 use crate::machine::command::{Action, Sample};
 use crate::machine::fact::{Direction, Failure, Found, LockScope};
 use crate::machine::input::{Outcome, ProbeOutcome};
@@ -77,6 +77,7 @@ impl Hands {
                 attempt::make(&cx, &run, &action, attempt::Means { executor, verifier, cancel, inbox: inbox.clone() })
                     .await;
             stops.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            let has_log = result.log.is_some();
             let input = Input::Ended {
                 step: action.step,
                 direction: action.direction,
@@ -87,7 +88,7 @@ impl Hands {
             };
             let (done, decided) = oneshot::channel();
             let told = inbox.send(Message::News { input, done: Some(done) }).await.is_ok();
-            if told && action.direction == Direction::Forward && decided.await.is_ok() {
+            if told && has_log && action.direction == Direction::Forward && decided.await.is_ok() {
                 keep_few(&cx, &run, &action, &inbox).await;
             }
         });

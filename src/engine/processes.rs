@@ -53,13 +53,13 @@ impl Hunt {
         attempt.strip_prefix(&self.prefix).is_some_and(|rest| rest.is_empty() || self.prefix.ends_with('/'))
     }
 
-    /// The groups that attempts noted and that may still be there.
-    fn notes(&self) -> Vec<GroupNote> {
+    /// The groups that attempts noted, with the attempts' folders.
+    fn notes(&self) -> Vec<(PathBuf, GroupNote)> {
         let mut notes = Vec::new();
         for folder in &self.folders {
             collect_notes(folder, 3, &mut notes);
         }
-        notes.retain(|note| self.is_wanted(&note.attempt));
+        notes.retain(|(_, note)| self.is_wanted(&note.attempt));
         notes
     }
 
@@ -68,10 +68,11 @@ impl Hunt {
     pub fn find(&self) -> Vec<Found> {
         let Some(all) = proc_table::processes() else { return Vec::new() };
         let me = getpid().as_raw_nonzero().get();
-        let notes = self.notes();
+        let mut notes = self.notes();
+        notes.retain(|(_, note)| note.is_current());
         let attempt_of = |process: &Process| {
             let carried = self.carried_by(process.pid);
-            carried.or_else(|| Some(notes.iter().find(|note| note.holds(process, &all))?.attempt.clone()))
+            carried.or_else(|| Some(notes.iter().find(|(_, note)| note.holds(process, &all))?.1.attempt.clone()))
         };
         let mine = all.iter().filter(|process| process.pid != me && process.lives);
         mine.filter_map(|process| Some(Found { process: *process, attempt: attempt_of(process)? })).collect()
@@ -88,8 +89,8 @@ impl Hunt {
     }
 }
 
-fn collect_notes(folder: &Path, levels: u32, notes: &mut Vec<GroupNote>) {
-    notes.extend(GroupNote::read(&proc_table::group_file(folder)));
+fn collect_notes(folder: &Path, levels: u32, notes: &mut Vec<(PathBuf, GroupNote)>) {
+    notes.extend(GroupNote::read(&proc_table::group_file(folder)).map(|note| (folder.to_owned(), note)));
     let Some(below) = levels.checked_sub(1) else { return };
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -114,6 +115,7 @@ pub async fn end(hunt: Hunt, spared: impl Fn(&str) -> bool) -> Result<Vec<String
         let mut found = blocking(move || look.find()).await;
         found.retain(|process| !spared(&process.attempt));
         if found.is_empty() && is_quiet {
+            sweep(hunt, spared).await;
             return Ok(ended.into_iter().collect());
         }
         is_quiet = found.is_empty();
@@ -137,6 +139,19 @@ pub async fn end(hunt: Hunt, spared: impl Fn(&str) -> bool) -> Result<Vec<String
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Removes the folders of attempts that are over: what was handed to their children may hold secrets.
+async fn sweep(hunt: Hunt, spared: impl Fn(&str) -> bool) {
+    let mut notes = blocking(move || hunt.notes()).await;
+    notes.retain(|(_, note)| !spared(&note.attempt));
+    blocking(move || {
+        for (folder, _) in notes {
+            // What cannot be removed is tried again at the next start.
+            std::fs::remove_dir_all(folder).ok();
+        }
+    })
+    .await;
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
@@ -231,6 +246,7 @@ mod tests {
         assert_eq!(hunt.find().len(), 1);
         assert_eq!(end(hunt.clone(), |_| false).await.expect("it goes"), [attempt]);
         assert!(hunt.find().is_empty(), "a zombie is gone");
+        assert!(!scratch.exists(), "its folder may hold secrets");
         child.wait().expect("it ended");
     }
 

@@ -97,7 +97,11 @@ impl Redactor {
     /// Text without secrets.
     #[must_use]
     pub fn text(&self, text: &str) -> String {
-        if self.is_empty() { text.to_owned() } else { String::from_utf8_lossy(&self.bytes(text.as_bytes())).into_owned() }
+        if self.is_empty() {
+            text.to_owned()
+        } else {
+            String::from_utf8_lossy(&self.bytes(text.as_bytes())).into_owned()
+        }
     }
 
     /// A value without secrets, keys included. A number that is a secret becomes the mask.
@@ -272,7 +276,10 @@ mod tests {
 
     #[test]
     fn a_number_that_is_a_secret_is_masked() {
-        assert_eq!(redactor(&["123456"]).value(json!({"pin": 123_456, "n": 12})), json!({"pin": "[redacted]", "n": 12}));
+        assert_eq!(
+            redactor(&["123456"]).value(json!({"pin": 123_456, "n": 12})),
+            json!({"pin": "[redacted]", "n": 12})
+        );
     }
 
     #[test]

@@ -49,7 +49,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let logs = || {
             let entries = std::fs::read_dir(folder.path()).expect("it is there").flatten();
-            let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+            let mut names: Vec<String> =
+                entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
             names.retain(|name| name != PASSED);
             names.sort();
             names
@@ -65,7 +66,11 @@ mod tests {
         let failed = logs().iter().filter(|name| name.ends_with("0.log")).count();
         assert_eq!(failed, 10, "every failure stays");
         assert_eq!(logs().iter().filter(|name| name.ends_with(".log")).count(), 10 + KEPT);
-        assert_eq!(logs().iter().filter(|name| !name.ends_with(".log")).count(), 10 + KEPT, "and the folders with them");
+        assert_eq!(
+            logs().iter().filter(|name| !name.ends_with(".log")).count(),
+            10 + KEPT,
+            "and the folders with them"
+        );
         assert!(logs().contains(&"forward-099.log".to_owned()) && !logs().contains(&"forward-001.log".to_owned()));
         assert!(may_have_gone(folder.path(), "forward-001") && !may_have_gone(folder.path(), "forward-099"));
     }

@@ -263,10 +263,9 @@ pub(super) fn probed(
     let step = d.run().plan.step(ix).id.clone();
     let (found, outputs) = match found {
         Found::Done { outputs } => (Found::Done { outputs: recorded(&outputs) }, Some(outputs)),
-        other @ (Found::NotStarted
-        | Found::InProgress { .. }
-        | Found::Partial { .. }
-        | Found::CannotTell { .. }) => (other, None),
+        other @ (Found::NotStarted | Found::InProgress { .. } | Found::Partial { .. } | Found::CannotTell { .. }) => {
+            (other, None)
+        }
     };
     d.emit(Event::Probed { step: step.clone(), direction, found: found.clone() })?;
     if direction == Direction::Undo {

@@ -23,7 +23,13 @@ pub(super) struct Judged {
 }
 
 /// Puts the executor's words, the verification and the `pass` condition together.
-pub(super) fn end(d: &Draft<'_>, ix: StepIx, direction: Direction, outcome: Outcome, verify: Option<Outcome>) -> Judged {
+pub(super) fn end(
+    d: &Draft<'_>,
+    ix: StepIx,
+    direction: Direction,
+    outcome: Outcome,
+    verify: Option<Outcome>,
+) -> Judged {
     match judged(d, ix, direction, outcome, verify) {
         Ok(outputs) => Judged { end: End::Succeeded { outputs: recorded(&outputs) }, outputs: Some(outputs) },
         Err(end) => Judged { end, outputs: None },

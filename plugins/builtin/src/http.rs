@@ -56,7 +56,9 @@ impl Request {
         let taken_off = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
         let ours = [ATTEMPT_HEADER, call::KEY_HEADER];
         let public = |name: &HeaderName| {
-            is_harmless(name) || taken_off.contains(name) || ours.iter().any(|ours| name.as_str().eq_ignore_ascii_case(ours))
+            is_harmless(name)
+                || taken_off.contains(name)
+                || ours.iter().any(|ours| name.as_str().eq_ignore_ascii_case(ours))
         };
         self.body.is_some() || !self.headers.keys().all(public)
     }
@@ -231,7 +233,9 @@ impl Clients {
 fn build(way: &Way, roots: Vec<Certificate>) -> Result<Client, String> {
     let policy = match way.redirects {
         Redirects::Nowhere => redirect::Policy::none(),
-        Redirects::SameOrigin => redirect::Policy::custom(|attempt| redirected(attempt, |from, to| !is_same_origin(from, to))),
+        Redirects::SameOrigin => {
+            redirect::Policy::custom(|attempt| redirected(attempt, |from, to| !is_same_origin(from, to)))
+        }
         Redirects::Anywhere => redirect::Policy::custom(|attempt| {
             // Not from encryption to plain text, whatever the port.
             redirected(attempt, |from, to| from.scheme() == "https" && to.scheme() == "http")

@@ -89,7 +89,7 @@ impl GroupNote {
         writeln!(file, "{boot} {group} {session} {start} {attempt}")
     }
 
-    /// Reads it; nothing if it is of another start of the machine, or torn.
+    /// Reads it; nothing if it is torn.
     #[must_use]
     pub fn read(path: &Path) -> Option<Self> {
         let text = std::fs::read_to_string(path).ok()?;
@@ -97,8 +97,13 @@ impl GroupNote {
         let mut next = || words.next();
         let boot_then = next()?.to_owned();
         let (group, session, start) = (next()?.parse().ok()?, next()?.parse().ok()?, next()?.parse().ok()?);
-        let note = Self { boot: boot_then, group, session, start, attempt: next()?.to_owned() };
-        (note.boot == boot()?).then_some(note)
+        Some(Self { boot: boot_then, group, session, start, attempt: next()?.to_owned() })
+    }
+
+    /// Whether it is of this start of the machine: what ran before it is gone, and its number means nothing.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        boot().is_some_and(|boot| boot == self.boot)
     }
 
     /// Whether a process is of this group, and the group is still the one that was noted.
@@ -139,11 +144,11 @@ mod tests {
         let pid = i32::try_from(std::process::id()).expect("a process number");
         let note = GroupNote::of("state/shop/1/step/forward-1", pid).expect("this process runs");
         note.write(&path).expect("it is written");
-        assert_eq!(GroupNote::read(&path), Some(note));
+        assert_eq!(GroupNote::read(&path), Some(note.clone()));
+        assert!(note.is_current());
+        assert!(!GroupNote { boot: "another".to_owned(), ..note }.is_current());
         let text = std::fs::read_to_string(&path).expect("it is there");
         std::fs::write(&path, &text[..text.len() - 4]).expect("it is torn");
-        assert_eq!(GroupNote::read(&path), None);
-        std::fs::write(&path, text.replacen(|c: char| c.is_ascii_hexdigit(), "x", 1)).expect("it is of another boot");
         assert_eq!(GroupNote::read(&path), None);
     }
 

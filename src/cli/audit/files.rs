@@ -48,7 +48,8 @@ pub(super) fn check(state: &Path, snapshot: &Snapshot) -> Result<Checked, StoreE
                         if plans.insert(plan.to_string()) {
                             plan_file(&blobs, plan.as_str(), name, &mut checked);
                         }
-                    } else if let Event::AttemptEnded { step, attempt, direction, end, log: Some(log) } = &record.event {
+                    } else if let Event::AttemptEnded { step, attempt, direction, end, log: Some(log) } = &record.event
+                    {
                         let label = label(*direction, *attempt);
                         let folder = attempt_log::folder(state, name, step);
                         // Of a check that is repeated only the last that passed are kept.

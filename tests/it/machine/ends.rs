@@ -130,7 +130,9 @@ fn a_large_result_is_judged_as_a_whole_and_recorded_as_a_file() {
     assert_eq!(night.sim.run.baseline.get("count"), Some(&json!(7)), "{}", night.story());
     let ends: Vec<&Arc<Value>> = events(&night)
         .filter_map(|event| match event {
-            Event::AttemptEnded { step, end: End::Succeeded { outputs }, .. } if step.as_str() == "page" => Some(outputs),
+            Event::AttemptEnded { step, end: End::Succeeded { outputs }, .. } if step.as_str() == "page" => {
+                Some(outputs)
+            }
             _ => None,
         })
         .collect();

@@ -22,7 +22,8 @@ use super::condition::Condition;
 use super::poll::{Follow, Poll, Seen};
 use super::status::{self, Expected};
 use super::{
-    ATTEMPT_HEADER, Answer, Clients, ExchangeError, Request, place, read_ca_file, read_headers, read_url, shown, shown_text,
+    ATTEMPT_HEADER, Answer, Clients, ExchangeError, Request, place, read_ca_file, read_headers, read_url, shown,
+    shown_text,
 };
 use crate::params;
 use crate::period::Period;

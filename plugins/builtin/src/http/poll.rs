@@ -88,7 +88,13 @@ impl Poll {
                 url.set_password(named.password()).ok();
             }
             Some(_) => {}
-            None => headers = headers.into_iter().filter_map(|(name, value)| Some((name?, value))).filter(|(name, _)| is_harmless(name)).collect(),
+            None => {
+                headers = headers
+                    .into_iter()
+                    .filter_map(|(name, value)| Some((name?, value)))
+                    .filter(|(name, _)| is_harmless(name))
+                    .collect()
+            }
         }
         Request { method, url, headers, body: None, ..request.clone() }
     }

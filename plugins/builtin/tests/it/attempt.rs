@@ -102,7 +102,8 @@ impl Attempt {
         engine.await.expect("the log is read to its end");
         let log = std::mem::take(&mut *log.lock().expect("no test panics with the log"));
         let folder = std::fs::read_dir(self.scratch.path().join("attempt"));
-        let names = folder.into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let names =
+            folder.into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
         Seen { outcome, log, took, files: names.collect() }
     }
 }

@@ -291,7 +291,10 @@ async fn a_redirect_carries_nothing_confidential_to_another_server() {
     let url = format!("{}?to={}", server.url("/redirect-to"), other.url("/echo"));
     let with = |headers: Value| json!({"url": url, "headers": headers, "followRedirects": true});
     let echo = call(with(json!({"Authorization": "secret"}))).await.outputs();
-    assert_eq!((&echo["body"]["headers"]["authorization"], &echo["body"]["headers"]["referer"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&echo["body"]["headers"]["authorization"], &echo["body"]["headers"]["referer"]),
+        (&Value::Null, &Value::Null)
+    );
     let (failure, _) = call(with(json!({"X-Token": "secret"}))).await.failure();
     assert!(failure.contains("was answered 307") && failure.contains("/echo"), "{failure}");
     let mut post = with(json!({}));
