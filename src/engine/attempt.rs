@@ -111,19 +111,28 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
     tokio::fs::remove_dir(&scratch).await.ok();
     let outcome = clean(outcome, &redactor);
     keep(cx, &outcome).await;
-    let verify = match (&outcome, means.verifier, &action.verify) {
-        (Outcome::Succeeded { .. }, Some(Ok(verifier)), Some(call)) => {
-            let look = Look::verification(action, &label, call, means.cancel.clone());
-            Some(super::look::look(cx, run, verifier, &look).await)
-        }
-        (Outcome::Succeeded { .. }, Some(Err(failure)), _) => Some(Outcome::unknown(failure)),
-        (
-            Outcome::Succeeded { .. } | Outcome::Failed { .. } | Outcome::Cancelled { .. } | Outcome::Unknown { .. },
-            _,
-            _,
-        ) => None,
+    let verify = match &outcome {
+        Outcome::Succeeded { .. } => verified(cx, run, action, (means.verifier, means.cancel)).await,
+        Outcome::Failed { .. } | Outcome::Cancelled { .. } | Outcome::Unknown { .. } => None,
     };
     Ended { outcome, verify, log: log.flatten() }
+}
+
+/// What proves an attempt that ended well, read back in the same attempt.
+async fn verified(
+    cx: &Arc<Context>,
+    run: &RunName,
+    action: &Action,
+    (verifier, cancel): (Option<Result<Arc<dyn Executor>, Failure>>, CancellationToken),
+) -> Option<Outcome> {
+    match (verifier?, &action.verify) {
+        (Ok(verifier), Some(call)) => {
+            let look = Look::verification(action, &label(action.direction, action.attempt), call, cancel);
+            Some(super::look::look(cx, run, verifier, &look).await)
+        }
+        (Ok(_), None) => None,
+        (Err(failure), _) => Some(Outcome::unknown(failure)),
+    }
 }
 
 /// What an attempt is called in ids and files.

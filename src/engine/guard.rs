@@ -98,14 +98,14 @@ mod tests {
         guarded(call, Watch { cancel: &cancel, attempt_id: &id, scratch, grace, is_remote: &is_remote }).await
     }
 
-    fn work(outcome: Outcome) -> Work {
+    fn work(outcome: &Outcome) -> Work {
         let Outcome::Unknown { work, .. } = outcome else { panic!("nobody knows its outcome: {outcome:?}") };
-        work
+        *work
     }
 
     #[tokio::test]
     async fn what_would_not_stop_may_go_on() {
-        assert_eq!(work(ends(std::future::pending(), false).await), Work::MayGoOn);
+        assert_eq!(work(&ends(std::future::pending(), false).await), Work::MayGoOn);
     }
 
     #[tokio::test]
@@ -113,8 +113,8 @@ mod tests {
         async fn panics() -> Said {
             panic!("out of luck")
         }
-        assert_eq!(work(ends(panics(), false).await), Work::Over);
-        assert_eq!(work(ends(panics(), true).await), Work::MayGoOn);
+        assert_eq!(work(&ends(panics(), false).await), Work::Over);
+        assert_eq!(work(&ends(panics(), true).await), Work::MayGoOn);
     }
 
     #[tokio::test]
