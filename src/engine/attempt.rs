@@ -25,10 +25,13 @@ use crate::store::RunName;
 /// How long the last words of an attempt that was given up are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// An executor, or why there is none.
+type MaybeExecutor = Result<Arc<dyn Executor>, Failure>;
+
 /// What an attempt works with.
 pub(super) struct Means {
-    pub(super) executor: Result<Arc<dyn Executor>, Failure>,
-    pub(super) verifier: Option<Result<Arc<dyn Executor>, Failure>>,
+    pub(super) executor: MaybeExecutor,
+    pub(super) verifier: Option<MaybeExecutor>,
     pub(super) cancel: CancellationToken,
     pub(super) inbox: mpsc::Sender<Message>,
 }
@@ -123,7 +126,7 @@ async fn verified(
     cx: &Arc<Context>,
     run: &RunName,
     action: &Action,
-    (verifier, cancel): (Option<Result<Arc<dyn Executor>, Failure>>, CancellationToken),
+    (verifier, cancel): (Option<MaybeExecutor>, CancellationToken),
 ) -> Option<Outcome> {
     match (verifier?, &action.verify) {
         (Ok(verifier), Some(call)) => {

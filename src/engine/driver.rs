@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Context;
 use super::handle::{Decided, Message};
 use super::perform::Hands;
-use crate::machine::{Draft, Input, Now, Record, Reply, Run, decide};
+use crate::machine::{Draft, Event, Input, Now, Record, Reply, Run, decide};
 use crate::store::{CommitError, Journal, StoreError, read_run};
 
 /// How many waiting inputs one transition takes in.
@@ -190,6 +190,11 @@ impl Driver {
     /// The events are durable: whoever shows them may show them.
     fn told(&self, records: &[Record]) {
         self.cx.story(self.journal.head(), records);
+        if records.iter().any(|record| matches!(record.event, Event::RollbackDecided { .. })) {
+            // Runs that need this application hear of it; each knows whether it does.
+            let (cx, app) = (self.cx.clone(), self.run.plan.application.clone());
+            self.cx.tasks.spawn(async move { cx.tell_all(&Input::RequirementRolledBack { app }).await });
+        }
     }
 
     /// A bug of ours: the run stops, nothing is guessed; its log tells the truth.

@@ -8,6 +8,7 @@ mod crash;
 mod data;
 mod ends;
 mod questions;
+mod retries;
 mod verbs;
 mod way_back;
 mod window;
