@@ -1,6 +1,7 @@
 //! What attempts may see, leave behind and keep, through the real program.
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -118,11 +119,9 @@ fn a_sample_begins_only_after_the_one_before_it_has_ended() {
     );
     let book = place.runbook("shop", &rest);
     let run = place.start(&["run", &book]);
-    let since = std::time::Instant::now();
-    while place.ledger().iter().filter(|line| *line == "sample").count() < 2 {
-        assert!(since.elapsed().as_secs() < 120, "there is no second sample: {:?}", place.ledger());
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    let until = "until [ \"$(grep -c sample ledger)\" -ge 2 ]; do sleep 0.05; done";
+    let waited = Command::new("timeout").args(["120", "sh", "-c", until]).current_dir(place.path()).status();
+    assert!(waited.expect("a shell").success(), "there is no second sample: {:?}", place.ledger());
     assert!(!place.path().join("overlaps").exists(), "two samples ran at the same time");
     run.kill();
 }

@@ -128,14 +128,14 @@ fn a_large_result_is_judged_as_a_whole_and_recorded_as_a_file() {
     let mut night = Night::of(plan.seal()).on("page", Act::gives(page(100_000))).begin();
     night.until_it_is(RunState::Accepted);
     assert_eq!(night.sim.run.baseline.get("count"), Some(&json!(7)), "{}", night.story());
-    let ends: Vec<&Arc<Value>> = events(&night)
-        .filter_map(|event| match event {
-            Event::AttemptEnded { step, end: End::Succeeded { outputs }, .. } if step.as_str() == "page" => {
-                Some(outputs)
-            }
-            _ => None,
-        })
-        .collect();
+    let mut ends = Vec::new();
+    for event in events(&night) {
+        if let Event::AttemptEnded { step, end: End::Succeeded { outputs }, .. } = event
+            && step.as_str() == "page"
+        {
+            ends.push(outputs);
+        }
+    }
     assert!(matches!(ends[..], [outputs] if is_a_file(outputs)), "{ends:?}");
     night.sim.replays().expect("the record is enough");
 }
@@ -164,9 +164,8 @@ fn a_large_answer_of_a_probe_is_recorded_as_a_file() {
     night.crash(min(2));
     night.say(Verb::Resume);
     night.until_it_is(RunState::Accepted);
-    let found = events(&night).find_map(|event| match event {
-        Event::Probed { found: Found::Done { outputs }, .. } => Some(outputs),
-        _ => None,
+    let found = events(&night).find_map(|event| {
+        if let Event::Probed { found: Found::Done { outputs }, .. } = event { Some(outputs) } else { None }
     });
     assert!(found.is_some_and(|outputs| is_a_file(outputs)), "{}", night.story());
 }
