@@ -8,7 +8,6 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::attempt;
 use super::clock::{Clock, SystemClock};
 use super::context::{BlobFiles, Context, Progresses, Told};
 use super::driver::{Driver, INBOX};
@@ -16,9 +15,10 @@ use super::handle::{Decided, Gone, Message, RunHandle};
 use super::locks::{Holder, Locks as LockTable};
 use super::options::{self, EngineOptions};
 use super::perform::Hands;
-use super::processes::{self, Survivors};
+use super::processes::{self, Hunt, Survivors};
 use super::projection::{self, RunRow};
 use super::pulse;
+use super::{attempt, attempt_log};
 use crate::machine::fact::{Actor, Direction, LockScope, Millis};
 use crate::machine::run::Locks;
 use crate::machine::state::{Status, StepLocks};
@@ -270,7 +270,8 @@ impl Engine {
             let label = id.rsplit('/').next().unwrap_or("");
             (label.starts_with("forward-") || label.starts_with("undo-")) && !dead.contains(id)
         };
-        Ok(processes::end(&prefix, finished).await?)
+        let folders = open.iter().map(|(_, head)| attempt_log::run_folder(&self.cx.state, &head.run)).collect();
+        Ok(processes::end(Hunt { prefix, folders }, finished).await?)
     }
 
     fn restore_locks(&self, run: &Run, name: &RunName) {
@@ -406,6 +407,7 @@ impl Engine {
     /// What the log said.
     pub async fn stop(&self) -> Result<(), EngineError> {
         self.cx.shutdown.cancel();
+        let folders = self.cx.runs().keys().map(|run| attempt_log::run_folder(&self.cx.state, run)).collect();
         let inboxes: Vec<_> = self.cx.runs().values().map(|handle| handle.inbox.clone()).collect();
         for inbox in inboxes {
             drop(inbox.send(Message::Leave).await);
@@ -413,7 +415,7 @@ impl Engine {
         self.cx.tasks.close();
         // Attempts that would not stop are ended like those of a dead engine.
         let mine = |id: &str| !self.cx.attempts().contains(id);
-        drop(processes::end(&format!("{}/", self.cx.state_id), mine).await);
+        drop(processes::end(Hunt { prefix: format!("{}/", self.cx.state_id), folders }, mine).await);
         self.cx.log.close().await?;
         self.index.close().await;
         options::last_words(self.cx.clone()).await;

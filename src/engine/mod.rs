@@ -13,14 +13,18 @@ mod context;
 mod convert;
 mod create;
 mod driver;
+mod guard;
 pub mod handle;
 pub mod locks;
+mod look;
 mod options;
 mod perform;
 pub mod processes;
 pub mod projection;
 mod pulse;
+mod redact;
 pub mod registry;
+pub mod repetitions;
 pub mod secrets;
 
 pub use adopt::{Adopted, Engine, EngineError};

@@ -2,7 +2,7 @@
 
 use super::{question, words};
 use crate::machine::event::Event;
-use crate::machine::fact::{Direction, End, Found, LockScope, Resolution, Verdict, Wait};
+use crate::machine::fact::{Direction, End, Found, LockScope, Resolution, Verdict, Wait, Work};
 use crate::plan::StepId;
 
 /// The line.
@@ -134,7 +134,8 @@ fn end(end: &End) -> String {
         End::Succeeded { .. } => "done".to_owned(),
         End::Failed { failure, left } => format!("FAILED: {failure}; {}", words::left(*left)),
         End::Cancelled { left } => format!("stopped; {}", words::left(*left)),
-        End::Unknown { failure } => format!("outcome unknown: {failure}"),
+        End::Unknown { failure, work: Work::Over } => format!("outcome unknown: {failure}"),
+        End::Unknown { failure, work: Work::MayGoOn } => format!("outcome unknown, and it may go on: {failure}"),
     }
 }
 

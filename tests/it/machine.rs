@@ -6,6 +6,7 @@ mod change;
 mod clock;
 mod crash;
 mod data;
+mod ends;
 mod questions;
 mod retries;
 mod verbs;

@@ -1,5 +1,6 @@
 //! Integration tests, in one binary so that they link once. One module per subject.
 
+mod attempts;
 mod cli_audit;
 mod cli_dry;
 mod cli_run;

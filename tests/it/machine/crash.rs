@@ -100,7 +100,7 @@ fn work_elsewhere_whose_end_nobody_knows_is_not_undone_beside_itself() {
     let plan = plans::Draft::new()
         .add(cut("work").effect(Effect::Once).undo())
         .add(cut("switch").exposes().effect(Effect::Idempotent));
-    let mut night = Night::of(plan.seal()).on("work", Act::unknown().handle(json!({ "job": 7 }))).begin();
+    let mut night = Night::of(plan.seal()).on("work", Act::adrift().handle(json!({ "job": 7 }))).begin();
     night.until(5_000);
     night.say(Verb::Rollback);
     night.until_it_is(RunState::Stuck);

@@ -67,7 +67,7 @@ fn a_failed_verification_is_a_failure_with_a_possible_effect() {
     let failed = says(Outcome::Failed { failure: Failure::new("another size"), left: Left::Nothing });
     assert_eq!(failed.state(), RunState::RolledBack);
     assert!(failed.performed().contains("work!"), "it may have left something: {}", failed.performed());
-    let inconclusive = says(Outcome::Unknown { failure: Failure::new("no answer") });
+    let inconclusive = says(Outcome::unknown(Failure::new("no answer")));
     assert_eq!(asks(&inconclusive), ["UnknownOutcome"]);
 }
 
