@@ -6,7 +6,7 @@ use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
 use super::inputs::shipped::{self, Shipped};
-use super::text::{columns, wrap};
+use super::text::{columns, counted, wrap};
 use crate::runbook::problem::nearest;
 use crate::runbook::{Catalog, Documents};
 
@@ -15,13 +15,15 @@ use crate::runbook::{Catalog, Documents};
 /// A catalog says how the names in a runbook are done on a pair of platforms. `show` prints the document:
 /// save it, change it, and name it with `catalogs:` or `--catalog`.
 ///
-///   bascule catalog list
-///   bascule catalog show pextra-cloud > catalog/mine.yaml
+///   bascule catalog
+///   bascule catalog pextra-cloud > catalog/mine.yaml
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// The name of one: prints it, as `show` does. Without a name all are listed.
+    name: Option<String>,
     #[command(subcommand)]
-    what: What,
+    what: Option<What>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -51,9 +53,9 @@ struct Row {
 
 /// Lists or shows.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
-    match args.what {
-        What::List => list(ctx),
-        What::Show { name } => show(ctx, &name),
+    match (args.what, args.name) {
+        (Some(What::Show { name }), _) | (None, Some(name)) => show(ctx, &name),
+        (Some(What::List), _) | (None, None) => list(ctx),
     }
 }
 
@@ -104,10 +106,10 @@ fn paragraph(row: &Row) -> String {
     }
     text.push_str(&format!("  verified: {}\n", row.verified.as_deref().unwrap_or("nobody says how far")));
     text.push_str(&format!(
-        "  {} steps, {} criteria, {} parameters\n",
-        row.steps.len(),
-        row.criteria.len(),
-        row.params.len()
+        "  {}, {}, {}\n",
+        counted(row.steps.len(), "step", "steps"),
+        counted(row.criteria.len(), "criterion", "criteria"),
+        counted(row.params.len(), "parameter", "parameters")
     ));
     text
 }

@@ -9,15 +9,16 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::inputs::{self, InputArgs};
 use super::style::{BAD, BOLD, CARE, GOOD};
-use super::text::{columns, wrap};
+use super::text::{columns, counted, wrap};
 use crate::engine::check::{Aspect, Item, Seen, check};
 use crate::engine::secrets::SecretSources;
-use crate::plan::History;
+use crate::plan::{Call, History, Plan, StepId, StepKind};
 
 /// Ask the real systems whether a run of a runbook could work now. Changes nothing.
 ///
-/// Makes the pre-checks, asks the probes, lets every executor look at its parameters for the step and for its undo, and
-/// samples each criterion once. Exit 5 if something would fail, 8 if not everything could be verified.
+/// Makes the pre-checks, asks the probes, samples each criterion once: that is verified. Executors look at what they
+/// would do for each step and its undo, and do nothing: that is only read. Exit 5 if something would fail, 8 if something
+/// could be neither verified nor read.
 ///
 ///   bascule check runbook.yaml -f production.yaml
 #[derive(Debug, clap::Args)]
@@ -25,7 +26,7 @@ use crate::plan::History;
 pub struct Args {
     #[command(flatten)]
     inputs: InputArgs,
-    /// Also list what is as it must be.
+    /// List every item in a line of its own.
     #[arg(long, short)]
     verbose: bool,
 }
@@ -37,6 +38,7 @@ struct Answer<'a> {
     plan: &'a str,
     application: &'a str,
     verified: usize,
+    only_read: usize,
     total: usize,
     would_fail: usize,
     not_verified: usize,
@@ -56,31 +58,54 @@ struct Row<'a> {
     hint: Option<&'a str>,
 }
 
+/// How much was seen of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// It was made, asked or sampled, and is as it must be.
+    Verified,
+    /// What would be done was looked at, and nothing was done.
+    Read,
+    /// Neither.
+    Unsaid,
+    /// It would fail.
+    Fails,
+}
+
+fn class(item: &Item) -> Class {
+    match (&item.seen, item.aspect) {
+        (Seen::Verified, Aspect::Check | Aspect::Probe | Aspect::Criterion) => Class::Verified,
+        (Seen::Verified, Aspect::Step | Aspect::Undo | Aspect::Verify | Aspect::UndoVerify) => Class::Read,
+        (Seen::NotVerified(_), _) => Class::Unsaid,
+        (Seen::WouldFail { .. }, _) => Class::Fails,
+    }
+}
+
 /// Checks.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
-    let plan = Arc::new(inputs::runnable(ctx, &args.inputs, History::default())?.plan);
+    let planned = inputs::runnable(ctx, &args.inputs, History::default())?;
+    inputs::show_short(ctx, &planned.sources, &planned.problems);
+    let plan = Arc::new(planned.plan);
     let secrets = SecretSources::from_environment(std::env::vars());
     let scratch = std::env::temp_dir().join(format!("bascule-check-{}", std::process::id()));
     let items = check(&plan, &secrets, scratch.clone()).await;
     // Calls that needed no files made no folder.
     drop(std::fs::remove_dir_all(&scratch));
     let items = items.map_err(|error| CliError::new("a bug in bascule: please report it").because(error))?;
-    let count = |wanted: fn(&Seen) -> bool| items.iter().filter(|item| wanted(&item.seen)).count();
-    let verified = count(|seen| matches!(seen, Seen::Verified));
-    let would_fail = count(|seen| matches!(seen, Seen::WouldFail { .. }));
-    let not_verified = count(|seen| matches!(seen, Seen::NotVerified(_)));
+    let count = |wanted: Class| items.iter().filter(|item| class(item) == wanted).count();
+    let (would_fail, not_verified) = (count(Class::Fails), count(Class::Unsaid));
     if ctx.ui.json {
         ctx.ui.json_data(&Answer {
             plan: plan.hash().as_str(),
             application: &plan.application,
-            verified,
+            verified: count(Class::Verified),
+            only_read: count(Class::Read),
             total: items.len(),
             would_fail,
             not_verified,
-            items: items.iter().map(row).collect(),
+            items: items.iter().map(|item| row(&plan, item)).collect(),
         })?;
     } else {
-        ctx.ui.data(&text(&items, &plan.application, args.verbose));
+        ctx.ui.data(&text(&plan, &items, args.verbose));
     }
     Ok(match (would_fail, not_verified) {
         (0, 0) => Exit::Done,
@@ -89,8 +114,9 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     })
 }
 
-fn row(item: &Item) -> Row<'_> {
+fn row<'a>(plan: &Plan, item: &'a Item) -> Row<'a> {
     let (seen, why, hint) = match &item.seen {
+        Seen::Verified if class(item) == Class::Read => ("onlyRead", Some(how(plan, item)), None),
         Seen::Verified => ("verified", None, None),
         Seen::WouldFail { why, hint } => ("wouldFail", Some(why.as_str()), hint.as_deref()),
         Seen::NotVerified(why) => ("notVerified", Some(why.as_str()), None),
@@ -117,47 +143,88 @@ fn key(aspect: Aspect) -> &'static str {
     }
 }
 
-/// What of a step was looked at, after its name.
-fn words(aspect: Aspect) -> &'static str {
-    match aspect {
-        Aspect::Check | Aspect::Step | Aspect::Criterion => "",
-        Aspect::Undo => ", its undo",
-        Aspect::Verify => ", its verification",
-        Aspect::UndoVerify => ", the verification of its undo",
-        Aspect::Probe => ", its probe",
+/// An item's name, and what of the step was looked at.
+fn name(item: &Item) -> String {
+    let id = &item.id;
+    match item.aspect {
+        Aspect::Check | Aspect::Step | Aspect::Criterion => id.clone(),
+        Aspect::Undo => format!("undo of {id}"),
+        Aspect::Verify => format!("verification of {id}"),
+        Aspect::UndoVerify => format!("verification of the undo of {id}"),
+        Aspect::Probe => format!("probe of {id}"),
     }
 }
 
-fn text(items: &[Item], application: &str, verbose: bool) -> String {
-    let mut text = String::new();
-    if verbose {
-        text.push_str(&list(items, "VERIFIED", &format!("{GOOD}✓{GOOD:#}"), |seen| matches!(seen, Seen::Verified)));
+/// How far an executor can look without doing anything.
+fn how(plan: &Plan, item: &Item) -> &'static str {
+    let Some(call) = call(plan, item) else { return "looked at, not performed" };
+    if &*call.uses != "command" {
+        "its executor looked at it and did nothing"
+    } else if call.with.get("shell").is_some() {
+        "the script was parsed, not run"
+    } else {
+        "the program is there; it was not run"
     }
-    let unsaid = |seen: &Seen| matches!(seen, Seen::NotVerified(_));
-    text.push_str(&list(items, "NOT VERIFIED", &format!("{CARE}?{CARE:#}"), unsaid));
-    let fails = |seen: &Seen| matches!(seen, Seen::WouldFail { .. });
-    text.push_str(&list(items, "WOULD FAIL", &format!("{BAD}✗{BAD:#}"), fails));
-    let verified = items.iter().filter(|item| item.seen == Seen::Verified).count();
-    let percent = (verified * 100).checked_div(items.len()).unwrap_or(100);
-    text.push_str(&format!("{application}: {verified} of {} verified ({percent} %)\n", items.len()));
+}
+
+fn call<'p>(plan: &'p Plan, item: &Item) -> Option<&'p Call> {
+    let step = plan.step(plan.find(&StepId::from(item.id.as_str()))?);
+    let own = match &step.kind {
+        StepKind::Action(call) => Some(call),
+        StepKind::Approval(_) | StepKind::Manual(_) => None,
+    };
+    let undo = step.undo_action();
+    match item.aspect {
+        Aspect::Check | Aspect::Step | Aspect::Probe | Aspect::Criterion => own,
+        Aspect::Verify => step.verify.as_ref().map(|verify| &verify.call),
+        Aspect::Undo => undo.and_then(|undo| undo.call.as_ref()).or(own),
+        Aspect::UndoVerify => undo.and_then(|undo| undo.verify.as_ref()).map(|verify| &verify.call),
+    }
+}
+
+fn text(plan: &Plan, items: &[Item], verbose: bool) -> String {
+    let parts = [
+        (Class::Verified, "VERIFIED", format!("{GOOD}✓{GOOD:#}")),
+        (Class::Read, "ONLY READ", format!("{CARE}·{CARE:#}")),
+        (Class::Unsaid, "NOT VERIFIED", format!("{CARE}?{CARE:#}")),
+        (Class::Fails, "WOULD FAIL", format!("{BAD}✗{BAD:#}")),
+    ];
+    let mut text = String::new();
+    let mut sum = Vec::new();
+    for (wanted, title, mark) in parts {
+        let of_class: Vec<&Item> = items.iter().filter(|item| class(item) == wanted).collect();
+        if of_class.is_empty() && wanted != Class::Verified {
+            continue;
+        }
+        // What is well needs no line of its own, unless somebody wants it.
+        let is_short = !verbose && matches!(wanted, Class::Verified | Class::Read);
+        text.push_str(&list(plan, &of_class, (title, &mark), is_short));
+        sum.push(match wanted {
+            Class::Verified => format!("{} of {} verified", of_class.len(), counted(items.len(), "item", "items")),
+            Class::Read => format!("{} only read", of_class.len()),
+            Class::Unsaid => format!("{} not verified", of_class.len()),
+            Class::Fails => format!("{} would fail", of_class.len()),
+        });
+    }
+    text.push_str(&format!("{}: {}\n", plan.application, sum.join(", ")));
     text
 }
 
 /// What was seen alike, each reason once: one host that is down makes many steps unverified.
-fn list(items: &[Item], title: &str, mark: &str, wanted: impl Fn(&Seen) -> bool) -> String {
+fn list(plan: &Plan, items: &[&Item], (title, mark): (&str, &str), is_short: bool) -> String {
     let mut groups: Vec<(Vec<String>, Vec<String>)> = Vec::new();
-    for item in items.iter().filter(|item| wanted(&item.seen)) {
-        let name = format!("{}{}", item.id, words(item.aspect));
+    for item in items {
         let why = match &item.seen {
+            Seen::Verified if class(item) == Class::Read => vec![how(plan, item).to_owned()],
             Seen::Verified => Vec::new(),
             Seen::WouldFail { why, hint } => {
                 std::iter::once(why.clone()).chain(hint.iter().map(|hint| format!("help: {hint}"))).collect()
             }
             Seen::NotVerified(why) => vec![why.clone()],
         };
-        match groups.iter_mut().find(|(known, _)| !why.is_empty() && *known == why) {
-            Some((_, names)) => names.push(name),
-            None => groups.push((why, vec![name])),
+        match groups.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, names)) => names.push(name(item)),
+            None => groups.push((why, vec![name(item)])),
         }
     }
     if groups.is_empty() {
@@ -165,7 +232,11 @@ fn list(items: &[Item], title: &str, mark: &str, wanted: impl Fn(&Seen) -> bool)
     }
     let mut text = format!("{BOLD}{title}{BOLD:#}\n");
     for (why, names) in groups {
-        names.iter().for_each(|name| text.push_str(&format!("  {mark} {name}\n")));
+        let names = if is_short { vec![names.join(", ")] } else { names };
+        for name in names {
+            let lines = wrap(&name, columns().saturating_sub(4)).join("\n    ");
+            text.push_str(&format!("  {mark} {lines}\n"));
+        }
         for line in why.iter().flat_map(|line| wrap(line, columns().saturating_sub(6))) {
             text.push_str(&format!("      {line}\n"));
         }

@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::text::{columns, wrap};
 use crate::engine;
+use crate::plan::guesses;
 use crate::runbook::problem::nearest;
 
 /// List the executors, or explain one: parameters, outputs, what it can do.
@@ -72,8 +73,10 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let Some(name) = args.name else { return list(ctx, all.values().map(|one| Row::of(one.describe())).collect()) };
     let Some(executor) = all.get(name.as_str()) else {
         let error = CliError::usage(format!("there is no executor `{name}`"));
-        return Err(match nearest(&name, all.keys().copied()) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
+        let meant = guesses::meant(&name, all.keys().copied());
+        let near = || nearest(&name, all.keys().copied()).map(|near| format!("did you mean `{near}`?"));
+        return Err(match meant.or_else(near) {
+            Some(hint) => error.hint(hint),
             None => error.hint("`bascule executors` lists them"),
         });
     };

@@ -79,7 +79,7 @@ fn show(ctx: &Ctx, page: &Page<'_>) -> Result<Exit, CliError> {
 fn list(ctx: &Ctx) -> Result<Exit, CliError> {
     if ctx.ui.json {
         let codes = codes::ALL.iter().map(|code| (code.id, "code", code.title));
-        let topics = words::ALL.iter().map(|topic| (topic.name, topic.kind.word(), topic.title));
+        let topics = words::all().map(|topic| (topic.name, topic.kind.word(), topic.title));
         let all: Vec<serde_json::Value> = codes
             .chain(topics)
             .map(|(topic, kind, title)| serde_json::json!({ "topic": topic, "kind": kind, "title": title }))
@@ -89,7 +89,7 @@ fn list(ctx: &Ctx) -> Result<Exit, CliError> {
     }
     for kind in words::Kind::ALL {
         ctx.ui.line(kind.heading());
-        for topic in words::ALL.iter().filter(|topic| topic.kind == kind) {
+        for topic in words::all().filter(|topic| topic.kind == kind) {
             ctx.ui.line(&format!("  {:<20}  {}", topic.name, topic.title));
         }
         ctx.ui.line("");
@@ -111,7 +111,7 @@ fn unknown(wanted: &str, said: &str) -> CliError {
         let error = near.iter().take(3).fold(error, |error, code| error.hint(format!("{}: {}", code.id, code.title)));
         return error.hint("`bascule explain` lists all codes");
     }
-    let names = words::ALL.iter().map(|topic| topic.name).chain(codes::ALL.iter().map(|code| code.id));
+    let names = words::all().map(|topic| topic.name).chain(codes::ALL.iter().map(|code| code.id));
     match nearest(wanted, names) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error.hint("`bascule explain` lists everything that it can explain"),

@@ -103,11 +103,16 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         Some(path) => {
             std::fs::write(path, &picture)
                 .map_err(|error| CliError::new(format!("{} cannot be written", path.display())).because(error))?;
-            ctx.ui.say(&format!("wrote {}", path.display()));
+            if ctx.ui.json {
+                let file = path.display().to_string();
+                ctx.ui.json_data(&serde_json::json!({ "format": format.name(), "file": file }))?;
+            } else {
+                ctx.ui.say(&format!("wrote {}", path.display()));
+            }
         }
     }
     if let Some(planned) = documents.filter(|_| !ctx.ui.json) {
-        inputs::show(ctx, &planned.sources, &planned.problems);
+        inputs::show_short(ctx, &planned.sources, &planned.problems);
     }
     Ok(Exit::Done)
 }

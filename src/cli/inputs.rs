@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
+use super::text::{columns, wrap};
 use crate::engine::registry;
 use crate::plan::{CatalogRank, CatalogSource, Compiled, Executors, Explanation, History, Plan};
 use crate::plan::{compile, explain, lint};
@@ -21,7 +22,7 @@ use crate::runbook::model::{CriterionEntry, Entry};
 use crate::runbook::problem::nearest;
 use crate::runbook::render::{self, Colour};
 use crate::runbook::schema::Kind;
-use crate::runbook::{Catalog, Documents, Overlay, Problem, Problems, Runbook, SourceMap, Text};
+use crate::runbook::{Catalog, Documents, Overlay, Problem, Problems, Runbook, SourceMap, Span, Text};
 use files::Taken;
 
 /// The documents of one runbook, as the command line names them.
@@ -65,6 +66,8 @@ pub struct Desk {
     stdin: Taken,
     /// `-f` and `--set` are the same for all runbooks of a call: they are read once.
     overlays: Option<Vec<Overlay>>,
+    /// Where the change window was written.
+    change: Option<Span>,
 }
 
 /// A runbook with all that belongs to it.
@@ -120,6 +123,7 @@ impl Desk {
             history: History::default(),
             stdin: Taken::default(),
             overlays: None,
+            change: None,
         }
     }
 
@@ -137,6 +141,7 @@ impl Desk {
     pub fn compile(&mut self, args: &InputArgs) -> Result<Option<Plan>, CliError> {
         let Some(bundle) = self.read(args)? else { return Ok(None) };
         let compiled: Compiled = self.with_input(&bundle, compile);
+        self.change = compiled.places.change;
         self.documents.report(compiled.problems);
         Ok(compiled.plan)
     }
@@ -176,7 +181,12 @@ impl Desk {
         match kind {
             Kind::Catalog => drop(self.documents.catalog(file)),
             Kind::Overlay => drop(self.documents.overlay(file)),
-            Kind::Site => drop(self.documents.site(file)),
+            Kind::Site => {
+                let place = self.documents.site(file).map(|site| site.span);
+                let mut problems = Problems::new();
+                problems.extend(place.map(unused_site));
+                self.documents.report(problems);
+            }
             Kind::Runbook => {
                 let Some(runbook) = self.documents.runbook(file) else { return Ok(seen) };
                 let bundle = self.bundle(runbook, name, extra)?;
@@ -201,6 +211,10 @@ impl Desk {
     /// The documents are invalid, or the command line is wrong.
     pub fn plan(mut self, ctx: &Ctx, args: &InputArgs) -> Result<Planned, CliError> {
         let plan = self.compile(args)?;
+        if let Some(plan) = &plan {
+            let now = jiff::Timestamp::now().as_millisecond();
+            self.documents.report(lint::against_clock(plan, &self.history, self.change, now));
+        }
         let (sources, problems) = self.documents.finish();
         match plan {
             Some(plan) if !problems.has_errors() => Ok(Planned { plan, problems, sources }),
@@ -342,6 +356,39 @@ pub fn runnable(ctx: &Ctx, args: &InputArgs, history: History) -> Result<Planned
     let missing = lint::missing_inputs(&planned.plan);
     show(ctx, &planned.sources, &missing);
     Err(CliError::shown(Exit::NotVerified))
+}
+
+/// The same for the verb that starts it now: a change window that is over is refused too.
+///
+/// # Errors
+/// As [`runnable`], or the change window has ended.
+pub fn startable(ctx: &Ctx, args: &InputArgs, history: History) -> Result<Planned, CliError> {
+    let mut planned = runnable(ctx, args, history)?;
+    planned.problems.refuse(codes::CHANGE_WINDOW_OVER);
+    if planned.problems.has_errors() {
+        return Err(refused(ctx, &planned.sources, &planned.problems));
+    }
+    show_short(ctx, &planned.sources, &planned.problems);
+    Ok(planned)
+}
+
+/// A site document is checked, and that is all that happens to it.
+fn unused_site(span: Span) -> Problem {
+    Problem::warning(codes::NOT_BUILT_YET, "a site document is read, and not acted upon yet: no verb takes one")
+        .at(span, "without effect in this version")
+}
+
+/// Shows warnings to who has seen them in full already: a line each, and where the rest is.
+pub fn show_short(ctx: &Ctx, sources: &SourceMap, problems: &Problems) {
+    if ctx.ui.json || problems.is_empty() {
+        return;
+    }
+    for line in render::lines(problems, sources) {
+        let mut parts = wrap(&line, columns().saturating_sub(2)).into_iter();
+        ctx.ui.say(&parts.next().unwrap_or_default());
+        parts.for_each(|part| ctx.ui.say(&format!("  {part}")));
+    }
+    ctx.ui.say("`bascule lint` shows them with their places and what to do");
 }
 
 /// Shows problems: as text to the person, with `--json` as data.

@@ -24,6 +24,8 @@ mod explain;
 mod extend;
 mod foreground;
 mod graph;
+mod help;
+mod init;
 pub mod inputs;
 #[cfg(feature = "lab")]
 mod lab;
@@ -64,7 +66,7 @@ mod window;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use error::CliError;
 use exit::Exit;
@@ -74,8 +76,9 @@ use ui::Ui;
 #[derive(Debug, Parser)]
 #[command(name = "bascule", version, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
-    /// The state directory: runs, journal, logs [default: $XDG_STATE_HOME/bascule].
-    #[arg(long, global = true, env = "BASCULE_STATE", value_name = "DIR")]
+    /// The state directory: runs, journal, logs [default: $BASCULE_STATE, else $XDG_STATE_HOME/bascule].
+    // Not `env`: with the variable set, usage lines would show it as if every verb needed it.
+    #[arg(long, global = true, value_name = "DIR")]
     pub state: Option<PathBuf>,
     /// Print data as JSON.
     #[arg(long, global = true)]
@@ -89,6 +92,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "the doc comment of each verb's `Args` is its help text")]
 pub enum Verb {
+    Init(init::Args),
     Lint(lint::Args),
     Plan(plan::Args),
     Check(check::Args),
@@ -160,12 +164,10 @@ fn arguments() -> Vec<std::ffi::OsString> {
 /// Parses the command line and runs the verb.
 #[must_use]
 pub fn main() -> ExitCode {
-    let parsed = Cli::command().try_get_matches_from(arguments()).and_then(|matches| {
-        let is_typed = matches.value_source("state") == Some(clap::parser::ValueSource::CommandLine);
-        Ok((Cli::from_arg_matches(&matches)?, is_typed))
-    });
-    let (cli, is_typed) = match parsed {
-        Ok(parsed) => parsed,
+    let parsed =
+        help::of(Cli::command()).try_get_matches_from(arguments()).and_then(|seen| Cli::from_arg_matches(&seen));
+    let cli = match parsed {
+        Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
             // Nobody reads: then nobody misses the help.
@@ -173,10 +175,11 @@ pub fn main() -> ExitCode {
             return code.into();
         }
     };
+    let named = || std::env::var_os("BASCULE_STATE").filter(|dir| !dir.is_empty()).map(PathBuf::from);
     let ctx = Ctx {
         ui: Ui { json: cli.json, yes: false },
-        state: cli.state.clone().unwrap_or_else(default_state),
-        given_state: cli.state.filter(|_| is_typed),
+        state: cli.state.clone().or_else(named).unwrap_or_else(default_state),
+        given_state: cli.state,
     };
     // The lab starts a runtime of its own kind.
     #[cfg(feature = "lab")]
@@ -211,6 +214,7 @@ fn in_runtime(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
 
 async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
     match verb {
+        Verb::Init(args) => init::run(ctx, args).await,
         Verb::Lint(args) => lint::run(ctx, args).await,
         Verb::Plan(args) => plan::run(ctx, args).await,
         Verb::Check(args) => check::run(ctx, args).await,

@@ -21,7 +21,7 @@ use crate::store::{RunName, TakeOver};
 /// the view, not the run. `bascule watch` shows it again. In a script, or with `--foreground`, the engine lives in this
 /// process, prints a line per event and ends with the run's exit code.
 ///
-///   bascule run runbook.yaml -f site.yaml --set inputs.vm=analytics-01
+///   bascule run runbook.yaml -f production.yaml --set inputs.vm=analytics-01
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -102,10 +102,7 @@ fn is_dumb() -> bool {
 
 /// Runs.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
-    let planned = inputs::runnable(ctx, &args.input, History::default())?;
-    if !planned.problems.is_empty() && !ctx.ui.json {
-        inputs::show(ctx, &planned.sources, &planned.problems);
-    }
+    let planned = inputs::startable(ctx, &args.input, History::default())?;
     let plan = Arc::new(planned.plan);
     let request = request(&plan, &args)?;
     // An owner that goes down between two questions is followed by another.

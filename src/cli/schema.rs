@@ -34,7 +34,9 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
             None => error.hint(format!("the kinds are {}", names.join(", "))),
         });
     };
-    if args.reference {
+    if args.reference && ctx.ui.json {
+        ctx.ui.json_data(&serde_json::json!({ "kind": kind.name(), "reference": reference::page(kind) }))?;
+    } else if args.reference {
         ctx.ui.data(&reference::page(kind));
     } else {
         // A file that editors read is the same whoever looks at it.

@@ -98,6 +98,12 @@ pub(super) fn fold(text: &str, cells: usize) -> Vec<String> {
     lines
 }
 
+/// `1 criterion`, `2 criteria`.
+#[must_use]
+pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -202,7 +202,7 @@ impl Checker<'_> {
     }
 
     fn resolve(&self, call: &Call) -> Result<Resolved, Seen> {
-        self.dry.resolve(call).map_err(Seen::NotVerified)
+        self.dry.resolve(call).map_err(|why| Seen::NotVerified(not_yet(&why)))
     }
 
     async fn make(&self, (at, id): (usize, &str), call: &Call, timeout: Duration) -> Result<Outcome, Seen> {
@@ -265,7 +265,7 @@ impl Checker<'_> {
         }
         match self.dry.judge(&criterion.trip, call, outputs) {
             Truth::True | Truth::False => Seen::Verified,
-            Truth::Unknown(why) => Seen::NotVerified(why),
+            Truth::Unknown(why) => Seen::NotVerified(not_yet(&why)),
         }
     }
 
@@ -334,6 +334,12 @@ impl Checker<'_> {
             Found::CannotTell { failure } => Seen::NotVerified(failure.to_string()),
         }
     }
+}
+
+/// Outputs of a step do not exist before it ran, and then they will: nothing is wrong with the expression.
+fn not_yet(why: &str) -> String {
+    let is_later = ["`steps.", "`baseline."].iter().any(|root| why.contains(root));
+    if is_later { why.replace("does not exist", "is not known before it ran") } else { why.to_owned() }
 }
 
 fn holds(truth: &Truth, condition: &str) -> Seen {

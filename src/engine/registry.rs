@@ -27,6 +27,7 @@ pub fn known(registry: &Registry) -> Executors {
         effect: convert::effect(description.effect),
         probes: description.probes,
         undoes: description.undoes,
+        outputs: description.outputs.iter().map(|(name, _)| (*name).to_owned()).collect(),
     };
     registry.iter().map(|(name, executor)| ((*name).to_owned(), info(executor.describe()))).collect()
 }

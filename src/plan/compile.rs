@@ -16,8 +16,10 @@ mod expand;
 pub mod explain;
 mod exposure;
 mod outputs;
+mod results;
 mod settings;
 mod shelf;
+mod unbuilt;
 mod undo;
 mod uses;
 mod wayback;
@@ -76,6 +78,16 @@ pub struct ExecutorInfo {
     pub probes: bool,
     /// Whether it takes back its own steps.
     pub undoes: bool,
+    /// The names of its outputs; with `*` among them, or none at all, the step chooses their names.
+    pub outputs: Vec<String>,
+}
+
+impl ExecutorInfo {
+    /// Whether a result of it may have this field.
+    #[must_use]
+    pub fn gives(&self, field: &str) -> bool {
+        self.outputs.is_empty() || self.outputs.iter().any(|output| output == field || output == "*")
+    }
 }
 
 /// The executors that a plan may use, by name.
@@ -152,6 +164,7 @@ fn text_of(text: Option<&Text>) -> String {
 /// Seals the body, and checks what only a graph can tell.
 fn finish(mut cx: Context<'_>, drafts: &[Draft<'_>], body: PlanBody) -> Compiled {
     let places = cx.places(drafts);
+    let is_flawed = cx.is_flawed(drafts);
     let plan = match Plan::seal(body) {
         Ok(plan) => Some(plan),
         Err(PlanError::Cycle(cycle)) => {
@@ -172,12 +185,13 @@ fn finish(mut cx: Context<'_>, drafts: &[Draft<'_>], body: PlanBody) -> Compiled
         let back = rollback::complete(plan);
         approvals::check(&mut cx, drafts, plan);
         wayback::check(&mut cx, drafts, plan, &back);
-        if !cx.problems.has_errors() {
+        unbuilt::check(&mut cx, drafts);
+        if !cx.problems.has_errors() && !is_flawed {
             warnings = lint::lint_with(plan, cx.input.history, &places, &back);
         }
     }
     let mut problems = cx.problems;
     problems.append(warnings);
     problems.sort();
-    Compiled { plan: plan.filter(|_| !problems.has_errors()), problems, places }
+    Compiled { plan: plan.filter(|_| !problems.has_errors() && !is_flawed), problems, places }
 }

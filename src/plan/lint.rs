@@ -72,6 +72,36 @@ pub(super) fn lint_with(plan: &Plan, history: &History, places: &Places, back: &
     problems
 }
 
+/// What the clock says against a start now: for verbs that look at one. What ended is a warning here; `run` refuses it.
+#[must_use]
+pub fn against_clock(plan: &Plan, history: &History, place: Option<Span>, now_ms: i64) -> Problems {
+    let mut problems = Problems::new();
+    let change = plan.policies.change.as_ref().and_then(|change| change.from_ms.zip(change.until_ms));
+    let Some((from, until)) = change.filter(|(from, _)| *from <= now_ms) else { return problems };
+    let times = estimate_with(plan, history, &rollback::complete(plan));
+    let whole = times.cutover.then(times.until_source_serves);
+    let length = |ms: i64| minutes(u64::try_from(ms / 1000 * 1000).unwrap_or(0));
+    let problem = if now_ms >= until {
+        Problem::warning(codes::CHANGE_WINDOW_OVER, format!("the change window ended {} ago", length(now_ms - until)))
+            .help("write the window of the new change: `change: { window: … }`, in the runbook or in an overlay")
+    } else if whole.at_least_ms > u64::try_from(until - now_ms).unwrap_or(0) && now_ms > from {
+        let message = format!(
+            "there and back takes an estimated {}, and the change window ends in {}",
+            at_least(whole),
+            length(until - now_ms)
+        );
+        Problem::warning(codes::CHANGE_WINDOW_TOO_SHORT, message)
+            .note("at the turn-back time a person will be asked, before the cutover ends")
+    } else {
+        return problems;
+    };
+    problems.push(match place {
+        Some(place) => problem.at(place, "this window"),
+        None => problem,
+    });
+    problems
+}
+
 /// What must still be given before the plan can run, as errors: for verbs that start it.
 #[must_use]
 pub fn missing_inputs(plan: &Plan) -> Problems {
@@ -111,9 +141,14 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-/// Minutes as people say them: `95 min`, and seconds below one minute.
+/// Lengths as the tables say them, to the second: `30 min`, `1m 21s`, `45s`.
 fn minutes(ms: u64) -> String {
-    if ms >= 60_000 { format!("{} min", ms.div_ceil(60_000)) } else { duration::format(Millis(ms)) }
+    match (ms / 60_000, ms % 60_000 / 1000) {
+        (0, _) => duration::format(Millis(ms)),
+        (minutes, 0) => format!("{minutes} min"),
+        (minutes @ 1..60, seconds) => format!("{minutes}m {seconds:02}s"),
+        (minutes, _) => format!("{}h {:02}m", minutes / 60, minutes % 60),
+    }
 }
 
 fn at_least(length: Length) -> String {
@@ -145,7 +180,7 @@ impl Lints<'_> {
             let message = format!(
                 "rollback takes an estimated {}, the window is {}",
                 at_least(back),
-                minutes(policies.window_ms).trim_end_matches(" min")
+                minutes(policies.window_ms)
             );
             found.push(
                 self.over(codes::ROLLBACK_LONGER_THAN_WINDOW, message, self.places.window, "shorter than the way back")
@@ -201,7 +236,7 @@ impl Lints<'_> {
                 "how long does this take in a rollback?",
             )
             .note("the turn-back time is unknown without it")
-            .help("add `estimate:` to the undo or the check, or rehearse: measured times become estimates"),
+            .help("add `estimate:` to the undo or the check"),
         )
     }
 

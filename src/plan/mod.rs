@@ -10,6 +10,7 @@ pub mod dag;
 pub mod defaults;
 pub mod draw;
 pub mod estimate;
+pub mod guesses;
 pub mod lint;
 pub mod phases;
 pub mod policy;

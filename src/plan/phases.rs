@@ -2,6 +2,7 @@
 //!
 //! The machine decides on the night; this says beforehand what it will decide, for `plan`.
 
+use super::criteria::{Criterion, CriterionAction};
 use super::policy::{DataAnswer, OnFailure};
 use super::rollback;
 use super::sealed::{Plan, StepIx};
@@ -77,6 +78,30 @@ fn after_exposure(plan: &Plan) -> Answer {
             Answer::Automatic(format!("up to {up_to} of writes are lost; beyond that it asks"))
         }
         DataAnswer::Unanswered => Answer::Asks("nobody said what happens to users' writes".to_owned()),
+    }
+}
+
+/// What a trip of a criterion inside the window does, in the words of every table and picture.
+#[must_use]
+pub fn on_trip(plan: &Plan, criterion: &Criterion) -> &'static str {
+    match (criterion.observe_only, criterion.action) {
+        (true, _) => "only shown",
+        (false, CriterionAction::Ask) => "asks",
+        (false, CriterionAction::Rollback) => in_window(plan),
+    }
+}
+
+/// The same for any criterion that may go back.
+fn in_window(plan: &Plan) -> &'static str {
+    if plan.section(Section::Cutover).any(|ix| plan.step(ix).is_irreversible()) {
+        return "asks";
+    }
+    match (after_exposure(plan), &plan.policies.data) {
+        (Answer::Asks(_) | Answer::Waits, _) => "asks",
+        (Answer::Automatic(_), DataAnswer::AcceptLoss { up_to_ms, .. }) if *up_to_ms < plan.policies.window_ms => {
+            "goes back, later asks"
+        }
+        (Answer::Automatic(_), _) => "goes back",
     }
 }
 

@@ -19,8 +19,8 @@ pub struct Code {
     pub found_by: FoundBy,
 }
 
-/// Who finds a problem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Who finds a problem, the cause before what may follow from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FoundBy {
     /// The reader, from one document alone.
     Reader,
@@ -151,4 +151,8 @@ codes! {
     B0082 CHANGE_WINDOW_TOO_SHORT Compiler "there and back takes longer than the change window";
     B0083 EXPOSURE_NOT_UNDONE Compiler "nothing brings users back";
     B0084 TIMEOUT_BELOW_ESTIMATE Compiler "a step is interrupted before its estimate is over";
+    B0085 CONSTANT_EXIT_CODE Compiler "the condition asks for an exit code that it never sees";
+    B0086 CLAIMED_NAMES Compiler "an approval tells people apart by names that nobody verifies";
+    B0087 NOT_BUILT_YET Compiler "the key is read, and not acted upon yet";
+    B0088 CHANGE_WINDOW_OVER Compiler "the change window has ended";
 }

@@ -190,6 +190,11 @@ impl Problems {
         self.list.iter().any(|problem| problem.severity == Severity::Error)
     }
 
+    /// Makes those of one code errors: for verbs that would act on it.
+    pub fn refuse(&mut self, code: Code) {
+        self.list.iter_mut().filter(|problem| problem.code == code).for_each(|it| it.severity = Severity::Error);
+    }
+
     /// Takes those of one code out: for who says the same in words of its own.
     pub fn take(&mut self, code: Code) -> Vec<Problem> {
         self.list.extract_if(.., |problem| problem.code == code).collect()

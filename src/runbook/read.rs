@@ -23,7 +23,7 @@ use std::sync::Arc;
 use super::codes;
 use super::keys::{self, Shape};
 use super::model::{Catalog, Overlay, Runbook, Site};
-use super::problem::{Problem, Problems};
+use super::problem::{Problem, Problems, Severity};
 use super::source::{FileId, SourceMap, Span};
 use super::yaml::{self, Content, Node};
 use conditions::Sees;
@@ -99,16 +99,19 @@ struct Reader<'a> {
     sources: &'a SourceMap,
     file: FileId,
     problems: Problems,
+    /// How many errors there were so far: what grew meanwhile is flawed.
+    errors: usize,
     /// Expressions and strings that are known to be good: steps made by a program repeat them.
     good: HashSet<(Arc<str>, Sees)>,
 }
 
 impl<'a> Reader<'a> {
     fn new(sources: &'a SourceMap, file: FileId) -> Self {
-        Self { sources, file, problems: Problems::new(), good: HashSet::new() }
+        Self { sources, file, problems: Problems::new(), errors: 0, good: HashSet::new() }
     }
 
     fn report(&mut self, problem: Problem) {
+        self.errors += usize::from(problem.severity == Severity::Error);
         self.problems.push(problem);
     }
 

@@ -20,6 +20,8 @@ pub enum Colour {
     Plain,
 }
 
+/// As wide as a terminal surely is.
+const COLUMNS: usize = 80;
 /// A line that is longer is cut out around its label.
 const LONG_LINE: usize = 500;
 /// Labels of one file that are further apart are drawn separately.
@@ -37,6 +39,23 @@ pub fn report(problems: &Problems, sources: &SourceMap, colour: Colour) -> Strin
     text
 }
 
+/// Each problem in a line: severity, code, place, message.
+#[must_use]
+pub fn lines(problems: &Problems, sources: &SourceMap) -> Vec<String> {
+    let line = |problem: &Problem| {
+        let severity = match problem.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let place = problem.primary.as_ref().map(|label| {
+            let at = sources.position(label.span);
+            format!(" {}:{}:{}", sources.name(label.span.file), at.line, at.column)
+        });
+        format!("{severity}[{}]{}: {}", problem.code, place.unwrap_or_default(), clean(&problem.message))
+    };
+    problems.iter().map(line).collect()
+}
+
 /// One problem.
 #[must_use]
 pub fn render(problem: &Problem, sources: &SourceMap, colour: Colour) -> String {
@@ -48,11 +67,54 @@ pub fn render(problem: &Problem, sources: &SourceMap, colour: Colour) -> String 
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level.primary_title(clean(&problem.message)).id(problem.code.id);
-    let notes = problem.notes.iter().map(|note| Element::from(Level::NOTE.message(clean(note))));
-    let help = problem.help.iter().map(|help| Element::from(Level::HELP.message(clean(help))));
+    let title = level.primary_title(wrapped(&problem.message, "warning[B0000]: ".len())).id(problem.code.id);
+    let beside = "      = help: ".len();
+    let notes = problem.notes.iter().map(|note| Element::from(Level::NOTE.message(wrapped(note, beside))));
+    let help = problem.help.iter().map(|help| Element::from(Level::HELP.message(wrapped(help, beside))));
     let group: Group<'_> = title.elements(places(problem, sources)).elements(help).elements(notes);
     renderer.render(&[group])
+}
+
+/// A text beside `beside` other cells, broken at spaces: a terminal would break it inside of a word.
+fn wrapped(text: &str, beside: usize) -> String {
+    let mut broken = String::new();
+    for (at, line) in clean(text).lines().enumerate() {
+        if at > 0 {
+            broken.push('\n');
+        }
+        let mut used = 0;
+        for word in words(line) {
+            let length = word.chars().count();
+            if used > 0 && used + 1 + length > COLUMNS - beside {
+                broken.push('\n');
+                used = 0;
+            } else if used > 0 {
+                broken.push(' ');
+                used += 1;
+            }
+            broken.push_str(&word);
+            used += length;
+        }
+    }
+    broken
+}
+
+/// Words, where code between backticks is one word unless it is long.
+fn words(line: &str) -> Vec<String> {
+    const LONG_CODE: usize = 40;
+    let mut words: Vec<String> = Vec::new();
+    for (at, part) in line.split('`').enumerate() {
+        let is_code = at % 2 == 1 && part.chars().count() <= LONG_CODE;
+        let mut pieces = if is_code { vec![part] } else { part.split(' ').collect() }.into_iter();
+        let tick = if at > 0 { "`" } else { "" };
+        let first = pieces.next().unwrap_or("");
+        match words.last_mut() {
+            Some(last) => last.push_str(&format!("{tick}{first}")),
+            None => words.push(first.to_owned()),
+        }
+        words.extend(pieces.map(str::to_owned));
+    }
+    words
 }
 
 /// Control characters from a document must not reach a terminal.
@@ -74,7 +136,9 @@ fn summary(problems: &Problems) -> String {
     if problems.beyond() > 0 {
         parts.push(format!("{} more not shown", problems.beyond()));
     }
-    let Some(first) = problems.iter().min_by_key(|problem| problem.severity) else { return String::new() };
+    let Some(first) = problems.iter().min_by_key(|problem| (problem.severity, problem.code.found_by)) else {
+        return String::new();
+    };
     format!("{}; `bascule explain {}` says more\n", parts.join(", "), first.code)
 }
 

@@ -127,9 +127,9 @@ pub fn parse(file: FileId, text: &str) -> Result<Node, Box<Problem>> {
 
 /// A document without any value.
 pub(super) fn empty(file: FileId) -> Problem {
-    Problem::new(codes::EMPTY, "the document is empty")
-        .at(Span::new(file, 0..0), "")
-        .help("a runbook needs at least `application`, `rollbackWindowMinutes` and `cutoverSteps`")
+    Problem::new(codes::EMPTY, "the document is empty").at(Span::new(file, 0..0), "").help(
+        "a runbook needs at least `application`, `rollbackWindow` (or `rollbackWindowMinutes`) and `cutoverSteps`",
+    )
 }
 
 /// The byte offset of the library's mark.

@@ -208,7 +208,7 @@ impl PlanView {
             requires: requires.collect(),
             secrets: plan.secrets.iter().cloned().collect(),
             steps: steps::all(plan, history),
-            criteria: plan.criteria.iter().map(steps::criterion).collect(),
+            criteria: plan.criteria.iter().map(|one| steps::criterion(plan, one)).collect(),
             sign_offs: plan.sign_offs.iter().map(|one| format!("{}: {}", one.role, one.what)).collect(),
             rollback: BackView::of(plan, history),
             phases: phases::all(plan),

@@ -292,3 +292,86 @@ fn shells_can_complete() {
         assert!(seen.out.contains("executors"), "{shell}");
     }
 }
+
+#[test]
+fn warnings_take_a_line_each_where_they_were_seen_before() {
+    let desk = Desk::new();
+    let graph = desk.run(&["graph", "night.yaml", "-o", "plan.svg"]);
+    insta::assert_snapshot!(graph.session(&["graph", "night.yaml", "-o", "plan.svg"]));
+    assert_eq!(wide_lines(&graph.err), Vec::<&str>::new(), "wider than 80 columns");
+    let as_data = desk.run(&["graph", "night.yaml", "-o", "plan.svg", "--json"]);
+    assert_eq!((as_data.json()["file"].as_str(), as_data.err.as_str()), (Some("plan.svg"), ""));
+    let full = desk.run(&["plan", "night.yaml"]);
+    let told: Vec<&str> = full.err.lines().filter(|line| !line.contains(" | ")).collect();
+    assert_eq!(wide_lines(&told.join("\n")), Vec::<&str>::new(), "help and notes break at words");
+}
+
+#[test]
+fn a_change_window_that_is_over_is_told_and_refused_at_the_start() {
+    let desk = Desk::new();
+    let over = ["--set", "change.window=2025-11-28T22:00/04:00"];
+    let planned = desk.run(&[&["plan", "night.yaml"], &over[..]].concat());
+    assert!(planned.err.contains("B0088") && planned.code == Some(0), "{}", planned.err);
+    let checked = desk.run(&[&["check", "night.yaml"], &over[..]].concat());
+    assert!(checked.err.contains("B0088"), "{}", checked.err);
+    let started = desk.run(&[&["run", "night.yaml"], &over[..]].concat());
+    assert!(started.err.contains("error[B0088]") && started.code == Some(9), "{}", started.err);
+}
+
+#[test]
+fn a_site_is_said_to_be_unused() {
+    let desk = Desk::new();
+    std::fs::write(desk.0.path().join("site.yaml"), "kind: Site\ncapacities: { \"link:dc\": 10 }\n").expect("a file");
+    let seen = desk.run(&["lint", "site.yaml", "--strict"]);
+    assert!(seen.err.contains("B0087") && seen.code == Some(0), "{}", seen.err);
+    let laid = desk.run(&["plan", "night.yaml", "-f", "site.yaml"]);
+    assert!(laid.err.contains("is read by `bascule lint` only"), "{}", laid.err);
+}
+
+#[test]
+fn a_check_that_finds_nothing_wrong_says_how_far_it_looked() {
+    let desk = Desk::new();
+    let runbook = "application: shop\nrollbackWindow: 30m\ndataOnRollback: stateless\n\
+        preChecks:\n  - { id: passes, uses: command, with: { argv: [\"true\"] } }\n\
+        cutoverSteps:\n  - { id: stop, uses: command, with: { shell: \"exit 3\" }, takesSourceDown: true, \
+        undo: { uses: command, with: { argv: [\"true\"] } } }\n  - { id: switch, uses: command, with: { argv: [\"true\"] }, \
+        exposes: true, undo: { uses: command, with: { argv: [\"true\"] } } }\n";
+    std::fs::write(desk.0.path().join("fine.yaml"), runbook).expect("a file");
+    insta::assert_snapshot!(desk.session(&["check", "fine.yaml"]));
+    let data = desk.run(&["check", "fine.yaml", "--json"]).json();
+    assert_eq!((data["verified"].as_u64(), data["onlyRead"].as_u64()), (Some(1), Some(4)));
+}
+
+#[test]
+fn names_and_words_of_people_are_understood() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["catalog", "lab"]).out, desk.run(&["catalog", "show", "lab"]).out);
+    assert_eq!(desk.run(&["catalog"]).out, desk.run(&["catalog", "list"]).out);
+    assert!(desk.run(&["executors", "curl"]).err.contains("`http.call`"));
+    for words in
+        [&["way", "back"][..], &["criteria"], &["plan", "hash"], &["window"], &["gate"], &["attempts"], &["lock"]]
+    {
+        let seen = desk.run(&[&["explain"], words].concat());
+        assert_eq!(seen.code, Some(0), "{words:?}: {}", seen.err);
+    }
+    assert!(desk.run(&["schema", "runbook", "--reference", "--json"]).json()["reference"].is_string());
+}
+
+#[test]
+fn helps_are_broken_once() {
+    let desk = Desk::new();
+    let mut text = String::new();
+    for verb in ["run", "lint", "graph", "status"] {
+        text.push_str(&desk.run(&["help", verb]).out);
+    }
+    let short = |line: &str, next: &str| {
+        let is_prose = |line: &str| !line.is_empty() && !line.starts_with([' ', '-']) && !line.contains(':');
+        let first = next.split(' ').next().unwrap_or("");
+        is_prose(line) && is_prose(next) && line.chars().count() + 1 + first.chars().count() < 80
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let broken: Vec<&str> = lines.windows(2).filter(|pair| short(pair[0], pair[1])).map(|pair| pair[0]).collect();
+    assert_eq!(broken, Vec::<&str>::new(), "lines that end before they must");
+    let usage = desk.run(&["lint"]);
+    assert!(usage.err.contains("bascule lint [OPTIONS] <FILE>") || !usage.err.contains("--state"), "{}", usage.err);
+}

@@ -1,5 +1,6 @@
 //! Runs through the real program: several processes, one state directory, signals, crashes.
 
+mod first;
 mod place;
 
 pub(crate) use place::{Place, Seen, Started, step};

@@ -1,5 +1,6 @@
 //! Documents become plans: what is refused, what is warned of, what comes out.
 
+mod advice;
 mod draw;
 mod edges;
 mod problems;

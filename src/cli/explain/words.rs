@@ -1,5 +1,7 @@
 //! The words of SEMANTICS that people meet on a screen, each in a few lines: what it means, what to do.
 
+mod glossary;
+
 /// What a word is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -11,13 +13,15 @@ pub(super) enum Kind {
     Criterion,
     /// What a step does to the world.
     Effect,
+    /// A word of runbooks and screens.
+    Word,
     /// What the process ends with.
     Exit,
 }
 
 impl Kind {
     /// All of them, in the order of the list.
-    pub(super) const ALL: [Self; 5] = [Self::Run, Self::Step, Self::Criterion, Self::Effect, Self::Exit];
+    pub(super) const ALL: [Self; 6] = [Self::Word, Self::Run, Self::Step, Self::Criterion, Self::Effect, Self::Exit];
 
     /// For data.
     pub(super) fn word(self) -> &'static str {
@@ -26,6 +30,7 @@ impl Kind {
             Self::Step => "stepState",
             Self::Criterion => "criterionState",
             Self::Effect => "effect",
+            Self::Word => "word",
             Self::Exit => "exitCode",
         }
     }
@@ -37,6 +42,7 @@ impl Kind {
             Self::Step => "States of a step",
             Self::Criterion => "States of a rollback criterion",
             Self::Effect => "What a step does to the world",
+            Self::Word => "Words",
             Self::Exit => "Exit codes",
         }
     }
@@ -52,15 +58,22 @@ pub(super) struct Topic {
 
 /// The page of a word.
 pub(super) fn find(name: &str) -> Option<&'static Topic> {
-    ALL.iter().find(|topic| topic.name == name)
+    // Several of a thing are explained as one.
+    let one = if name == "criteria" { "criterion" } else { name.strip_suffix('s').unwrap_or(name) };
+    all().find(|topic| topic.name == name).or_else(|| all().find(|topic| topic.name == one))
 }
 
-const fn topic(kind: Kind, name: &'static str, title: &'static str, page: &'static str) -> Topic {
+/// All of them.
+pub(super) fn all() -> impl Iterator<Item = &'static Topic> {
+    glossary::WORDS.iter().chain(ALL)
+}
+
+pub(super) const fn topic(kind: Kind, name: &'static str, title: &'static str, page: &'static str) -> Topic {
     Topic { name, kind, title, page }
 }
 
-/// All words.
-pub(super) const ALL: &[Topic] = &[
+/// States, effects and exit codes.
+const ALL: &[Topic] = &[
     topic(
         Kind::Run,
         "created",
@@ -337,7 +350,7 @@ mod tests {
         let commands =
             |page: &'static str| page.split('`').skip(1).step_by(2).filter(|text| text.starts_with("bascule "));
         let mut seen = 0;
-        for command in ALL.iter().flat_map(|topic| commands(topic.page)) {
+        for command in all().flat_map(|topic| commands(topic.page)) {
             // `VERB` stands for any verb.
             let words = command.replace('…', "x").replace("VERB", "run").replace('\n', " ");
             let words: Vec<&str> = words.split_whitespace().collect();

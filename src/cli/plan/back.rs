@@ -44,9 +44,15 @@ pub(super) fn way_back(view: &PlanView) -> String {
         text.push_str("     clean-up: starts when users are back and the checks pass\n");
         back.cleanup.iter().for_each(|undo| text.push_str(&row(undo, name, &numbers)));
     }
-    let legend = "The fence is performed, the rest undone. What fails for good, and what it holds back, stays applied; the rest goes on. In the restore that is \
-                  `stuck` and pages a person; in the clean-up it is left for the morning, in the report.";
-    wrap(legend, columns().saturating_sub(4)).iter().for_each(|line| text.push_str(&format!("  {DIM}{line}{DIM:#}\n")));
+    let fenced = back.restore.iter().any(|undo| undo.stage.as_deref() == Some("fence"));
+    let legend = format!(
+        "{}What fails for good, and what it holds back, stays applied; the rest goes on. In the restore that is `stuck`, and the run waits \
+         for a person; in the clean-up it is left for the morning, in the report.",
+        if fenced { "The fence is performed, the rest undone. " } else { "" }
+    );
+    wrap(&legend, columns().saturating_sub(4))
+        .iter()
+        .for_each(|line| text.push_str(&format!("  {DIM}{line}{DIM:#}\n")));
     text.push_str(&stays(view));
     text
 }

@@ -45,8 +45,13 @@ fn head(view: &PlanView) -> String {
     let wave = view.wave.map(|wave| format!(" · wave {wave}")).unwrap_or_default();
     let cluster = view.source_cluster.as_ref().map(|cluster| format!(" ({cluster})")).unwrap_or_default();
     let mut text = format!("{BOLD}{}{BOLD:#}{wave}\n", view.application);
-    if !view.source_platform.is_empty() || !view.target_platform.is_empty() {
-        let way = format!("{}{cluster} → {}", view.source_platform, view.target_platform);
+    let way = match (view.source_platform.as_str(), view.target_platform.as_str()) {
+        ("", "") => None,
+        (from, "") => Some(format!("from {from}{cluster}")),
+        ("", to) => Some(format!("to {to}")),
+        (from, to) => Some(format!("{from}{cluster} → {to}")),
+    };
+    if let Some(way) = way {
         wrap(&way, columns()).iter().for_each(|line| text.push_str(&format!("{line}\n")));
     }
     text.push_str(&fact("plan", &view.hash));
@@ -192,11 +197,8 @@ fn marks(step: &PlannedStepView, view: &PlanView) -> Vec<(String, String)> {
 fn criteria(criteria: &[PlannedCriterionView]) -> String {
     let mut text = heading("ROLLBACK CRITERIA", "sampled from exposure until the run is accepted");
     for one in criteria {
-        let does = match one.action.as_str() {
-            "rollback" => "goes back".to_owned(),
-            "observe" => "only shown".to_owned(),
-            _ask => format!("{CARE}asks{CARE:#}"),
-        };
+        let does =
+            if one.on_trip.contains("asks") { format!("{CARE}{}{CARE:#}", one.on_trip) } else { one.on_trip.clone() };
         text.push_str(&format!("  -  {}  {does}\n", one.id));
         let line = format!(
             "{} every {}, from {} on; trips {} on {}",

@@ -6,6 +6,7 @@ use super::bind::{self, Binding, Params};
 use super::calls::{self, expr};
 use super::context::Context;
 use super::expand::{Body, Draft};
+use super::results::{self, Asked};
 use super::uses::check_inputs;
 use super::{ExecutorInfo, undo};
 use crate::plan::defaults;
@@ -104,6 +105,9 @@ type Performed<'a> = (Option<StepKind>, Option<&'a ExecutorInfo>);
 
 fn performed<'a>(cx: &mut Context<'a>, draft: &Draft<'_>, def: &StepDef, params: &Params) -> Performed<'a> {
     let Some(uses) = &def.uses else {
+        if def.flawed {
+            return (None, None);
+        }
         let problem =
             Problem::new(codes::NO_EXECUTOR, format!("`{}` says nothing that could be run", draft.name.value))
                 .help("name an executor with `uses:`, or a catalog's definition with `step:`");
@@ -111,6 +115,11 @@ fn performed<'a>(cx: &mut Context<'a>, draft: &Draft<'_>, def: &StepDef, params:
         cx.problem(problem);
         return (None, None);
     };
+    let of = (uses, def.with.as_ref());
+    results::check(cx, def.pass.as_ref(), of, Asked::Pass);
+    for (_, captured) in def.baseline.iter().flatten() {
+        results::check(cx, Some(captured), of, Asked::Baseline);
+    }
     match calls::call(cx, uses, def.with.as_ref(), params) {
         Some((call, info)) => (Some(StepKind::Action(call)), Some(info)),
         None => (None, None),
@@ -153,6 +162,7 @@ fn probe(cx: &mut Context<'_>, made: &Definition<'_, '_>, effect: Effect) -> Opt
     match def.probe.as_ref().map(|probe| (&probe.value, probe.span)) {
         None if effect != Effect::Probe => None,
         None if is_native => Some(Probe::Native),
+        None if def.flawed || def.uses.is_some() && info.is_none() => None,
         Some((ProbeDef::Native, _)) if is_native => Some(Probe::Native),
         Some((ProbeDef::Call { uses, with, done }, span)) => {
             let Some((uses, done)) = uses.as_ref().or(def.uses.as_ref()).zip(done.as_ref()) else {
@@ -162,6 +172,7 @@ fn probe(cx: &mut Context<'_>, made: &Definition<'_, '_>, effect: Effect) -> Opt
                 return None;
             };
             let (call, _) = calls::call(cx, uses, with.as_ref(), params)?;
+            results::check(cx, Some(done), (uses, with.as_ref()), Asked::Done);
             Some(Probe::Call { call, done: done.value.clone() })
         }
         None | Some((ProbeDef::Native, _)) => {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::bind::Params;
 use super::context::Context;
+use super::results::{self, Asked};
 use super::{ExecutorInfo, executors};
 use crate::plan::step::{Call, Expr, Verify};
 use crate::runbook::codes;
@@ -37,6 +38,7 @@ pub(super) fn verify(cx: &mut Context<'_>, def: &VerifyDef, own: Option<&Text>, 
         return None;
     };
     let (call, _) = call(cx, uses, def.with.as_ref(), params)?;
+    results::check(cx, def.pass.as_ref(), (uses, def.with.as_ref()), Asked::Pass);
     Some(Verify { call, pass: expr(def.pass.as_ref()) })
 }
 

@@ -9,6 +9,7 @@ use super::bind::Params;
 use super::expand::Draft;
 use super::shelf::Shelf;
 use super::{ExecutorInfo, Input};
+use crate::plan::guesses;
 use crate::plan::lint::Places;
 use crate::plan::sealed::{ExecutorPin, MissingInput};
 use crate::runbook::codes;
@@ -25,6 +26,10 @@ pub(super) struct Context<'a> {
     pub(super) settings: Settings,
     pub(super) problems: Problems,
     pub(super) secrets: BTreeSet<String>,
+    /// Entries whose definitions no catalog knows: whoever names them is not to blame too.
+    pub(super) lost: BTreeSet<Arc<str>>,
+    /// A criterion could not be read whole.
+    pub(super) has_flawed_criteria: bool,
     inputs: BTreeMap<Arc<str>, (Text, Data)>,
     inputs_json: Arc<Value>,
     missing: BTreeMap<String, Missing>,
@@ -61,6 +66,8 @@ impl<'a> Context<'a> {
             settings,
             problems: Problems::new(),
             secrets: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            has_flawed_criteria: false,
             inputs,
             missing: BTreeMap::new(),
             executors: BTreeSet::new(),
@@ -122,13 +129,24 @@ impl<'a> Context<'a> {
             self.executors.insert(known);
             return Some(info);
         }
-        let known = input.executors.keys().map(String::as_str);
         let problem = Problem::new(codes::UNKNOWN_EXECUTOR, format!("no executor is called `{}`", name.value))
-            .at(name.span, "not known")
-            .suggest(&name.value, known)
-            .help("`bascule executors` lists all that are known");
-        self.problem(problem);
+            .at(name.span, "not known");
+        let known = || input.executors.keys().map(String::as_str);
+        let problem = match guesses::meant(&name.value, known()) {
+            Some(help) => problem.help(help),
+            None => problem.suggest(&name.value, known()),
+        };
+        self.problem(problem.help("`bascule executors` lists all that are known"));
         None
+    }
+
+    /// Whether a document held what could not be read: then what is absent proves nothing.
+    pub(super) fn is_flawed(&self, drafts: &[Draft<'_>]) -> bool {
+        let lists = self.input.runbook.sections.values().any(|list| list.flawed);
+        lists
+            || self.has_flawed_criteria
+            || !self.lost.is_empty()
+            || drafts.iter().any(|draft| draft.def().is_some_and(|def| def.flawed))
     }
 
     pub(super) fn executor_pins(&self) -> BTreeMap<String, ExecutorPin> {

@@ -7,6 +7,7 @@ use super::bind::{self, Binding};
 use super::build::{flag, millis, words};
 use super::calls::{self, expr};
 use super::context::Context;
+use super::results::{self, Asked};
 use super::shelf::{Found, ShelfIx};
 use super::uses::{Uses, check_inputs};
 use crate::plan::criteria::{Criterion, CriterionAction, TripRule};
@@ -134,6 +135,7 @@ fn build(
     base: Option<Found<'_, CriterionDef>>,
     given: &crate::runbook::model::Bindings,
 ) -> Option<Drawn> {
+    cx.has_flawed_criteria |= def.flawed;
     let uses = Uses::of_criterion(cx.input.files, def);
     check_inputs(cx, &uses, &id.value, base.is_none());
     cx.secrets.extend(uses.secrets.iter().cloned());
@@ -147,12 +149,23 @@ fn build(
     let params = bind::bind(cx, &binding);
     let rule = rule(cx, id, def);
     let (Some(executor), Some(trip)) = (&def.uses, expr(def.trip.as_ref())) else {
-        let problem = Problem::new(codes::NO_EXECUTOR, format!("the criterion `{}` cannot trip", id.value))
-            .at(id.span, "needs `uses` and `trip`");
+        if def.flawed {
+            return None;
+        }
+        let lacks = match (&def.uses, &def.trip) {
+            (None, None) => "needs `uses` and `trip`",
+            (None, Some(_)) => "needs `uses`",
+            (Some(_), _) => "needs `trip`",
+        };
+        let problem =
+            Problem::new(codes::NO_EXECUTOR, format!("the criterion `{}` cannot trip", id.value)).at(id.span, lacks);
         cx.problem(problem);
         return None;
     };
     let (call, _) = calls::call(cx, executor, def.with.as_ref(), &params)?;
+    let of = (executor, def.with.as_ref());
+    results::check(cx, def.valid.as_ref(), of, Asked::Valid);
+    results::check(cx, def.trip.as_ref(), of, Asked::Trip);
     let every_ms = millis(def.every).unwrap_or(defaults::CRITERION_EVERY_MS);
     let criterion = Criterion {
         id: id.value.clone(),
@@ -190,7 +203,7 @@ fn rule(cx: &mut Context<'_>, id: &Text, def: &CriterionDef) -> Option<TripRule>
         .map(|rule| TripRule::Consecutive(rule.value))
         .or(def.sustained_for.map(|rule| TripRule::SustainedForMs(rule.value.0)))
         .or(def.ratio.map(|rule| TripRule::Ratio { fail: rule.value.fail, of: rule.value.of }));
-    if rule.is_none() {
+    if rule.is_none() && !def.flawed {
         let problem = Problem::new(codes::TRIP_RULES, format!("the criterion `{}` has no trip rule", id.value))
             .at(id.span, "when does it trip?")
             .help("write one of `consecutive: 3`, `sustainedFor: 5m`, `ratio: { fail: 3, of: 10 }`");

@@ -81,6 +81,9 @@ impl<'d, 'a> List<'d, 'a> {
     }
 
     fn refuse(&self, cx: &mut Context<'_>, ix: usize, name: &Text) {
+        if cx.lost.contains(&name.value) {
+            return;
+        }
         let key = self.drafts[ix].section.key();
         let elsewhere = self.drafts.iter().find(|draft| draft.name.value == name.value);
         let problem = match elsewhere {

@@ -184,14 +184,17 @@ fn add_list<'a>(
 fn draft<'a>(cx: &mut Context<'a>, section: Section, entry: &'a Entry, of: Option<ShelfIx>) -> Option<Draft<'a>> {
     // The reader gives every entry a name; one without was reported by it.
     let name = entry.id()?.clone();
-    let (body, base, params) = match entry {
+    let found = match entry {
         Entry::Named { name, params, .. } => {
-            let found = find(cx, name, of)?;
-            (Body::Action(Laid::Written(found.def)), Some(found), Cow::Borrowed(params))
+            find(cx, name, of).map(|found| (Body::Action(Laid::Written(found.def)), Some(found), Cow::Borrowed(params)))
         }
-        Entry::Inline(def) => inline(cx, def, of)?,
-        Entry::Approval(def) => (Body::Approval(def), None, Cow::Owned(Vec::new())),
-        Entry::Manual(manual) => (Body::Manual(manual, Laid::Written(&manual.def)), None, Cow::Owned(Vec::new())),
+        Entry::Inline(def) => inline(cx, def, of),
+        Entry::Approval(def) => Some((Body::Approval(def), None, Cow::Owned(Vec::new()))),
+        Entry::Manual(manual) => Some((Body::Manual(manual, Laid::Written(&manual.def)), None, Cow::Owned(Vec::new()))),
+    };
+    let Some((body, base, params)) = found else {
+        cx.lost.insert(name.value);
+        return None;
     };
     let id = match section.id_prefix() {
         "" => StepId::from(name.value.clone()),

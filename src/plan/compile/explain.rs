@@ -228,7 +228,7 @@ impl Rows<'_> {
         self.expr("when", def.when.as_ref());
         let why = if built.section.is_check() { "checks only look" } else { "the executor's own" };
         self.word("effect", def.effect, built.effect, why);
-        self.length("timeout", def.timeout, Some(built.timeout_ms), "default, or three times the estimate");
+        self.length("timeout", def.timeout, Some(built.timeout_ms), why_timeout(built.timeout_ms, built.estimate_ms));
         let why = if built.moves_data { "it moves data" } else { "default" };
         self.word("onTimeout", def.on_timeout, built.on_timeout, why);
         self.retry("retry", def.retry.as_ref(), built.retry);
@@ -296,7 +296,8 @@ impl Rows<'_> {
             self.text("undo.needs", Some(need));
         }
         self.length("undo.estimate", action.estimate, None, "");
-        self.length("undo.timeout", action.timeout, Some(holds.timeout_ms), "default, or three times the estimate");
+        let why = why_timeout(holds.timeout_ms, holds.estimate_ms);
+        self.length("undo.timeout", action.timeout, Some(holds.timeout_ms), why);
         self.retry("undo.retry", action.retry.as_ref(), holds.retry);
         self.verify("undo.verify", action.verify.as_ref());
         self.text("undo.byHand", action.by_hand.as_ref());
@@ -321,6 +322,11 @@ impl Rows<'_> {
         let longest = written.and_then(|retry| retry.max_backoff);
         self.length(&format!("{key}.maxBackoff"), longest, Some(holds.max_backoff_ms), "default");
     }
+}
+
+fn why_timeout(holds_ms: u64, estimate_ms: Option<u64>) -> &'static str {
+    let is_thrice = estimate_ms.is_some_and(|estimate| estimate.checked_mul(3) == Some(holds_ms));
+    if is_thrice { "three times the estimate" } else { "default" }
 }
 
 fn why_attempts(attempts: u32) -> &'static str {

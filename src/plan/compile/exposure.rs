@@ -21,6 +21,8 @@ pub(super) fn settle(cx: &mut Context<'_>, drafts: &[Draft<'_>], steps: &mut [St
     }
     let written: Vec<usize> = written.into_iter().filter(|ix| steps[*ix].section == Section::Cutover).collect();
     match written.as_slice() {
+        // The one that says so may be what could not be read, or found.
+        [] if cx.is_flawed(drafts) => {}
         [] => assume(cx, drafts, steps),
         [only] => refuse_skippable(cx, drafts, steps, *only),
         [first, rest @ ..] => {

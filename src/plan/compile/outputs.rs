@@ -38,6 +38,9 @@ pub(super) fn connect(cx: &mut Context<'_>, drafts: &[Draft<'_>], steps: &mut [S
                 Some(other) => refuse(cx, draft, &drafts[other], used),
             }
             check_outputs(cx, name, used);
+            if let Some(other) = find(&order, steps, draft.section, name) {
+                check_field(cx, &drafts[other], &draft.uses, used);
+            }
         }
     }
     for drawn in criteria {
@@ -113,6 +116,9 @@ fn refuse(cx: &mut Context<'_>, draft: &Draft<'_>, other: &Draft<'_>, used: &Use
 }
 
 fn refuse_unknown(cx: &mut Context<'_>, drafts: &[Draft<'_>], name: &str, used: &Use) {
+    if cx.lost.contains(name) {
+        return;
+    }
     let names = drafts.iter().map(|draft| &*draft.name.value);
     let problem = Problem::new(codes::OUTPUTS_BEFORE_STEP, format!("no step is called `{name}`"))
         .at(used.span, "not known")
@@ -136,6 +142,27 @@ fn check_outputs(cx: &mut Context<'_>, name: &str, used: &Use) {
     cx.problem(problem);
 }
 
+/// An output that the step's executor never gives.
+fn check_field(cx: &mut Context<'_>, of: &Draft<'_>, uses: &Uses, used: &Use) {
+    let input = cx.input;
+    let executor = of.def().and_then(|def| def.uses.as_ref());
+    let known = executor.and_then(|name| input.executors.get(&*name.value).map(|info| (name, info)));
+    let (Some((executor, info)), Some(field)) = (known, used.path.segments.get(2)) else { return };
+    let names = |used: &Use| used.path.segments.iter().map(|segment| segment.name.clone()).collect::<Vec<_>>();
+    let is_guarded = || uses.values.iter().any(|other| other.path.guarded && names(other) == names(used));
+    if info.gives(&field.name) || is_guarded() {
+        return;
+    }
+    let message = format!("`{}` of `{}` gives no `{}`", executor.value, of.name.value, field.name);
+    let given: Vec<String> = info.outputs.iter().map(|output| format!("`{output}`")).collect();
+    let problem = Problem::new(codes::UNKNOWN_ROOT, message)
+        .at(used.span, "never has a value")
+        .also(of.span(), "gives outputs")
+        .suggest(&field.name, info.outputs.iter().map(String::as_str))
+        .note(format!("it gives {}", given.join(", ")));
+    cx.problem(problem);
+}
+
 fn check_criterion(
     cx: &mut Context<'_>,
     drafts: &[Draft<'_>],
@@ -149,6 +176,7 @@ fn check_criterion(
             refuse_unknown(cx, drafts, name, used);
             continue;
         };
+        check_field(cx, &drafts[other], &drawn.uses, used);
         let early = matches!(steps[other].section, Section::PreCheck | Section::Prepare);
         let exposed = exposing.is_some_and(|exposing| other == exposing || order.is_before(other, exposing));
         if !early && !exposed && !used.path.guarded {

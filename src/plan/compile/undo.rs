@@ -32,7 +32,10 @@ pub(super) fn undo(cx: &mut Context<'_>, made: &Definition<'_, '_>, effect: Effe
         }
         None if effect == Effect::None => Undo::Nothing { reason: None },
         Some(UndoDef::None) | None => {
-            missing(cx, made, effect);
+            // The key may be there, and be what could not be read.
+            if !def.flawed {
+                missing(cx, made, effect);
+            }
             Undo::Nothing { reason: None }
         }
     }

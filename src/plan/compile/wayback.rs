@@ -34,11 +34,18 @@ impl Way<'_, '_> {
         &self.drafts[ix]
     }
 
+    /// Whether somebody wrote an undo that cannot be used: what is wrong with it was said where it is written.
+    fn has_lost_its_undo(&self, ix: StepIx) -> bool {
+        let draft = self.draft(ix);
+        let is_written = undo_of(draft).is_some() || draft.def().is_some_and(|def| def.flawed);
+        is_written && self.plan.step(ix).undo_action().is_none()
+    }
+
     fn users_reach_a_source_that_is_up(&self, cx: &mut Context<'_>) {
         let Some(exposing) = self.plan.exposing().filter(|ix| is_restored(self.plan.step(*ix))) else { return };
         for ix in self.plan.section(Section::Cutover) {
             let step = self.plan.step(ix);
-            if !step.takes_source_down || is_restored(step) || ix == exposing {
+            if !step.takes_source_down || is_restored(step) || ix == exposing || self.has_lost_its_undo(ix) {
                 continue;
             }
             let (name, users) = (&self.draft(ix).name.value, &self.draft(exposing).name.value);
@@ -89,6 +96,12 @@ impl Way<'_, '_> {
                 let other = self.plan.find(&name.value.as_ref().into()).map(|ix| self.plan.step(ix));
                 let message = match other {
                     Some(other) if other.undo_action().is_some() && other.section.is_undone() => continue,
+                    Some(_)
+                        if self.plan.find(&name.value.as_ref().into()).is_some_and(|ix| self.has_lost_its_undo(ix)) =>
+                    {
+                        continue;
+                    }
+                    None if cx.lost.contains(&name.value) => continue,
                     Some(_) => format!("`{}` has no undo that could end first", name.value),
                     None => format!("no step is called `{}`", name.value),
                 };

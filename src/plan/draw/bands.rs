@@ -7,6 +7,7 @@ use super::shapes::{Badge, Node, Shape};
 use super::{Look, State, words};
 use crate::plan::estimate::{self, Estimates};
 use crate::plan::lint;
+use crate::plan::phases;
 use crate::plan::rollback::{self, RollbackOrder, UndoNode};
 use crate::plan::sealed::{Plan, StepIx};
 use crate::plan::step::{Effect, Section, StepKind};
@@ -60,7 +61,7 @@ impl<'a> Sheet<'a> {
     pub(super) fn bands(&self) -> Vec<Band> {
         let mut bands = Vec::new();
         bands.extend(self.list(Section::PreCheck, "in parallel, before anything is touched".to_owned()));
-        let prepare = format!("before the change window · takes {}", words::length(self.times.prepare));
+        let prepare = format!("before the change window · {}", words::takes(self.times.prepare));
         bands.extend(self.list(Section::Prepare, prepare));
         bands.extend(self.list(Section::Cutover, self.cutover_note()));
         bands.extend(self.list(Section::PostCheck, "in parallel, each repeated until it passes".to_owned()));
@@ -75,12 +76,13 @@ impl<'a> Sheet<'a> {
     }
 
     fn cutover_note(&self) -> String {
-        let mut note = format!("takes {}", words::length(self.times.cutover));
-        if let Some(exposed) = self.times.until_exposure {
-            note.push_str(&format!(" · users on the target after {}", words::length(exposed)));
+        let mut note = words::takes(self.times.cutover);
+        // Of what nobody knows the whole of, the parts need not be said.
+        if let Some(exposed) = self.times.until_exposure.and_then(words::length) {
+            note.push_str(&format!(" · users on the target after {exposed}"));
         }
-        if let Some(downtime) = self.times.downtime {
-            note.push_str(&format!(" · without service for {}", words::length(downtime)));
+        if let Some(downtime) = self.times.downtime.and_then(words::length) {
+            note.push_str(&format!(" · without service for {downtime}"));
         }
         note
     }
@@ -145,7 +147,7 @@ impl<'a> Sheet<'a> {
         let criteria = self.plan.criteria.iter().map(|criterion| CriterionCell {
             name: criterion.id.to_string(),
             rule: words::rule(criterion),
-            action: words::action(self.plan, criterion),
+            action: phases::on_trip(self.plan, criterion),
             tooltip: format!(
                 "{}: {}",
                 criterion.id,
@@ -172,10 +174,8 @@ impl<'a> Sheet<'a> {
             edges.push(Edge { from: last, to: nodes.len(), blocks: true });
             nodes.push(self.step(ix));
         }
-        let note = format!(
-            "on a trip, a failure or a person's word · the source serves after {}",
-            self.times.until_source_serves
-        );
+        let serves = words::after("the source serves", self.times.until_source_serves);
+        let note = format!("on a trip, a failure or a person's word · {serves}");
         let content = Content::Steps { nodes, edges };
         Some(Band { title: "Way back: users return", note, is_forward: false, content })
     }
@@ -186,10 +186,8 @@ impl<'a> Sheet<'a> {
             return None;
         }
         let edges = self.back_edges(&self.back.cleanup);
-        let note = format!(
-            "when users are back and that was checked · all clean after {}",
-            words::length(self.times.until_clean)
-        );
+        let clean = words::after("all is clean", self.times.until_clean);
+        let note = format!("when users are back and that was checked · {clean}");
         let content = Content::Steps { nodes, edges };
         Some(Band { title: "Way back: clean-up", note, is_forward: false, content })
     }

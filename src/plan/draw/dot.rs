@@ -13,12 +13,7 @@ pub fn dot(plan: &Plan, look: &Look) -> String {
     let mut out = String::from(
         "digraph plan {\n  rankdir=LR;\n  node [shape=box, style=filled, fillcolor=white, fontname=\"sans-serif\"];\n",
     );
-    writeln!(
-        out,
-        "  label={};",
-        quoted(&format!("{}: {} to {}", plan.application, plan.source_platform, plan.target_platform))
-    )
-    .expect("text can grow");
+    writeln!(out, "  label={};", quoted(&words::title(plan))).expect("text can grow");
     for section in Section::ALL.into_iter().filter(|section| !plan.section(*section).is_empty()) {
         writeln!(out, "  subgraph cluster_{} {{\n    label={};", section.key(), quoted(words::heading(section)))
             .expect("text can grow");

@@ -6,7 +6,7 @@ use super::bands::{Band, Content, CriterionCell, Sheet};
 use super::flow::{self, COLUMN_GAP, WIDTH};
 use super::shapes::{self, Badge, label, number, pill, pill_width, rect, shorten};
 use super::style::CSS;
-use super::words::xml;
+use super::words::{self, xml};
 use super::{Look, State};
 use crate::plan::estimate::{Length, estimate};
 use crate::plan::sealed::Plan;
@@ -76,7 +76,7 @@ fn chunks(plan: &Plan, look: &Look) -> Vec<Chunk> {
 
 /// Chunks that follow each other, with everything that a picture needs to stand alone.
 fn frame(plan: &Plan, chunks: &[Chunk]) -> String {
-    let title = format!("{}: {} to {}", plan.application, plan.source_platform, plan.target_platform);
+    let title = words::title(plan);
     let top = chunks.first().map_or(0.0, |chunk| chunk.top);
     let bottom = chunks.last().map_or(0.0, |chunk| chunk.bottom);
     let (top, width, height) = (number(top), number(PAGE), number(bottom - top));
@@ -94,9 +94,9 @@ fn frame(plan: &Plan, chunks: &[Chunk]) -> String {
 fn header(out: &mut String, sheet: &Sheet<'_>) {
     let plan = sheet.plan;
     label(out, "title", EDGE, 30.0, &shorten(&plan.application, 44));
-    let cluster = plan.source_cluster.as_ref().map(|cluster| format!(" ({cluster})")).unwrap_or_default();
-    let route = format!("{}{cluster} → {}", plan.source_platform, plan.target_platform);
-    label(out, "route", EDGE, 51.0, &shorten(&route, 70));
+    if let Some(route) = words::route(plan, "→") {
+        label(out, "route", EDGE, 51.0, &shorten(&route, 70));
+    }
     let change = plan.policies.change.as_ref().and_then(|change| change.id.as_ref());
     let change = change.map(|id| format!("{id} · ")).unwrap_or_default();
     label(out, "caption", EDGE, 69.0, &format!("{change}plan {}", plan.hash().short()));
@@ -179,7 +179,7 @@ fn cell(out: &mut String, criterion: &CriterionCell, (x, y): (f64, f64), width: 
     label(out, "mono", x + 12.0, y + 15.0, &shorten(&criterion.name, 44));
     label(out, "sub", x + 12.0, y + 28.0, &criterion.rule);
     let room = pill_width(criterion.action);
-    pill(out, criterion.action, x + width - room - 8.0, y + 9.5, criterion.action == "rolls back");
+    pill(out, criterion.action, x + width - room - 8.0, y + 9.5, criterion.action.starts_with("goes back"));
     if let Some(word) = criterion.state.map(State::word).filter(|word| !word.is_empty()) {
         label(out, "word end", x + width - room - 16.0, y + 21.0, word);
     }

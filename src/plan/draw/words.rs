@@ -1,6 +1,6 @@
 //! Short texts about a plan that all pictures share, and the escaping of text.
 
-use crate::plan::criteria::{Criterion, CriterionAction, TripRule};
+use crate::plan::criteria::{Criterion, TripRule};
 use crate::plan::estimate::Length;
 use crate::plan::policy::{DataAnswer, OnWindowClose, WindowFrom};
 use crate::plan::rollback::Stage;
@@ -66,12 +66,44 @@ pub(super) fn subtitle(step: &Step, length: Length) -> String {
     }
 }
 
-/// `42m`, `more than 40m`, or that nobody knows.
-pub(super) fn length(length: Length) -> String {
+/// `42m`, `more than 40m`; absent if nobody knows.
+pub(super) fn length(length: Length) -> Option<String> {
     match (length.is_open, length.at_least_ms) {
-        (true, 0) => "nobody knows how long".to_owned(),
-        (true, known) => format!("more than {}", duration::format(Millis(known))),
-        (false, known) => duration::format(Millis(known)),
+        (true, 0) => None,
+        (true, known) => Some(format!("more than {}", duration::format(Millis(known)))),
+        (false, known) => Some(duration::format(Millis(known))),
+    }
+}
+
+/// `takes 42m`.
+pub(super) fn takes(time: Length) -> String {
+    length(time).map_or("nobody knows how long it takes".to_owned(), |time| format!("takes {time}"))
+}
+
+/// `the source serves after 42m`.
+pub(super) fn after(what: &str, time: Length) -> String {
+    length(time).map_or(format!("nobody knows when {what}"), |time| format!("{what} after {time}"))
+}
+
+/// Where it comes from and where it goes, as far as the runbook says.
+pub(super) fn route(plan: &Plan, arrow: &str) -> Option<String> {
+    let cluster = plan.source_cluster.as_ref().map(|cluster| format!(" ({cluster})")).unwrap_or_default();
+    let from = format!("{}{cluster}", plan.source_platform);
+    match (from.trim(), plan.target_platform.as_str()) {
+        ("", "") => None,
+        (from, "") => Some(format!("from {from}")),
+        ("", to) => Some(format!("to {to}")),
+        (from, to) => Some(format!("{from} {arrow} {to}")),
+    }
+}
+
+/// `shop: attic to cellar`.
+pub(super) fn title(plan: &Plan) -> String {
+    match (plan.source_platform.as_str(), plan.target_platform.as_str()) {
+        ("", "") => plan.application.clone(),
+        (from, "") => format!("{}: from {from}", plan.application),
+        ("", to) => format!("{}: to {to}", plan.application),
+        (from, to) => format!("{}: {from} to {to}", plan.application),
     }
 }
 
@@ -113,15 +145,6 @@ pub(super) fn rule(criterion: &Criterion) -> String {
     format!("every {every} · {rule}")
 }
 
-/// What its trip does.
-pub(super) fn action(plan: &Plan, criterion: &Criterion) -> &'static str {
-    match (criterion.observe_only, criterion.action) {
-        (true, _) => "watches only",
-        (false, CriterionAction::Rollback) if plan.policies.data != DataAnswer::Unanswered => "rolls back",
-        (false, CriterionAction::Rollback | CriterionAction::Ask) => "asks",
-    }
-}
-
 /// The window in one sentence.
 pub(super) fn window(plan: &Plan) -> String {
     let policies = &plan.policies;
@@ -140,10 +163,10 @@ pub(super) fn window(plan: &Plan) -> String {
 /// What a trip after exposure does about users' writes, in one sentence.
 pub(super) fn data(plan: &Plan) -> String {
     match &plan.policies.data {
-        DataAnswer::ReverseSync => "after exposure a trip rolls back by itself; users' writes come home".to_owned(),
-        DataAnswer::Stateless => "after exposure a trip rolls back by itself; there are no writes to lose".to_owned(),
+        DataAnswer::ReverseSync => "after exposure a trip goes back by itself; users' writes come home".to_owned(),
+        DataAnswer::Stateless => "after exposure a trip goes back by itself; there are no writes to lose".to_owned(),
         DataAnswer::AcceptLoss { up_to_ms, .. } => format!(
-            "after exposure a trip rolls back by itself and loses up to {} of writes; beyond that it asks",
+            "after exposure a trip goes back by itself and loses up to {} of writes; beyond that it asks",
             duration::format(Millis(*up_to_ms))
         ),
         DataAnswer::Unanswered => "after exposure a trip asks: nobody said what happens to users' writes".to_owned(),

@@ -53,6 +53,8 @@ pub struct StepList {
     pub key: Span,
     /// Its entries in order.
     pub entries: Vec<Entry>,
+    /// An entry could not be read and is left out: what seems to be missing may have been meant.
+    pub flawed: bool,
 }
 
 /// A list of criteria.

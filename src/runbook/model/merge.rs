@@ -140,6 +140,7 @@ impl StepDef {
         replace(&mut self.estimate, &above.estimate);
         replace(&mut self.locks, &above.locks);
         merge(&mut self.rehearsal, above.rehearsal.as_ref(), RehearsalDef::lay);
+        self.flawed |= above.flawed;
         self.lay_check(above);
     }
 
@@ -182,6 +183,7 @@ impl CriterionDef {
         replace(&mut self.max_age, &above.max_age);
         replace(&mut self.action, &above.action);
         replace(&mut self.observe_only, &above.observe_only);
+        self.flawed |= above.flawed;
     }
 }
 

@@ -131,6 +131,8 @@ pub struct StepDef {
     pub baseline: Option<Vec<(Text, Spanned<Expr>)>>,
     /// Checks: the condition of a safe end that it proves.
     pub proves: Option<Spanned<Proof>>,
+    /// Something in it could not be read: a key that seems to be absent may have been meant.
+    pub flawed: bool,
 }
 
 /// A parameter that a catalog, or one of its definitions, takes.
@@ -392,6 +394,8 @@ pub struct CriterionDef {
     pub action: Option<Spanned<CriterionAction>>,
     /// Never acts.
     pub observe_only: Option<Spanned<bool>>,
+    /// Something in it could not be read: a key that seems to be absent may have been meant.
+    pub flawed: bool,
 }
 
 /// `ratio: { fail: 3, of: 10 }`.

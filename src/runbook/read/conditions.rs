@@ -53,6 +53,7 @@ impl Reader<'_> {
             let compiled = match expr::compile(&text) {
                 Ok(compiled) => compiled,
                 Err(error) => {
+                    let error = if sees == Sees::Result { of_result(error, &text) } else { error };
                     self.expression_error(&error, &text, span);
                     return None;
                 }
@@ -155,6 +156,18 @@ impl Reader<'_> {
         };
         self.report(problem);
     }
+}
+
+/// Where a result is judged, a bare name is most likely one of its fields.
+fn of_result(mut error: ExprError, text: &str) -> ExprError {
+    let is_generic = error.help.as_ref().is_none_or(|help| help.starts_with("expressions begin with"));
+    if error.kind == ExprErrorKind::Root
+        && is_generic
+        && let Some(name) = text.get(error.at.clone())
+    {
+        error.help = Some(format!("did you mean `result.{name}`? Text stands in quotes"));
+    }
+    error
 }
 
 fn code_of(kind: ExprErrorKind) -> Code {

@@ -39,6 +39,7 @@ impl Reader<'_> {
 
     /// A criterion of a list, a catalog or an overlay.
     pub(super) fn criterion(&mut self, node: Node, shape: keys::Shape) -> Option<CriterionDef> {
+        let errors = self.errors;
         let mut fields = self.fields(node, shape)?;
         let (declares, params) = match fields.take("params") {
             Some(field) if shape == keys::CATALOG_CRITERION => (self.declared(field), None),
@@ -46,7 +47,7 @@ impl Reader<'_> {
             None => (None, None),
         };
         let (uses, with) = self.call(&mut fields);
-        let criterion = CriterionDef {
+        let mut criterion = CriterionDef {
             span: fields.span,
             id: fields.take("id").and_then(|field| self.name(&field)),
             criterion: fields.take("criterion").and_then(|field| self.name(&field)),
@@ -69,8 +70,10 @@ impl Reader<'_> {
             max_age: fields.take("maxAge").and_then(|field| self.duration(&field, Bounds::POSITIVE)),
             action: fields.take("action").and_then(|field| self.word(&field)),
             observe_only: fields.take("observeOnly").and_then(|field| self.boolean(&field)),
+            flawed: false,
         };
         self.check_criterion(&criterion);
+        criterion.flawed = self.errors > errors;
         Some(criterion)
     }
 

@@ -25,7 +25,9 @@ impl Reader<'_> {
     pub(super) fn steps(&mut self, field: Field) -> Option<StepList> {
         let key = field.key;
         let items = self.items(field, "steps")?;
-        Some(StepList { key, entries: items.into_iter().filter_map(|item| self.entry(item)).collect() })
+        let written = items.len();
+        let entries: Vec<Entry> = items.into_iter().filter_map(|item| self.entry(item)).collect();
+        Some(StepList { key, flawed: entries.len() < written, entries })
     }
 
     fn entry(&mut self, item: Field) -> Option<Entry> {
@@ -171,11 +173,12 @@ impl Reader<'_> {
     }
 
     fn manual(&mut self, node: Node) -> Option<ManualDef> {
+        let errors = self.errors;
         let mut fields = self.fields(node, keys::MANUAL)?;
         let instructions = fields.take("manual").and_then(|field| self.instructions(&field));
         let answer = fields.take("answer").map(|field| self.answer(field)).unwrap_or_default();
         let roles = fields.take("roles").and_then(|field| self.names(field));
-        let mut def = self.step_body(fields);
+        let mut def = self.step_body(fields, errors);
         let instructions = instructions?;
         if def.id.is_none() {
             def.id = Some(Spanned::new(slug(&instructions.value), instructions.span));

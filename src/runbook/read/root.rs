@@ -25,7 +25,8 @@ impl Reader<'_> {
         }
         let windowless = !["rollbackWindow", "rollbackWindowMinutes"].iter().any(|key| fields.has(key));
         if windowless {
-            let help = "say how long the engine may go back by itself, for example `rollbackWindow: 90m`";
+            let help =
+                "say how long the engine may go back by itself: `rollbackWindow: 90m`, or `rollbackWindowMinutes: 90`";
             self.missing(keys::RUNBOOK, span, "rollbackWindow", help);
         }
         if !fields.has("cutoverSteps") {
@@ -80,6 +81,9 @@ impl Reader<'_> {
                     known_kind.map_or_else(|| "no such kind".to_owned(), |other| format!("this is {}", other.what));
                 let mut problem =
                     Problem::new(codes::WRONG_KIND, format!("{} is expected here", shape.what)).at(kind.span, label);
+                if known_kind.is_some_and(|other| *other == keys::SITE) {
+                    problem = problem.help("a site document is read by `bascule lint` only: no verb uses one yet");
+                }
                 if known_kind.is_none()
                     && let Some(near) = nearest(&kind.value, known)
                 {

@@ -15,12 +15,13 @@ use crate::runbook::yaml::{Content, Node};
 impl Reader<'_> {
     /// A step of a list, a catalog or an overlay.
     pub(super) fn step(&mut self, node: Node, shape: keys::Shape) -> Option<StepDef> {
+        let errors = self.errors;
         let fields = self.fields(node, shape)?;
-        Some(self.step_body(fields))
+        Some(self.step_body(fields, errors))
     }
 
-    /// Every key that a step can have, of those that its shape lets through.
-    pub(super) fn step_body(&mut self, mut fields: Fields) -> StepDef {
+    /// Every key that a step can have, of those that its shape lets through; `errors` were there before it.
+    pub(super) fn step_body(&mut self, mut fields: Fields, errors: usize) -> StepDef {
         let in_catalog = fields.shape == keys::CATALOG_STEP;
         let params = fields.take("params");
         let (declares, params) = match params {
@@ -29,7 +30,7 @@ impl Reader<'_> {
             None => (None, None),
         };
         let (uses, with) = self.call(&mut fields);
-        let step = StepDef {
+        let mut step = StepDef {
             span: fields.span,
             id: fields.take("id").and_then(|field| self.name(&field)),
             step: fields.take("step").and_then(|field| self.name(&field)),
@@ -68,8 +69,10 @@ impl Reader<'_> {
             waivable_by: fields.take("waivableBy").and_then(|field| self.names(field)),
             baseline: fields.take("baseline").and_then(|field| self.baseline(field)),
             proves: fields.take("proves").and_then(|field| self.word(&field)),
+            flawed: false,
         };
         self.check_step(&step);
+        step.flawed = self.errors > errors;
         step
     }
 

@@ -65,7 +65,7 @@ struct Settings {
     /// What happens to users' writes on the target when the run goes back. Without an answer, and without a step that brings
     /// them home, a trip after exposure asks.
     data_on_rollback: Option<DataOnRollback>,
-    /// Names, numbers, bridges: shown when somebody is needed.
+    /// Names, numbers, bridges. Not built yet: read, and shown nowhere.
     contacts: Option<DataMap>,
     /// What a cutover step that failed for good does.
     #[schemars(extend("default" = "rollback"))]
@@ -127,7 +127,7 @@ pub(super) struct Runbook {
     source_cluster: Option<Name>,
     /// Where it goes; chooses the catalog.
     target_platform: Option<Name>,
-    /// Which cluster of it.
+    /// Which cluster of it. Not built yet: read, and shown nowhere.
     target_cluster: Option<Name>,
     #[schemars(flatten)]
     settings: Settings,
@@ -280,7 +280,7 @@ pub(super) struct Overlay {
     criteria: Option<BTreeMap<String, OverlayCriterion>>,
 }
 
-/// What a place has.
+/// What a place has. Not built yet: `lint` reads it, and no verb uses it.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", title = "Bascule site")]
 #[expect(dead_code, reason = "a shadow for the schema; nothing becomes one")]

@@ -116,7 +116,7 @@ impl JsonSchema for Undo {
     }
 }
 
-/// Other values for a rehearsal against an isolated target.
+/// Other values for a rehearsal against an isolated target. Not built yet.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase")]
 #[expect(dead_code, reason = "a shadow for the schema; nothing becomes one")]
@@ -133,6 +133,7 @@ pub(super) struct LockClaim {
     /// The lock.
     name: LockName,
     /// How much of the capacity that `site.yaml` or the wave declares. Without it all of it.
+    /// Not built yet: every claim takes all of it.
     take: Option<Quantity>,
 }
 

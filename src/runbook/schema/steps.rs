@@ -61,7 +61,7 @@ struct Body {
     estimate: Option<Duration>,
     /// Locks, taken all or none for each attempt.
     locks: Option<Vec<Lock>>,
-    /// Other values for a rehearsal.
+    /// Other values for a rehearsal. Not built yet.
     rehearsal: Option<Rehearsal>,
     /// Checks: what `result` must be. Without it success is enough.
     pass: Option<Expression>,
@@ -149,9 +149,9 @@ pub(super) struct Approval {
     not_requester: Option<bool>,
     /// Then the answer is no.
     expires: Option<Duration>,
-    /// Distance of reminders.
+    /// Distance of reminders. Not built yet: nobody is reminded.
     remind_every: Option<Duration>,
-    /// Who is told when nobody answers.
+    /// Who is told when nobody answers. Not built yet: nobody is told.
     escalate: Option<Vec<Escalation>>,
     /// Whether somebody may relay a decision that was given by telephone.
     #[schemars(extend("default" = "refused"))]

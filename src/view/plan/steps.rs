@@ -6,6 +6,7 @@ use super::super::words::span_u;
 use super::LengthView;
 use crate::plan::criteria::Criterion;
 use crate::plan::estimate::step_length;
+use crate::plan::phases;
 use crate::plan::policy::{Approval, LockClaim};
 use crate::plan::step::{NeedKind, Step, spelling};
 use crate::plan::{CriterionAction, History, Plan, StepIx, StepKind, TripRule, Undo};
@@ -86,6 +87,9 @@ pub struct PlannedCriterionView {
     pub rule: String,
     /// `rollback`, `ask` or `observe`.
     pub action: String,
+    /// What its trip will do, given what the plan answers: `goes back`, `asks`, `only shown`.
+    #[serde(default)]
+    pub on_trip: String,
     /// The catalog that defines it; absent: the runbook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog: Option<String>,
@@ -184,7 +188,7 @@ fn who(approval: &Approval) -> String {
 }
 
 /// A criterion.
-pub(super) fn criterion(criterion: &Criterion) -> PlannedCriterionView {
+pub(super) fn criterion(plan: &Plan, criterion: &Criterion) -> PlannedCriterionView {
     PlannedCriterionView {
         id: criterion.id.to_string(),
         executor: criterion.call.uses.to_string(),
@@ -203,6 +207,7 @@ pub(super) fn criterion(criterion: &Criterion) -> PlannedCriterionView {
             (false, CriterionAction::Ask) => "ask",
         }
         .to_owned(),
+        on_trip: phases::on_trip(plan, criterion).to_owned(),
         catalog: criterion.origin.catalog.clone(),
     }
 }

@@ -29,9 +29,9 @@ fn executors() -> Executors {
         effect,
         probes: false,
         undoes: false,
+        outputs: Vec::new(),
     };
-    let command =
-        json!({ "type": "object", "required": ["argv"], "additionalProperties": false, "properties": { "argv": {} } });
+    let command = json!({ "type": "object", "required": ["argv"], "additionalProperties": false, "properties": { "argv": {}, "successCodes": {} } });
     Executors::from([
         ("command".to_owned(), ExecutorInfo { params: command, ..info(Effect::Once) }),
         ("http.call".to_owned(), info(Effect::Once)),
@@ -87,6 +87,7 @@ fn verdict(blocks: &[Block<'_>], by: FoundBy) -> Vec<(&'static str, Severity)> {
         // What `run` refuses and `lint` is content with.
         if let Some(plan) = &compiled.plan {
             documents.report(lint::missing_inputs(plan));
+            documents.report(lint::against_clock(plan, &History::default(), None, 1_767_225_600_000));
         }
     }
     let (_, problems) = documents.finish();

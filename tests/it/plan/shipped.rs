@@ -26,6 +26,7 @@ fn builtin() -> Executors {
             effect: effect(about.effect),
             probes: about.probes,
             undoes: about.undoes,
+            outputs: about.outputs.iter().map(|(name, _)| (*name).to_owned()).collect(),
         }
     };
     table.iter().map(|(name, executor)| ((*name).to_owned(), info(executor))).collect()

@@ -27,7 +27,7 @@ pub(crate) struct Made {
 }
 
 fn info(effect: Effect, params: Value) -> ExecutorInfo {
-    ExecutorInfo { contract: Some(1), sha256: None, params, effect, probes: false, undoes: false }
+    ExecutorInfo { contract: Some(1), sha256: None, params, effect, probes: false, undoes: false, outputs: Vec::new() }
 }
 
 fn executors() -> Executors {

@@ -138,12 +138,20 @@ impl Measured {
         })
     }
 
+    /// What came instead of a status: `2 × 503, 1 without an answer (timeout)`.
+    fn others(&self, status: u16) -> String {
+        let statuses = self.statuses.iter().filter(|(other, _)| **other != status);
+        let answered = statuses.map(|(other, count)| format!("{count} × {other}"));
+        let silent = self.errors.iter().map(|(kind, count)| format!("{count} without an answer ({kind})"));
+        answered.chain(silent).collect::<Vec<_>>().join(", ")
+    }
+
     fn judge(&self, expect: &Expect, outputs: &Value) -> Result<(), Failure> {
         let mut missed = Vec::new();
         if let Some(status) = expect.status
             && self.statuses.get(&status).copied().unwrap_or(0) < self.requests
         {
-            missed.push(format!("not every answer was {status}: {}{}", outputs["statuses"], outputs["errors"]));
+            missed.push(format!("not every answer was {status}: {}", self.others(status)));
         }
         if let Some(limit) = expect.p95_ms {
             match outputs["p95"].as_f64() {
@@ -260,6 +268,18 @@ mod tests {
         assert_eq!(percentile(&times, 100), Some(20.0));
         assert_eq!(percentile(&[7.0], 50), Some(7.0));
         assert_eq!(percentile(&[], 50), None);
+    }
+
+    #[test]
+    fn what_came_instead_is_said_in_words() {
+        let mut measured = Measured::default();
+        for result in [Ok(200), Ok(503), Ok(503), Err("timeout")] {
+            measured.take(result.map(|status| (status, Duration::from_millis(1))).map_err(str::to_owned));
+        }
+        let expect = Expect { status: Some(200), p95_ms: None, error_rate: None };
+        let outputs = measured.outputs();
+        let failure = measured.judge(&expect, &outputs).expect_err("not all were 200");
+        assert_eq!(failure.message, "not every answer was 200: 2 × 503, 1 without an answer (timeout)");
     }
 
     #[test]

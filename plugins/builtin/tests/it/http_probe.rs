@@ -61,7 +61,7 @@ async fn limits_make_it_a_check() {
     probe(json!({"url": server.url("/status/200"), "expect": met})).await;
     let missed = json!({"url": server.url("/status/503"), "requests": 2, "expect": {"status": 200, "p95Ms": 0.0001, "errorRate": 0.5}});
     let (failure, left) = Attempt::of("http.probe").execute(missed).await.failure();
-    assert!(failure.contains("not every answer was 200: {\"503\":2}"), "{failure}");
+    assert!(failure.contains("not every answer was 200: 2 × 503"), "{failure}");
     assert!(
         failure.contains("allowed are 0.0001 ms") && failure.contains("the error rate is 1, allowed is 0.5"),
         "{failure}"

@@ -1,0 +1,217 @@
+//! The words of runbooks and screens, from `docs/semantics.md`, each in a few lines.
+
+use super::{Kind, Topic, topic};
+
+/// All of them.
+pub(super) const WORDS: &[Topic] = &[
+    topic(
+        Kind::Word,
+        "application",
+        "what moves",
+        "One application, one runbook, one run at a time: the lock `app:NAME` is implied. Its name is what dangerous verbs ask for.",
+    ),
+    topic(
+        Kind::Word,
+        "runbook",
+        "what an application's owner writes",
+        "Pre-checks, cutover steps, post-checks, rollback criteria, a window. `bascule init` writes one to begin with; `bascule schema runbook --reference` explains every key.",
+    ),
+    topic(
+        Kind::Word,
+        "catalog",
+        "definitions for a pair of platforms",
+        "A runbook names steps, a catalog says how each is done, undone, probed and verified. `bascule catalog` lists those inside this program.",
+    ),
+    topic(
+        Kind::Word,
+        "overlay",
+        "values of one environment",
+        "A file given with `-f` that changes inputs, times and single fields, never structure. Several: the last wins; `--set KEY=VALUE` wins over all.",
+    ),
+    topic(
+        Kind::Word,
+        "site",
+        "a place's capacities and people",
+        "A document of the format that `bascule lint` reads and that no verb uses yet.",
+    ),
+    topic(
+        Kind::Word,
+        "plan",
+        "the compiled runbook",
+        "Every step resolved, typed and ordered, with its undo. `bascule plan runbook.yaml` shows it. It never changes once a run has begun.",
+    ),
+    topic(
+        Kind::Word,
+        "plan_hash",
+        "the name of a plan",
+        "SHA-256 of the plan: steps, policies, inputs, names of secrets, versions of executors. Approvals bind to it; a changed file changes no run.",
+    ),
+    topic(
+        Kind::Word,
+        "run",
+        "one execution of a plan",
+        "Named application/number. Its truth is an append-only log of events; `bascule events` prints them.",
+    ),
+    topic(
+        Kind::Word,
+        "step",
+        "a node of the plan",
+        "It has an executor, an effect, a time limit and a way back. `bascule plan runbook.yaml --explain STEP` shows where each of its values comes from.",
+    ),
+    topic(
+        Kind::Word,
+        "attempt",
+        "one try of a step",
+        "With its own number, deadline and log. Its intent is on disk before anything happens; what its end means after a crash is the step's declared effect.",
+    ),
+    topic(
+        Kind::Word,
+        "executor",
+        "what performs a step",
+        "`bascule executors` lists them: commands, HTTP, TCP, DNS, files.",
+    ),
+    topic(
+        Kind::Word,
+        "undo",
+        "the reverse of a step",
+        "Two parts: the restore brings users back, the clean-up removes what was built and starts only when users are back and that was checked.",
+    ),
+    topic(
+        Kind::Word,
+        "way_back",
+        "everything that a rollback does",
+        "Fence, data, source up, traffic, then checks, then clean-up. `bascule plan` shows it step by step with its times; `rollbackReady` checks look again and again whether it is still open.",
+    ),
+    topic(
+        Kind::Word,
+        "restore",
+        "the part of the way back that users wait for",
+        "If it cannot go on by itself the run is `stuck`.",
+    ),
+    topic(
+        Kind::Word,
+        "cleanup",
+        "the part of the way back that removes what was built",
+        "What of it fails is left for the morning, and listed in the report.",
+    ),
+    topic(
+        Kind::Word,
+        "fence",
+        "the first thing of a rollback after exposure",
+        "Steps of `rollbackFence` stop writes on the target before users' data goes home.",
+    ),
+    topic(
+        Kind::Word,
+        "exposure",
+        "the first moment any user can reach the target",
+        "One step says `exposes: true`. From here users write on the target, so the plan must answer for their writes: `dataOnRollback`, or an undo that brings them home.",
+    ),
+    topic(
+        Kind::Word,
+        "window",
+        "the time after exposure in which the engine goes back by itself",
+        "`rollbackWindow`. At its close the gate decides. `bascule window --help` says how to move it. Not the change window, which is when the change is allowed.",
+    ),
+    topic(
+        Kind::Word,
+        "change_window",
+        "when the change is allowed",
+        "`change: { window: … }`. Its end stops nothing that runs; the turn-back time, earlier, asks. A run cannot be started after it.",
+    ),
+    topic(
+        Kind::Word,
+        "turn_back",
+        "the last moment to start back",
+        "So that the source serves again before the change window ends. At it nothing new goes forward and a person is asked.",
+    ),
+    topic(
+        Kind::Word,
+        "gate",
+        "what must hold at the close of the window",
+        "Every post-check passed, every criterion clear, enough samples, sign-offs given. Met: accepted. Unmet: a question.",
+    ),
+    topic(
+        Kind::Word,
+        "criterion",
+        "a sampled condition that says *go back*",
+        "An executor measures every so often, `trip` judges each sample, one trip rule says how many bad ones it takes. What a trip does is `action`, and the plan's answer for the data.",
+    ),
+    topic(
+        Kind::Word,
+        "sample",
+        "one measurement of a criterion",
+        "Pass, fail, or inconclusive: no data is never good and never bad.",
+    ),
+    topic(
+        Kind::Word,
+        "baseline",
+        "a value captured before the cut",
+        "A pre-check captures it (`baseline: { p95: result.p95 }`), criteria compare with it: `result.p95 > baseline.p95 * 1.3`.",
+    ),
+    topic(
+        Kind::Word,
+        "pre_check",
+        "a look before anything is touched",
+        "All pass before the first effect; one that fails is tried again.",
+    ),
+    topic(
+        Kind::Word,
+        "post_check",
+        "a look at the target, part of the gate",
+        "Repeated until it passes. Only an explicit `by` makes it fail.",
+    ),
+    topic(
+        Kind::Word,
+        "approval",
+        "people decide",
+        "A barrier in its list: nothing below it starts before. No answer until it expires is *no*.",
+    ),
+    topic(
+        Kind::Word,
+        "question",
+        "a decision that only a person can take",
+        "With its cause, what is at stake and the commands that answer it. Silence decides nothing. `bascule status` shows them.",
+    ),
+    topic(
+        Kind::Word,
+        "lock",
+        "what two runs must not touch at once",
+        "`app:` and `vm:` for the whole run, `host:`, `datastore:`, `link:` per attempt. Every wait says who holds it.",
+    ),
+    topic(
+        Kind::Word,
+        "residue",
+        "what is still applied after a rollback that could not finish",
+        "The report lists it.",
+    ),
+    topic(
+        Kind::Word,
+        "secret",
+        "a value that is never written down",
+        "`${{ secrets.NAME }}` alone as a value. It comes from the environment variable BASCULE_SECRET_NAME or a file, at the last moment.",
+    ),
+    topic(
+        Kind::Word,
+        "idempotency_key",
+        "the same for every attempt of a step",
+        "So that a target that knows it does the work once.",
+    ),
+    topic(
+        Kind::Word,
+        "state_directory",
+        "where runs live",
+        "The journal, logs and reports. `--state DIR`, or BASCULE_STATE.",
+    ),
+    topic(
+        Kind::Word,
+        "effect",
+        "what a step does to the world",
+        "none, idempotent, probe or once: what may be done after an interruption follows from it.",
+    ),
+    topic(
+        Kind::Word,
+        "hold",
+        "no new forward step",
+        "`bascule pause --reason …` holds, `bascule resume` goes on. Sampling, settling and undoing never stop.",
+    ),
+];
