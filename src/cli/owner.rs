@@ -290,12 +290,15 @@ fn health(engine: &Engine, serves: Serves) -> Health {
         started_at: engine.clock().now().wall,
         detached: serves == Serves::People,
         adopted: adopted.collect(),
-        found: if engine.report().is_clean() {
-            Vec::new()
-        } else {
-            engine.report().to_string().lines().map(str::to_owned).collect()
-        },
+        found: found(engine),
     }
+}
+
+/// What people should know of the start.
+fn found(engine: &Engine) -> Vec<String> {
+    let report = engine.report();
+    let cut = if report.is_clean() { String::new() } else { report.to_string() };
+    cut.lines().map(str::to_owned).chain(engine.notes().iter().cloned()).collect()
 }
 
 /// `directory/application/number/step/forward-1` → `step (forward-1)`, of one run.

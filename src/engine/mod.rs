@@ -17,11 +17,15 @@ pub mod handle;
 pub mod locks;
 mod options;
 mod perform;
+mod place;
 pub mod processes;
 pub mod projection;
 mod pulse;
 pub mod registry;
+mod revive;
 pub mod secrets;
+mod stop;
+mod trouble;
 
 pub use adopt::{Adopted, Engine, EngineError};
 pub use context::{Context, Progresses, Told};

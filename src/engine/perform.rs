@@ -69,7 +69,7 @@ impl Hands {
         let (cx, run, inbox, stops) = (self.cx.clone(), self.run.clone(), self.inbox.clone(), self.stops.clone());
         let executor = self.executor(&action.call.uses);
         let verifier = action.verify.as_ref().map(|verify| self.executor(&verify.uses));
-        self.cx.tasks.spawn(async move {
+        self.cx.beside(async move {
             let result =
                 attempt::make(&cx, &run, &action, attempt::Means { executor, verifier, cancel, inbox: inbox.clone() })
                     .await;
@@ -89,7 +89,7 @@ impl Hands {
     fn probe(&self, action: Action) {
         let (cx, run, inbox) = (self.cx.clone(), self.run.clone(), self.inbox.clone());
         let executor = self.executor(&action.call.uses);
-        self.cx.tasks.spawn(async move {
+        self.cx.beside(async move {
             let outcome = match executor {
                 Ok(executor) if action.native => ProbeOutcome::Native(attempt::probe(&cx, executor, &action).await),
                 Ok(executor) => {
@@ -104,7 +104,7 @@ impl Hands {
     fn sample(&self, sample: Sample) {
         let (cx, run, inbox) = (self.cx.clone(), self.run.clone(), self.inbox.clone());
         let executor = self.executor(&sample.call.uses);
-        self.cx.tasks.spawn(async move {
+        self.cx.beside(async move {
             let outcome = match executor {
                 Ok(executor) => attempt::look(&cx, &run, executor, &attempt::Look::sample(&sample)).await,
                 Err(failure) => Outcome::Unknown { failure },
@@ -121,7 +121,7 @@ impl Hands {
             Answer::Waits(held_by) => Input::LocksAwaited { scope, held_by },
         };
         let inbox = self.inbox.clone();
-        self.cx.tasks.spawn(async move { tell(&inbox, input).await });
+        self.cx.beside(async move { tell(&inbox, input).await });
     }
 
     fn release(&self, scope: &LockScope) {

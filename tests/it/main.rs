@@ -4,6 +4,7 @@ mod cli_audit;
 mod cli_dry;
 mod cli_run;
 mod documents;
+mod engine;
 mod histories;
 #[cfg(feature = "lab")]
 mod lab_runs;

@@ -1,0 +1,37 @@
+//! The end of an engine: runs are left as they are, and the next engine is told what still ran.
+
+use std::time::Duration;
+
+use super::adopt::{Engine, EngineError};
+use super::{options, processes};
+
+/// How long the runs' tasks may take to write down what they know. A disk that hangs does not hold the process.
+const DRIVERS: Duration = Duration::from_secs(10);
+/// How long everything else may take to notice that it is over.
+const REST: Duration = Duration::from_secs(2);
+
+impl Engine {
+    /// Leaves all runs as they are, waits for their tasks, ends what their attempts still run, closes the log.
+    ///
+    /// # Errors
+    /// What the log said.
+    pub async fn stop(&self) -> Result<(), EngineError> {
+        self.cx.shutdown.cancel();
+        self.cx.drivers.close();
+        if tokio::time::timeout(DRIVERS, self.cx.drivers.wait()).await.is_err() {
+            tracing::warn!("runs were left in the middle of a write: the next engine reads what became of it");
+        }
+        // Attempts that would not stop are ended like those of a dead engine.
+        let mine = |id: &str| !self.cx.attempts().contains(id);
+        drop(processes::end(&format!("{}/", self.cx.state_id), mine).await);
+        self.cx.over.cancel();
+        let closed = self.cx.log.close().await;
+        self.cx.tasks.close();
+        if tokio::time::timeout(REST, self.cx.tasks.wait()).await.is_err() {
+            tracing::warn!("something of this engine did not end in time");
+        }
+        self.index.close().await;
+        options::last_words(self.cx.clone()).await;
+        Ok(closed?)
+    }
+}
