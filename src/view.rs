@@ -35,7 +35,7 @@ pub use step::{FailureView, StepView, WaitView};
 
 use crate::machine::fact::{CriterionState, Millis, Wait};
 use crate::machine::run::{Locks, Run};
-use crate::machine::state::{Forward, RunState, Status};
+use crate::machine::state::{Forward, RunState, Status, StepRecord, UndoState};
 use crate::machine::{Now, gaps};
 use crate::plan::{Section, StepIx};
 
@@ -370,6 +370,7 @@ pub fn needs_person(run: &Run) -> bool {
             matches!(&step.status, Status::Forward(Forward::Waiting { on: Wait::Approval { .. } | Wait::Person, .. }))
         })
     };
+    let by_hand = |step: &StepRecord| matches!(step.status, Status::Undo { state: UndoState::Waiting { .. }, .. });
     match run.state {
         RunState::Deciding | RunState::Stuck => true,
         RunState::Prepared => !run.go || run.plan.section(Section::PreCheck).any(|ix| failed_check(run, ix)),
@@ -382,9 +383,9 @@ pub fn needs_person(run: &Run) -> bool {
                 || waits_for_person()
                 || run.criteria.iter().any(|samples| samples.state == CriterionState::Blind)
         }
+        RunState::RollingBack => waits_for_person() || run.steps.iter().any(by_hand),
         RunState::Created
         | RunState::Accepted
-        | RunState::RollingBack
         | RunState::Refused
         | RunState::Cancelled
         | RunState::Committed

@@ -14,7 +14,7 @@ use crate::server::wire::VerbBody;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// `application/number`, or an application for its newest run; may be left out while one run is open.
+    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
     #[arg(value_name = "RUN")]
     run: Option<String>,
     #[command(flatten)]

@@ -20,7 +20,7 @@ use crate::store::RunName;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// `application/number`, or an application for its newest run; may be left out while one run is open.
+    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
     #[arg(value_name = "RUN")]
     run: Option<String>,
     /// As they come, until the run is over.
@@ -37,7 +37,7 @@ pub struct Args {
 /// Shows.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
-    let name = target::run(&source, args.run.as_deref()).await?;
+    let name = target::seen(&source, args.run.as_deref()).await?;
     let form = match (ctx.ui.json, args.all) {
         (true, _) => Form::Json,
         (false, true) => Form::Everything,

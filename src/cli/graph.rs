@@ -44,13 +44,26 @@ enum Format {
 }
 
 impl Format {
-    fn of(args: &Args) -> Self {
-        let end = args.output.as_ref().and_then(|path| path.extension()).and_then(|end| end.to_str());
-        args.format.unwrap_or(match end {
-            Some("svg") => Self::Svg,
-            Some("dot" | "gv") => Self::Dot,
-            Some(_) | None => Self::Mermaid,
-        })
+    fn of(args: &Args) -> Result<Self, CliError> {
+        if let Some(format) = args.format {
+            return Ok(format);
+        }
+        let Some(path) = &args.output else { return Ok(Self::Mermaid) };
+        match path.extension().and_then(|end| end.to_str()).unwrap_or("") {
+            "svg" => Ok(Self::Svg),
+            "dot" | "gv" => Ok(Self::Dot),
+            "mmd" | "mermaid" | "md" | "txt" | "" => Ok(Self::Mermaid),
+            other => Err(CliError::usage(format!("no picture is written as `.{other}`"))
+                .hint("end the file's name in .svg, .dot or .mmd, or say --format")),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Mermaid => "mermaid",
+            Self::Dot => "dot",
+            Self::Svg => "svg",
+        }
     }
 
     fn draw(self, plan: &Plan, look: &draw::Look) -> String {
@@ -64,8 +77,8 @@ impl Format {
 
 /// Draws.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
-    let format = Format::of(&args);
-    if format == Format::Svg && args.output.is_none() && std::io::stdout().is_terminal() {
+    let format = Format::of(&args)?;
+    if format == Format::Svg && args.output.is_none() && !ctx.ui.json && std::io::stdout().is_terminal() {
         return Err(CliError::usage("a picture is not for a terminal").hint("write it to a file: -o plan.svg"));
     }
     let run = if args.what == "-" || Path::new(&args.what).exists() { None } else { RunName::parse(&args.what).ok() };
@@ -83,6 +96,9 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         }
     };
     match &args.output {
+        None if ctx.ui.json => {
+            ctx.ui.json_data(&serde_json::json!({ "format": format.name(), "picture": picture }))?;
+        }
         None => ctx.ui.data(&picture),
         Some(path) => {
             std::fs::write(path, &picture)

@@ -40,7 +40,7 @@ pub struct Args {
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let (run, step) = target::run_and(&args.words, "step")?;
     let source = Source::open(ctx).await?;
-    let name = target::run(&source, run).await?;
+    let name = target::seen(&source, run).await?;
     match &source {
         Source::Owner(client, _) => {
             let mut offset = 0_u64;

@@ -23,6 +23,10 @@ pub struct Args {
 /// Writes it down.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let (run, text) = match args.words.as_slice() {
+        [run] if crate::store::RunName::parse(run).is_ok() => {
+            return Err(CliError::usage(format!("what shall be noted of run {run}?"))
+                .hint(format!("write `bascule note {run} 'the text'`")));
+        }
         // A text may hold a slash: one word alone is the text.
         [text] => (None, text.as_str()),
         words => target::run_and(words, "text")?,
@@ -37,7 +41,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct TakeArgs {
-    /// `application/number`, or an application for its newest run; may be left out while one run is open.
+    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
     #[arg(value_name = "RUN")]
     run: Option<String>,
     #[command(flatten)]
@@ -77,7 +81,7 @@ pub(super) async fn handover(ctx: &Ctx, args: HandoverArgs) -> Result<Exit, CliE
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct SignOffArgs {
-    /// `application/number`, or an application for its newest run; may be left out while one run is open.
+    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
     #[arg(value_name = "RUN")]
     run: Option<String>,
     /// In which role.

@@ -28,7 +28,7 @@ const PAGE: usize = 512;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// `application/number`, or an application for its newest run.
+    /// `application/number`, or an application for its open or newest run.
     #[arg(value_name = "RUN")]
     run: Option<String>,
     /// Where the page goes; `-` is standard output.
@@ -40,7 +40,7 @@ pub struct Args {
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     // With an owner or without: what is durable stands in the journal, and reading it disturbs nobody.
     let source = Source::open(ctx).await?;
-    let name = target::run(&source, args.run.as_deref()).await?;
+    let name = target::seen(&source, args.run.as_deref()).await?;
     let account = account(&ctx.state, &name)?;
     let report =
         Report::of(&account).map_err(|error| CliError::new(format!("run {name} cannot be reported")).because(error))?;

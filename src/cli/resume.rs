@@ -24,7 +24,7 @@ use crate::view::{RunSummary, words};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// `application/number`, or an application for its newest run; without it all runs that are held.
+    /// `application/number`, or an application for its open or newest run; without it all runs that are held.
     #[arg(value_name = "RUN")]
     run: Option<String>,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct GoArgs {
-    /// `application/number`, or an application for its newest run; may be left out while one run is open.
+    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
     #[arg(value_name = "RUN")]
     run: Option<String>,
     #[command(flatten)]

@@ -21,7 +21,7 @@ use crate::view::{RunSummary, RunView, words};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// `application/number`, or an application for its newest run.
+    /// `application/number`, or an application for its open or newest run.
     #[arg(value_name = "RUN")]
     run: Option<String>,
     /// Five plain lines to read aloud.
@@ -43,7 +43,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
             return Ok(Exit::Done);
         }
     }
-    let name = target::run(&source, args.run.as_deref()).await?;
+    let name = target::seen(&source, args.run.as_deref()).await?;
     let view = source.run(&name).await?;
     if ctx.ui.json {
         ctx.ui.json_data(&view)?;

@@ -1,4 +1,4 @@
-//! Which run is meant: `app/number`, `app` (its newest run), or nothing where exactly one run is open.
+//! Which run is meant: `app/number`, `app` (its open run, else its newest), or nothing where exactly one run is open.
 
 use super::error::CliError;
 use super::look::Source;
@@ -17,6 +17,25 @@ pub(super) async fn run(source: &Source, argument: Option<&str>) -> Result<RunNa
     }
 }
 
+/// The run that somebody wants to look at: where none is open, the one that something happened to last.
+///
+/// # Errors
+/// As [`run`].
+pub(super) async fn seen(source: &Source, argument: Option<&str>) -> Result<RunName, CliError> {
+    if argument.is_some() {
+        return run(source, argument).await;
+    }
+    let open = source.runs(true).await?;
+    if !open.is_empty() {
+        return only_open(&open);
+    }
+    let all = source.runs(false).await?;
+    match all.iter().max_by_key(|run| run.updated_at) {
+        Some(last) => parse(&last.run),
+        None => Err(CliError::new("there is no run yet").hint("`bascule run RUNBOOK` starts one")),
+    }
+}
+
 fn parse(text: &str) -> Result<RunName, CliError> {
     RunName::parse(text).map_err(|error| {
         CliError::usage(error.to_string()).hint("a run is named `application/number`, as in `billing-db/3`")
@@ -24,8 +43,24 @@ fn parse(text: &str) -> Result<RunName, CliError> {
 }
 
 fn newest(runs: &[RunSummary], application: &str) -> Result<RunName, CliError> {
-    let of_app = runs.iter().filter(|run| run.application == application).max_by_key(|run| run.number);
-    if let Some(run) = of_app {
+    let of_app: Vec<&RunSummary> = runs.iter().filter(|run| run.application == application).collect();
+    let open: Vec<&RunSummary> =
+        of_app.iter().copied().filter(|run| !run.is_final && run.state != "accepted").collect();
+    // A newer run that was refused must not hide the one that users wait for; an accepted one waits for nobody.
+    match open.as_slice() {
+        [only] => return parse(&only.run),
+        [] => {}
+        many => {
+            let names: Vec<&str> = many.iter().map(|run| run.run.as_str()).collect();
+            return Err(CliError::usage(format!(
+                "{} runs of {application} are open: {}",
+                many.len(),
+                names.join(", ")
+            ))
+            .hint("name the one that you mean"));
+        }
+    }
+    if let Some(run) = of_app.iter().max_by_key(|run| run.number) {
         return parse(&run.run);
     }
     let names: Vec<&str> = runs.iter().map(|run| run.application.as_str()).collect();

@@ -29,7 +29,7 @@ use crate::view::RunView;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// `application/number`, or an application for its newest run; may be left out while one run is open.
+    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
     #[arg(value_name = "RUN")]
     run: Option<String>,
     /// One plain line per event, also on a terminal.
@@ -60,7 +60,7 @@ impl Manner {
 /// Watches.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
-    let name = target::run(&source, args.run.as_deref()).await?;
+    let name = target::seen(&source, args.run.as_deref()).await?;
     if !source.has_engine() {
         let view = source.run(&name).await?;
         status::print(ctx, &view)?;

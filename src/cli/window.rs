@@ -23,7 +23,7 @@ pub struct Args {
 enum Verb {
     /// Move the deadline; criteria that tripped act again.
     Extend {
-        /// `application/number`, or an application for its newest run; may be left out while one run is open.
+        /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
         #[arg(value_name = "RUN")]
         run: Option<String>,
         /// How much later.

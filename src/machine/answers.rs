@@ -62,6 +62,13 @@ impl Run {
             (QuestionKind::GateUnmet { .. }, _) => {
                 answers.push(Verb::WindowExtend { by_ms: WINDOW_MORE_MS });
             }
+            (QuestionKind::UndoByHand { .. }, Some((ix, step))) => {
+                answers.push(Verb::UndoDone { step: step.clone() });
+                answers.push(Verb::ItFailed { step: step.clone(), left: Left::Possible });
+                if verbs_step::may_not_waive(self, ix).is_none() {
+                    answers.push(Verb::UndoWaive { step });
+                }
+            }
             (QuestionKind::AwayTooLong { .. }, _) => answers.push(Verb::ContinueRollback),
             (QuestionKind::PastIrreversible { .. }, _) => answers.push(Verb::ForwardAgain),
             (
@@ -86,7 +93,8 @@ impl Run {
                 | QuestionKind::CheckInconclusive { .. }
                 | QuestionKind::StaleCheck { .. }
                 | QuestionKind::Irreversible { .. }
-                | QuestionKind::PostCheckFailed { .. },
+                | QuestionKind::PostCheckFailed { .. }
+                | QuestionKind::UndoByHand { .. },
                 None,
             ) => {}
         }
@@ -125,6 +133,9 @@ fn unknown(run: &Run, ix: StepIx, step: &StepId, direction: Direction, answers: 
     answers.push(happened(step));
     answers.push(Verb::DidNotHappen { step: step.clone() });
     answers.push(Verb::ItFailed { step: step.clone(), left: Left::Possible });
+    if run.step(ix).attached.is_some() && verbs_step::is_on(run, run.plan.step(ix).section) && run.rollback.is_none() {
+        answers.push(Verb::Retry { step: step.clone() });
+    }
     if run.plan.step(ix).probe.is_some() {
         answers.push(Verb::ProbeAgain { step: step.clone() });
     }

@@ -18,6 +18,9 @@ use super::state::{Forward, RunState};
 use super::timers::Timer;
 use crate::plan::{Call, StepId, StepIx};
 
+/// How long before the turn-back time people are woken.
+const TURN_BACK_NEAR_MS: Millis = 10 * 60_000;
+
 /// An event that cannot follow what was before: the log is damaged, or `decide` has a bug.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Illegal {
@@ -135,6 +138,7 @@ fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
         | Event::UndoNotNeeded { .. }
         | Event::UndoWaived { .. }
         | Event::UndoDoneByHand { .. }
+        | Event::UndoLeftToPerson { .. }
         | Event::UndoReadied { .. }
         | Event::UndoFailed { .. }
         | Event::ServiceRestored
@@ -162,6 +166,7 @@ fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
         | Event::ClockJumped { .. }
         | Event::ClockConfirmed
         | Event::TurnBackPlanned { .. }
+        | Event::TurnBackNear
         | Event::TurnBackReached
         | Event::TurnBackWaived
         | Event::Residue { .. } => run_event(run, record).map(|()| vec![]),
@@ -208,8 +213,10 @@ fn run_event(run: &mut Run, record: &Record) -> Result<(), Illegal> {
         Event::TurnBackPlanned { at } => {
             run.turn_back = Some(*at);
             run.timers.set(Timer::TurnBack, *at);
+            run.timers.set(Timer::TurnBackNear, at.saturating_sub(TURN_BACK_NEAR_MS));
         }
-        Event::TurnBackReached => run.timers.clear(Timer::TurnBack),
+        Event::TurnBackNear => run.timers.clear(Timer::TurnBackNear),
+        Event::TurnBackReached => run.timers.clear_turn_back(),
         Event::TurnBackWaived => run.turn_back_waived = true,
         Event::Residue { left } => {
             run.residue =
@@ -273,6 +280,7 @@ fn asked_timer(run: &Run, kind: &QuestionKind) -> Option<Timer> {
         | Q::Irreversible { .. }
         | Q::PastIrreversible { .. }
         | Q::LateStepFailed { .. }
+        | Q::UndoByHand { .. }
         | Q::LateEffect { .. }
         | Q::Tripped { .. }
         | Q::Blind { .. }

@@ -165,6 +165,7 @@ fn ended_forward(run: &mut Run, ix: StepIx, end: &End, at: Millis) {
     run.timers.clear(Timer::Deadline(ix, Direction::Forward));
     run.timers.clear(Timer::Estimate(ix));
     let looks_only = run.plan.step(ix).effect == Effect::None;
+    let handle = run.forward(ix).attempt().and_then(|attempt| attempt.handle.clone());
     let record = &mut run.steps[ix];
     record.ended = Some(at);
     record.completed = run.sequence;
@@ -190,6 +191,9 @@ fn ended_forward(run: &mut Run, ix: StepIx, end: &End, at: Millis) {
         }
         End::Unknown { failure } => {
             record.last_failure = Some(failure.clone());
+            // Work elsewhere may go on: it is found again by its handle, never done beside itself.
+            record.unsettled = !looks_only && handle.is_some();
+            record.attached = handle;
             set_forward(run, ix, Forward::Unknown { failure: failure.clone(), probing: false });
         }
     }
@@ -198,6 +202,7 @@ fn ended_forward(run: &mut Run, ix: StepIx, end: &End, at: Millis) {
 
 fn ended_undo(run: &mut Run, ix: StepIx, end: &End, at: Millis) -> Result<(), Illegal> {
     run.timers.clear(Timer::Deadline(ix, Direction::Undo));
+    let handle = run.undo(ix).and_then(UndoState::attempt).and_then(|attempt| attempt.handle.clone());
     let record = &mut run.steps[ix];
     record.ended = Some(at);
     let to = match end {
@@ -216,7 +221,10 @@ fn ended_undo(run: &mut Run, ix: StepIx, end: &End, at: Millis) -> Result<(), Il
             UndoState::Unknown { failure: Failure::new("the undo was stopped"), probing: false }
         }
         End::Cancelled { .. } => UndoState::Failed { failure: Failure::new("the undo was stopped") },
-        End::Unknown { failure } => UndoState::Unknown { failure: failure.clone(), probing: false },
+        End::Unknown { failure } => {
+            run.steps[ix].attached = handle;
+            UndoState::Unknown { failure: failure.clone(), probing: false }
+        }
     };
     set_undo(run, ix, to)
 }

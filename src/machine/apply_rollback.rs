@@ -39,6 +39,11 @@ pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Ille
             let ix = find(run, step)?;
             end_turn(run, ix, UndoState::Undone { note: Some("done by hand".to_owned()) })?;
         }
+        Event::UndoLeftToPerson { step } => {
+            let ix = find(run, step)?;
+            let Some(UndoState::Pending) = run.undo(ix) else { return Err(refuse(run, ix, "undoLeftToPerson")) };
+            set_undo(run, ix, UndoState::Waiting { since: record.at })?;
+        }
         Event::UndoReadied { step } => readied(run, find(run, step)?)?,
         Event::UndoFailed { step, failure } => {
             let ix = find(run, step)?;
@@ -75,7 +80,8 @@ fn decided(run: &mut Run, because: &Cause, settle_by: Millis, ends: RunState, at
         line: Line::default(),
     });
     run.timers.set(Timer::Settle, settle_by);
-    for timer in [Timer::Window, Timer::Ready, Timer::StartBy, Timer::TurnBack, Timer::GoAt] {
+    run.timers.clear_turn_back();
+    for timer in [Timer::Window, Timer::Ready, Timer::StartBy, Timer::GoAt] {
         run.timers.clear(timer);
     }
     run.rechecking.clear();
@@ -218,6 +224,7 @@ fn end_turn(run: &mut Run, ix: StepIx, to: UndoState) -> Result<(), Illegal> {
         UndoState::Pending
         | UndoState::Undoing(_)
         | UndoState::Backoff { .. }
+        | UndoState::Waiting { .. }
         | UndoState::Undone { .. }
         | UndoState::Failed { .. }
         | UndoState::Unknown { .. } => SkipCause::Person,
@@ -315,7 +322,7 @@ fn back_to_forward(run: &mut Run, ix: StepIx, of: Forward, state: &UndoState) {
             let failure = failure.clone();
             leave_undo(run, ix, Forward::Unknown { failure, probing: false });
         }
-        UndoState::Undoing(_) | UndoState::Backoff { .. } => {
+        UndoState::Undoing(_) | UndoState::Backoff { .. } | UndoState::Waiting { .. } => {
             let failure = Failure::new("its undo was under way");
             leave_undo(run, ix, Forward::Unknown { failure, probing: false });
         }

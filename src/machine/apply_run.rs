@@ -76,7 +76,7 @@ pub(super) fn moved(run: &mut Run, record: &Record, to: RunState, because: &Caus
         RunState::Prepared => prepared(run, record.at),
         RunState::CuttingOver => run.timers.clear(Timer::StartBy),
         RunState::Observing => {
-            run.timers.clear(Timer::TurnBack);
+            run.timers.clear_turn_back();
             if !returns {
                 drop_rechecks(run);
                 arm_post_checks(run, record.at);
@@ -154,7 +154,7 @@ fn accepted(run: &mut Run) {
     drop_rechecks(run);
     disarm_criteria(run);
     run.timers.clear(Timer::Window);
-    run.timers.clear(Timer::TurnBack);
+    run.timers.clear_turn_back();
     for ix in run.plan.section(Section::PostCheck) {
         wait_no_more(run, ix);
     }

@@ -12,7 +12,7 @@ use super::input::{Outcome, ProbeOutcome};
 use super::judge;
 use super::question::QuestionKind;
 use super::state::{Attempt, Forward, Status, UndoState};
-use super::{checks, eval, failures, rollback, window_rules};
+use super::{checks, eval, failures, undoing, window_rules};
 use crate::plan::step::{Effect, OnTimeout};
 use crate::plan::{Section, StepIx, StepKind};
 
@@ -60,7 +60,7 @@ pub(super) fn ended(d: &mut Draft<'_>, news: Ended) -> Result<(), Illegal> {
     }
     close(d, None, |kind| matches!(kind, QuestionKind::OutOfTime { step: about } if *about == step.id))?;
     if direction == Direction::Undo {
-        return rollback::undo_ended(d, ix, left);
+        return undoing::undo_ended(d, ix, left);
     }
     if succeeded {
         return forward_succeeded(d, ix);
@@ -159,7 +159,7 @@ fn late_forward(d: &mut Draft<'_>, ix: StepIx, proves: Proves, end: End) -> Resu
             d.emit(Event::Resolved { step, resolution })
         }
         // Its undo came too early: once more.
-        Status::Undo { state: UndoState::Undone { .. }, .. } if effect && rollback::is_needed(d.run(), ix) => {
+        Status::Undo { state: UndoState::Undone { .. }, .. } if effect && undoing::is_needed(d.run(), ix) => {
             d.emit(Event::UndoReadied { step })
         }
         // An undo that is still to come, or that was told to repeat itself, sees to it.
@@ -201,7 +201,7 @@ fn late_undo(d: &mut Draft<'_>, ix: StepIx, attempt: u32, end: &End) -> Result<(
     let step = plan.step(ix);
     let repeatable = step.undo_action().is_some_and(|undo| undo.effect != Effect::Once);
     if repeatable || !matches!(end, End::Cancelled { .. } | End::Unknown { .. }) {
-        rollback::undo_is_known(d, ix)?;
+        undoing::undo_is_known(d, ix)?;
     }
     match end {
         End::Succeeded { .. } => {
@@ -248,7 +248,7 @@ pub(super) fn probed(
     let step = d.run().plan.step(ix).id.clone();
     d.emit(Event::Probed { step: step.clone(), direction, found: found.clone() })?;
     if direction == Direction::Undo {
-        return rollback::undo_probed(d, ix, &found);
+        return undoing::undo_probed(d, ix, &found);
     }
     match found {
         Found::Done { .. } => {
@@ -293,7 +293,7 @@ fn unproved(d: &mut Draft<'_>, ix: StepIx, direction: Direction) -> Result<(), I
     close(d, None, |kind| matches!(kind, QuestionKind::OutOfTime { step: about } if *about == step.id))?;
     d.emit(Event::OutcomeUnknown { step: step.id.clone(), direction, failure: failure.clone() })?;
     if direction == Direction::Undo {
-        return rollback::ask_about_part(d, ix);
+        return undoing::ask_about_part(d, ix);
     }
     if step.effect == Effect::None {
         return if d.run().rollback.is_some() && step.section != Section::RollbackCheck {

@@ -59,7 +59,13 @@ fn handle(d: &mut Draft<'_>, input: Input) -> Result<Reply, Illegal> {
         Input::LocksGranted { scope } => start::locks_granted(d, scope)?,
         Input::LocksAwaited { scope, held_by } => start::locks_awaited(d, scope, held_by)?,
         // Told to every run of an engine; one that is over has no use for it.
-        Input::ClockJumped { .. } | Input::StoreBack { .. } if d.run().state.is_final() => {}
+        Input::ClockJumped { .. }
+        | Input::StoreBack { .. }
+        | Input::RequirementRolledBack { .. }
+        | Input::PluginChanged { .. }
+            if d.run().state.is_final() => {}
+        Input::RequirementRolledBack { app } => start::requirement_rolled_back(d, app)?,
+        Input::PluginChanged { executor } => ask(d, QuestionKind::PluginChanged { executor })?,
         Input::ClockJumped { by_ms } => d.emit(Event::ClockJumped { by_ms })?,
         Input::StoreBack { gap_ms } => d.emit(Event::StoreGap { gap_ms })?,
         Input::Verb { verb, by, reason } => {
@@ -119,10 +125,7 @@ fn deciding(d: &mut Draft<'_>) -> Result<(), Illegal> {
 pub(super) fn ask(d: &mut Draft<'_>, kind: QuestionKind) -> Result<(), Illegal> {
     // What comes to light on the way back does not hold it up, because users wait for it: it is answered
     // at its end.
-    let waits = !matches!(
-        kind,
-        QuestionKind::LateEffect { .. } | QuestionKind::UnknownOutcome { direction: Direction::Undo, .. }
-    );
+    let waits = holds_up_a_rollback(&kind);
     if !d.run().questions.values().any(|question| question.kind == kind) {
         let question = d.run().asked + 1;
         d.emit(Event::Asked { question, kind })?;
@@ -146,6 +149,16 @@ pub(super) fn ask(d: &mut Draft<'_>, kind: QuestionKind) -> Result<(), Illegal> 
         | RunState::RolledBack
         | RunState::ClosedWithResidue => Ok(()),
     }
+}
+
+/// Whether a rollback stops until a question is answered.
+pub(super) fn holds_up_a_rollback(kind: &QuestionKind) -> bool {
+    !matches!(
+        kind,
+        QuestionKind::LateEffect { .. }
+            | QuestionKind::UndoByHand { .. }
+            | QuestionKind::UnknownOutcome { direction: Direction::Undo, .. }
+    )
 }
 
 /// Closes every question that `which` picks; `answer` says how, or that events overtook it.

@@ -424,6 +424,11 @@ pub enum Event {
         /// The step.
         step: StepId,
     },
+    /// Only a person can do it, and was asked.
+    UndoLeftToPerson {
+        /// The step.
+        step: StepId,
+    },
     /// It will be tried again.
     UndoReadied {
         /// The step.
@@ -457,6 +462,8 @@ pub enum Event {
         /// Wall time.
         at: Millis,
     },
+    /// The turn-back time comes soon.
+    TurnBackNear,
     /// The turn-back time came.
     TurnBackReached,
     /// A person goes on past the turn-back time.

@@ -59,6 +59,7 @@ impl Event {
             Self::UndoNotNeeded { .. } => "undoNotNeeded",
             Self::UndoWaived { .. } => "undoWaived",
             Self::UndoDoneByHand { .. } => "undoDoneByHand",
+            Self::UndoLeftToPerson { .. } => "undoLeftToPerson",
             Self::UndoReadied { .. } => "undoReadied",
             Self::UndoFailed { .. } => "undoFailed",
             Self::ServiceRestored => "serviceRestored",
@@ -67,6 +68,7 @@ impl Event {
             Self::ClockConfirmed => "clockConfirmed",
             Self::StoreGap { .. } => "storeGap",
             Self::TurnBackPlanned { .. } => "turnBackPlanned",
+            Self::TurnBackNear => "turnBackNear",
             Self::TurnBackReached => "turnBackReached",
             Self::TurnBackWaived => "turnBackWaived",
             Self::ForwardAgain => "forwardAgain",
@@ -107,6 +109,7 @@ impl Event {
             | Self::UndoNotNeeded { step, .. }
             | Self::UndoWaived { step }
             | Self::UndoDoneByHand { step }
+            | Self::UndoLeftToPerson { step }
             | Self::UndoReadied { step }
             | Self::UndoFailed { step, .. } => Some(step),
             Self::Created { .. }
@@ -139,6 +142,7 @@ impl Event {
             | Self::ClockConfirmed
             | Self::StoreGap { .. }
             | Self::TurnBackPlanned { .. }
+            | Self::TurnBackNear
             | Self::TurnBackReached
             | Self::TurnBackWaived
             | Self::ForwardAgain

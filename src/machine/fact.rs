@@ -287,6 +287,11 @@ pub enum Cause {
     CommitDone,
     /// An irreversible step stops the way back.
     PastIrreversible,
+    /// An application that this one needs went back.
+    RequirementRolledBack {
+        /// Its name.
+        app: String,
+    },
 }
 
 /// What a criterion's sample says.

@@ -12,6 +12,7 @@ use super::question::QuestionKind;
 use super::rollback;
 use super::state::{Forward, RunState, Status};
 use super::ticks::Watched;
+use super::undoing;
 use crate::plan::policy::OnFailure;
 use crate::plan::step::{Effect, Probe, Retry};
 use crate::plan::{Section, StepIx};
@@ -27,7 +28,7 @@ pub(super) fn failed(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
         Section::PreCheck => return pre_check(d, ix),
         Section::PostCheck => return post_check(d, ix),
         Section::Ready => return checks::judge_way_back(d),
-        Section::Fence | Section::RollbackCheck => return rollback::looked_or_fenced(d, ix),
+        Section::Fence | Section::RollbackCheck => return undoing::looked_or_fenced(d, ix),
         Section::Prepare | Section::Cutover | Section::Commit => {}
     }
     let (left, unknown) = match &d.run().step(ix).status {
@@ -42,6 +43,18 @@ pub(super) fn failed(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
         Effect::Probe => look(d, ix),
         Effect::Once if unknown => ask_unknown(d, ix),
         Effect::Once => give_up(d, ix),
+    }
+}
+
+/// A person says that it failed. What they say left something behind is not looked at again, nor
+/// repeated, unless repeating does no harm: their word is the evidence.
+pub(super) fn said_to_have_failed(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+    let step = d.run().plan.step(ix);
+    let possible = matches!(d.run().step(ix).status, Status::Forward(Forward::Failed { left: Left::Possible, .. }));
+    let by_itself = matches!(step.section, Section::Prepare | Section::Cutover | Section::Commit);
+    match step.effect {
+        Effect::Probe | Effect::Once if possible && by_itself => give_up(d, ix),
+        Effect::None | Effect::Idempotent | Effect::Probe | Effect::Once => failed(d, ix),
     }
 }
 

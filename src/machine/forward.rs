@@ -13,6 +13,7 @@ use super::rollback;
 use super::state::{Forward, RunState, Status, StepLocks};
 use super::ticks;
 use super::timers::Timer;
+use super::undoing;
 use crate::plan::estimate::{History, estimate};
 use crate::plan::{Call, Section, StepId, StepIx, StepKind};
 use crate::runbook::expr::Truth;
@@ -122,7 +123,7 @@ pub(super) fn dispatch(d: &mut Draft<'_>, section: Section) -> Result<(), Illega
         return Ok(());
     }
     if !d.run().partial.is_empty() {
-        return rollback::take_back_parts(d);
+        return undoing::take_back_parts(d);
     }
     start_ready(d, section)
 }

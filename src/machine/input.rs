@@ -257,6 +257,16 @@ pub enum Input {
         /// `run (step)` that hold them.
         held_by: Vec<String>,
     },
+    /// An application that this one needs went back.
+    RequirementRolledBack {
+        /// Its name.
+        app: String,
+    },
+    /// An executor is not the one that the plan pinned.
+    PluginChanged {
+        /// Its name.
+        executor: String,
+    },
     /// The wall clock jumped.
     ClockJumped {
         /// Forwards if positive.

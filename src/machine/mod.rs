@@ -44,6 +44,7 @@ pub mod state;
 mod ticks;
 pub mod timers;
 mod turns;
+mod undoing;
 mod verbs;
 mod verbs_approval;
 mod verbs_step;

@@ -114,6 +114,13 @@ pub enum QuestionKind {
         /// The step.
         step: StepId,
     },
+    /// Only a person can take a step back: everything behind it waits.
+    UndoByHand {
+        /// The step.
+        step: StepId,
+        /// What to do.
+        instructions: Arc<str>,
+    },
     /// A result that came too late reports an effect.
     LateEffect {
         /// The step.
@@ -169,6 +176,7 @@ impl QuestionKind {
             | Self::Irreversible { step }
             | Self::PastIrreversible { step }
             | Self::LateStepFailed { step }
+            | Self::UndoByHand { step, .. }
             | Self::LateEffect { step } => Some(step),
             Self::Tripped { .. }
             | Self::Blind { .. }

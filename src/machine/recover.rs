@@ -10,7 +10,7 @@ use super::question::QuestionKind;
 use super::run::Locks;
 use super::state::{RunState, UndoState};
 use super::timers::Timer;
-use super::{attempts, eval, failures, rollback, window_rules};
+use super::{attempts, eval, failures, rollback, undoing, window_rules};
 use crate::plan::policy::OnWindowClose;
 use crate::plan::step::{Effect, Probe};
 use crate::plan::{Section, StepIx};
@@ -122,6 +122,10 @@ fn dead_forward(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     match step.effect {
         Effect::None | Effect::Idempotent => d.emit(Event::Readied { step: id, new_generation: false }),
         Effect::Probe => failures::look(d, ix),
+        // Its remote work is found again, which performs nothing anew.
+        Effect::Once if d.run().step(ix).attached.is_some() => {
+            d.emit(Event::Readied { step: id, new_generation: false })
+        }
         Effect::Once => {
             let failure = Failure::new("the engine died while it was running");
             ask(d, QuestionKind::UnknownOutcome { step: id, direction: Direction::Forward, failure })
@@ -135,7 +139,7 @@ fn dead_undo(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let step = plan.step(ix);
     if step.undo_action().is_some_and(|undo| undo.effect == Effect::Once) {
         if d.run().rollback.is_none() {
-            return rollback::ask_about_part(d, ix);
+            return undoing::ask_about_part(d, ix);
         }
         // Nothing ends because a process died: the rest of the way back goes on, its end waits for an answer.
         let failure = Failure::new("the engine died while it was undone");
@@ -165,7 +169,13 @@ fn probe_undos(d: &mut Draft<'_>, away_ms: u64) -> Result<(), Illegal> {
         let open = match d.run().undo(ix) {
             Some(UndoState::Pending | UndoState::Backoff { .. }) => true,
             Some(UndoState::Unknown { probing, .. }) => !probing && !d.run().step(ix).unsettled,
-            Some(UndoState::Undoing(_) | UndoState::Undone { .. } | UndoState::Failed { .. } | UndoState::Waived)
+            Some(
+                UndoState::Undoing(_)
+                | UndoState::Waiting { .. }
+                | UndoState::Undone { .. }
+                | UndoState::Failed { .. }
+                | UndoState::Waived,
+            )
             | None => false,
         };
         if !open || !can_look(d, ix) {

@@ -1,12 +1,16 @@
 //! Before anything is touched: what is missing, locks.
 
 use super::apply::Illegal;
+use super::decide::ask;
 use super::draft::Draft;
 use super::event::Event;
 use super::fact::{Cause, LockScope};
 use super::forward;
+use super::question::QuestionKind;
+use super::rollback;
 use super::run::Locks;
 use super::state::{RunState, Status, StepLocks};
+use crate::plan::policy::OnFailure;
 
 /// Starts a created run, or refuses it.
 pub(super) fn begin(d: &mut Draft<'_>, missing: Vec<String>) -> Result<(), Illegal> {
@@ -17,6 +21,23 @@ pub(super) fn begin(d: &mut Draft<'_>, missing: Vec<String>) -> Result<(), Illeg
         return d.emit(Event::Moved { to: RunState::Refused, because: Cause::Missing { what: missing } });
     }
     d.emit(Event::LocksRequested { scope: LockScope::Run })
+}
+
+/// An application that this one needs went back: the plan says whether that is a question or the way
+/// back of this one, too. A run that is on its way back already needs nothing.
+pub(super) fn requirement_rolled_back(d: &mut Draft<'_>, app: String) -> Result<(), Illegal> {
+    let Some(wanted) = d.run().plan.requires.iter().find(|wanted| wanted.app == app) else { return Ok(()) };
+    if d.run().rollback.is_some() {
+        return Ok(());
+    }
+    if wanted.on_its_rollback == OnFailure::Ask || rollback::may_act_alone(d).is_err() {
+        return ask(d, QuestionKind::RequirementRolledBack { app });
+    }
+    let because = Cause::RequirementRolledBack { app };
+    if d.run().first_effect.is_none() {
+        return forward::refuse_before_effect(d, because);
+    }
+    rollback::decide(d, because, RunState::RolledBack)
 }
 
 /// The run's locks are durable before its first pre-check.

@@ -221,6 +221,11 @@ pub enum UndoState {
         /// When.
         until: Millis,
     },
+    /// For a person, who takes it back by hand.
+    Waiting {
+        /// Since when.
+        since: Millis,
+    },
     /// Done, or nothing was to be done.
     Undone {
         /// Why nothing was to be done.
@@ -256,6 +261,7 @@ impl UndoState {
             Self::Undoing(attempt) => Some(attempt),
             Self::Pending
             | Self::Backoff { .. }
+            | Self::Waiting { .. }
             | Self::Undone { .. }
             | Self::Failed { .. }
             | Self::Unknown { .. }

@@ -66,6 +66,7 @@ fn one(d: &mut Draft<'_>, timer: Timer, at: Millis, watched: Watched) -> Result<
         Timer::Settle => Ok(()),
         Timer::StartBy => start_by(d, watched),
         Timer::Ready => checks::ready_round(d),
+        Timer::TurnBackNear => d.emit(Event::TurnBackNear),
         Timer::TurnBack => turn_back(d),
         Timer::GoAt => forward::give_go(d),
     }
@@ -137,7 +138,9 @@ impl Run {
     /// now, or a person decides first.
     pub(super) fn is_paused(&self, timer: Timer) -> bool {
         match timer {
-            Timer::Approval(_) | Timer::StartBy | Timer::TurnBack | Timer::GoAt => self.clock_in_doubt,
+            Timer::Approval(_) | Timer::StartBy | Timer::TurnBackNear | Timer::TurnBack | Timer::GoAt => {
+                self.clock_in_doubt
+            }
             Timer::Settle => self.state == RunState::Deciding,
             Timer::Deadline(..)
             | Timer::Estimate(_)

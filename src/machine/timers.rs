@@ -34,6 +34,8 @@ pub enum Timer {
     StartBy,
     /// The way back is checked.
     Ready,
+    /// The turn-back time comes soon.
+    TurnBackNear,
     /// The turn-back time.
     TurnBack,
     /// The cutover may begin by itself.
@@ -45,7 +47,7 @@ impl Timer {
     #[must_use]
     pub fn is_wall(self) -> bool {
         match self {
-            Self::StartBy | Self::TurnBack | Self::GoAt => true,
+            Self::StartBy | Self::TurnBackNear | Self::TurnBack | Self::GoAt => true,
             Self::Deadline(..)
             | Self::Estimate(_)
             | Self::Backoff(..)
@@ -85,6 +87,12 @@ impl Timers {
             let list = if timer.is_wall() { &mut self.by_wall } else { &mut self.by_time };
             list.remove(&(at, timer));
         }
+    }
+
+    /// Nothing is said of the turn-back time any more.
+    pub(super) fn clear_turn_back(&mut self) {
+        self.clear(Timer::TurnBackNear);
+        self.clear(Timer::TurnBack);
     }
 
     pub(super) fn clear_all(&mut self) {

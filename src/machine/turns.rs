@@ -28,9 +28,10 @@ pub(super) fn standing(run: &Run, ix: StepIx) -> Standing {
     match &run.step(ix).status {
         Status::Undo { state, .. } => match state {
             UndoState::Pending => Standing::Waiting,
-            UndoState::Undoing(_) | UndoState::Backoff { .. } | UndoState::Unknown { probing: true, .. } => {
-                Standing::Live
-            }
+            UndoState::Undoing(_)
+            | UndoState::Backoff { .. }
+            | UndoState::Waiting { .. }
+            | UndoState::Unknown { probing: true, .. } => Standing::Live,
             UndoState::Undone { .. } | UndoState::Waived => Standing::Well,
             UndoState::Failed { .. } | UndoState::Unknown { probing: false, .. } => Standing::Badly,
         },

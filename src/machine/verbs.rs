@@ -6,7 +6,7 @@ use super::apply::{Illegal, ms};
 use super::books::may_stand;
 use super::checks;
 use super::criteria;
-use super::decide::close;
+use super::decide::{close, holds_up_a_rollback};
 use super::draft::Draft;
 use super::event::Event;
 use super::fact::Cause;
@@ -19,7 +19,7 @@ use super::state::{RunState, UndoState};
 use super::timers::Timer;
 use super::verbs_step;
 use super::window_rules;
-use crate::plan::Section;
+use crate::plan::{Section, StepIx};
 
 /// Handles a verb.
 pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
@@ -115,6 +115,9 @@ fn pause(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
 }
 
 fn cancel(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
+    if d.run().first_effect.is_some() && d.run().rollback.is_some() {
+        return Ok(Reply::refused("the run is on its way back already", "`undo retry|waive|done STEP` helps it on"));
+    }
     if d.run().first_effect.is_some() {
         return Ok(Reply::refused(
             "the cutover has begun: cancelling would leave it half done",
@@ -174,6 +177,11 @@ fn continue_rollback(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
     }
     d.emit(Event::RollbackContinued)?;
     close(d, Some("go on with the rollback"), |kind| matches!(kind, QuestionKind::AwayTooLong { .. }))?;
+    let held_up = is_asked(d, holds_up_a_rollback);
+    if !held_up && d.run().left == Some(RunState::RollingBack) {
+        // What else is asked can be answered while users are brought back.
+        d.emit(Event::Moved { to: RunState::RollingBack, because: Cause::Answered })?;
+    }
     Ok(Reply::Done)
 }
 
@@ -263,14 +271,32 @@ fn close_run(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
         .filter(|ix| d.run().plan.step(*ix).section.is_undone() && may_stand(d.run(), *ix))
         .filter(|ix| !matches!(d.run().undo(*ix), Some(UndoState::Undone { .. })))
         .map(|ix| {
-            let word = if d.run().step(ix).status.is_live() { "was still under way" } else { "stays applied" };
-            (d.run().plan.step(ix).id.clone(), word.to_owned())
+            let live = d.run().step(ix).status.is_live();
+            let word = if live { "was still under way".to_owned() } else { stays(d.run(), ix) };
+            (d.run().plan.step(ix).id.clone(), word)
         })
         .collect();
     close(d, Some("close"), |_| true)?;
     rollback::stop(d, |_, _| true)?;
     d.emit(Event::Residue { left })?;
     done(d, Event::Moved { to: RunState::ClosedWithResidue, because: Cause::Person })
+}
+
+/// What is to be said of a step that stays applied because a person ends the run.
+fn stays(run: &Run, ix: StepIx) -> String {
+    match run.undo(ix) {
+        Some(UndoState::Failed { failure }) => format!("its undo failed: {failure}"),
+        Some(UndoState::Unknown { failure, .. }) => format!("nobody knows whether it was undone: {failure}"),
+        Some(UndoState::Waived) => "its undo was waived".to_owned(),
+        Some(
+            UndoState::Pending
+            | UndoState::Undoing(_)
+            | UndoState::Backoff { .. }
+            | UndoState::Waiting { .. }
+            | UndoState::Undone { .. },
+        )
+        | None => "stays applied".to_owned(),
+    }
 }
 
 fn forward_again(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
@@ -313,6 +339,7 @@ fn go_on(d: &mut Draft<'_>, question: u32) -> Result<Reply, Illegal> {
         | QuestionKind::Denied { .. }
         | QuestionKind::Irreversible { .. }
         | QuestionKind::PastIrreversible { .. }
+        | QuestionKind::UndoByHand { .. }
         | QuestionKind::LateStepFailed { .. } => {
             return Ok(Reply::refused(
                 "this question needs an answer of its own",
@@ -341,6 +368,9 @@ fn disarm(d: &mut Draft<'_>, criterion: &str, for_ms: u64) -> Result<Reply, Ille
 
 fn sign_off(d: &mut Draft<'_>, role: String) -> Result<Reply, Illegal> {
     if !d.run().plan.sign_offs.iter().any(|wanted| wanted.role == role) {
+        if d.run().plan.sign_offs.is_empty() {
+            return Ok(Reply::refused("the plan asks for no sign-off", "`note` writes it down all the same"));
+        }
         let roles: Vec<&str> = d.run().plan.sign_offs.iter().map(|wanted| wanted.role.as_str()).collect();
         return Ok(Reply::refused(
             format!("no sign-off is asked of `{role}`"),

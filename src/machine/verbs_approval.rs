@@ -50,19 +50,19 @@ pub(super) fn approve(d: &mut Draft<'_>, ix: StepIx, role: Option<String>) -> Re
             "`bascule status` shows where it stands",
         ));
     }
-    if let Some(role) = &role
-        && !approval.roles.is_empty()
-        && !approval.roles.contains(role)
-    {
-        return Ok(Reply::refused(
-            format!("`{role}` may not give `{}`", step.id),
-            format!("roles: {}", approval.roles.join(", ")),
-        ));
+    if !approval.roles.is_empty() && !role.as_ref().is_some_and(|role| approval.roles.contains(role)) {
+        let who = role.as_deref().map_or_else(|| "a yes without a role".to_owned(), |role| format!("`{role}`"));
+        let hint = format!("say in which role with `--role`: {}", approval.roles.join(", "));
+        return Ok(Reply::refused(format!("{who} may not give `{}`", step.id), hint));
     }
     let trust = d.run().trust_claimed_names;
     let Some(actor) = d.author() else {
         return Ok(Reply::refused("an approval needs a name", "this is a bug: please report it"));
     };
+    if actor.channel.as_deref() == Some("telephone") && !approval.relayed {
+        let hint = "they must answer themselves; `relayed: allowed` lets somebody else write it down";
+        return Ok(Reply::refused(format!("`{}` may not be relayed by telephone", step.id), hint));
+    }
     let name = counted(&actor, trust).to_owned();
     if approval.not_requester && d.run().requester.as_ref().is_some_and(|requester| counted(requester, trust) == name) {
         let hint = "somebody else must approve; until users can log in, names count only with `--trust-claimed-names`";

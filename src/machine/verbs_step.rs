@@ -8,7 +8,7 @@ use super::apply::{Illegal, ms};
 use super::decide::{ask, close};
 use super::draft::Draft;
 use super::event::Event;
-use super::fact::{Direction, Interruption, Resolution, SkipCause, Wait};
+use super::fact::{Direction, Failure, Interruption, Resolution, SkipCause, Wait};
 use super::input::{Reply, Verb};
 use super::question::QuestionKind;
 use super::run::Run;
@@ -163,6 +163,8 @@ fn retry(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
             Forward::Failed { .. } | Forward::Backoff { .. } | Forward::NotRun => true,
             Forward::Ready => asked_value,
             Forward::Unknown { .. } if section.is_check() => true,
+            // Work elsewhere is found again by its handle, which performs nothing anew.
+            Forward::Unknown { probing: false, .. } if d.run().step(ix).attached.is_some() => true,
             Forward::Unknown { .. } => {
                 let hint = "say what is the case first: `resolve STEP --happened | --did-not-happen`, or `resolve STEP --probe`";
                 return Ok(Reply::refused(
@@ -271,11 +273,17 @@ fn may_resolve(run: &Run, ix: StepIx, resolution: &Resolution) -> bool {
     }
     let by_hand = matches!(resolution, Resolution::Happened { .. });
     match &run.step(ix).status {
+        Status::Undo { state: UndoState::Waiting { .. }, .. } => !matches!(resolution, Resolution::DidNotHappen),
         Status::Undo { state, .. } => {
             matches!(state, UndoState::Unknown { probing: false, .. })
                 || run.partial.contains(&ix) && matches!(state, UndoState::Failed { .. })
         }
         // Of what stood before the rollback only the unknown can still be told, until the order is fixed.
+        Status::Forward(Forward::Waiting { on: Wait::Person, .. })
+            if matches!(step.section, Section::Fence | Section::RollbackCheck) =>
+        {
+            !matches!(resolution, Resolution::DidNotHappen)
+        }
         Status::Forward(forward) if run.rollback.is_some() => {
             let open = run.rollback.as_ref().is_some_and(|rollback| !rollback.ordered);
             open && step.section.is_undone() && matches!(forward, Forward::Unknown { .. })
@@ -299,6 +307,9 @@ fn resolve(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<Repl
         let hint = "a step can be resolved while nobody knows its outcome, after it failed, or instead of running it";
         return Ok(Reply::refused(format!("`{step}` cannot be resolved now"), hint));
     }
+    if let Some(UndoState::Waiting { .. }) = d.run().undo(ix) {
+        return undone_by_hand(d, ix, &resolution);
+    }
     let (happened, failed) = match &resolution {
         Resolution::Happened { .. } => (true, false),
         Resolution::DidNotHappen => (false, false),
@@ -318,8 +329,21 @@ fn resolve(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<Repl
         attempts::forward_succeeded(d, ix)?;
     }
     if failed {
-        failures::failed(d, ix)?;
+        failures::said_to_have_failed(d, ix)?;
     }
+    Ok(Reply::Done)
+}
+
+/// A person took a step back, or could not.
+fn undone_by_hand(d: &mut Draft<'_>, ix: StepIx, resolution: &Resolution) -> Result<Reply, Illegal> {
+    let step = id(d, ix);
+    match resolution {
+        Resolution::Happened { .. } => return undo(d, ix, Event::UndoDoneByHand { step }),
+        Resolution::DidNotHappen | Resolution::Failed { .. } => {}
+    }
+    let failure = Failure::new("the person who was asked could not take it back");
+    d.emit(Event::UndoFailed { step, failure })?;
+    answered(d, ix, "it failed")?;
     Ok(Reply::Done)
 }
 
@@ -369,7 +393,7 @@ fn undo(d: &mut Draft<'_>, ix: StepIx, event: Event) -> Result<Reply, Illegal> {
     let open = match &d.run().step(ix).status {
         Status::Undo { state, .. } => match state {
             UndoState::Failed { .. } | UndoState::Backoff { .. } => true,
-            UndoState::Pending => !again,
+            UndoState::Pending | UndoState::Waiting { .. } => !again,
             // What may still run must not be undone beside it.
             UndoState::Unknown { .. } => !(again && d.run().step(ix).unsettled),
             UndoState::Undoing(_) | UndoState::Undone { .. } | UndoState::Waived => false,
@@ -384,8 +408,21 @@ fn undo(d: &mut Draft<'_>, ix: StepIx, event: Event) -> Result<Reply, Illegal> {
         }
     };
     if !open {
-        let hint =
-            "a step that could not be proved stopped is resolved first: `resolve STEP --happened | --did-not-happen`";
+        let hint = match d.run().undo(ix) {
+            Some(UndoState::Undoing(_)) => "it is under way: wait for its end",
+            Some(UndoState::Pending) => "its turn comes by itself",
+            Some(UndoState::Unknown { .. }) => {
+                "what could not be proved stopped is resolved first: `resolve STEP --happened | --did-not-happen`"
+            }
+            Some(
+                UndoState::Waiting { .. }
+                | UndoState::Backoff { .. }
+                | UndoState::Undone { .. }
+                | UndoState::Failed { .. }
+                | UndoState::Waived,
+            )
+            | None => "`bascule status` shows where it stands",
+        };
         return Ok(Reply::refused(format!("the undo of `{step}` is not waiting for a word"), hint));
     }
     d.emit(event)?;
@@ -400,7 +437,7 @@ fn undo(d: &mut Draft<'_>, ix: StepIx, event: Event) -> Result<Reply, Illegal> {
 
 /// Of the four stages only the data may be waived: users are not sent to a source that is down, nor
 /// is data brought home while the target still writes.
-fn may_not_waive(run: &Run, ix: StepIx) -> Option<Reply> {
+pub(super) fn may_not_waive(run: &Run, ix: StepIx) -> Option<Reply> {
     let hint = "do it by hand, then `undo done STEP`";
     if run.partial.contains(&ix) {
         return Some(Reply::refused("a part of it stands: going on without taking it back would do it twice", hint));

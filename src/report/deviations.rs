@@ -187,8 +187,10 @@ fn sentence(story: &Story, event: &Event, hours: &Hours) -> Option<(&'static str
         | Event::WayBack { .. }
         | Event::RollbackOrdered { .. }
         | Event::UndoNotNeeded { .. }
+        | Event::UndoLeftToPerson { .. }
         | Event::UndoReadied { .. }
         | Event::TurnBackPlanned { .. }
+        | Event::TurnBackNear
         | Event::ServiceRestored
         | Event::RollbackContinued
         | Event::Residue { .. } => return None,

@@ -92,6 +92,7 @@ fn stuck(story: &Story) -> Vec<LeftToDo> {
                 UndoState::Pending
                 | UndoState::Undoing(_)
                 | UndoState::Backoff { .. }
+                | UndoState::Waiting { .. }
                 | UndoState::Undone { .. }
                 | UndoState::Waived => return None,
             };

@@ -255,6 +255,14 @@ impl Walk {
             self.begin(step, *direction, at, false);
         } else if let Event::Waiting { step, on: Wait::Approval { .. } | Wait::Person } = &record.event {
             self.begin(step, Direction::Forward, at, true);
+        } else if let Event::UndoLeftToPerson { step } = &record.event {
+            self.begin(step, Direction::Undo, at, true);
+        } else if let Event::UndoDoneByHand { step } = &record.event {
+            self.close((step, Direction::Undo), at, Outcome::Done, None);
+        } else if let Event::UndoWaived { step } = &record.event {
+            self.close((step, Direction::Undo), at, Outcome::Stopped, None);
+        } else if let Event::UndoFailed { step, failure } = &record.event {
+            self.close((step, Direction::Undo), at, Outcome::Failed, Some(failure.to_string()));
         } else if let Event::AttemptEnded { step, direction, end, .. } = &record.event {
             self.end(step, *direction, at, end);
         } else if let Event::OutcomeUnknown { step, direction, failure } = &record.event {

@@ -167,6 +167,7 @@ fn data(story: &Story) -> Vec<Unverified> {
                         UndoState::Pending
                         | UndoState::Undoing(_)
                         | UndoState::Backoff { .. }
+                        | UndoState::Waiting { .. }
                         | UndoState::Failed { .. }
                         | UndoState::Unknown { .. }
                         | UndoState::Waived => "its undo has not succeeded",

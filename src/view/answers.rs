@@ -53,6 +53,7 @@ impl Answers<'_> {
     fn collect(&mut self, question: &Question) {
         match &question.kind {
             QuestionKind::UnknownOutcome { step, direction: Direction::Undo, .. } => self.undo(step),
+            QuestionKind::UndoByHand { step, .. } => self.by_hand(step),
             QuestionKind::UnknownOutcome { step, direction: Direction::Forward, .. }
             | QuestionKind::PartialEffect { step, .. } => {
                 self.resolve(step);
@@ -141,6 +142,7 @@ impl Answers<'_> {
             | QuestionKind::Irreversible { .. }
             | QuestionKind::PastIrreversible { .. }
             | QuestionKind::LateStepFailed { .. }
+            | QuestionKind::UndoByHand { .. }
             | QuestionKind::LateEffect { .. }
             | QuestionKind::RequirementRolledBack { .. }
             | QuestionKind::StartWindowEnded { .. }
@@ -170,6 +172,9 @@ impl Answers<'_> {
         self.add("it happened", &happened(step), effect, AT_ONCE);
         let length = self.length(step);
         self.add("it did not happen", &Verb::DidNotHappen { step: step.clone() }, "it runs again", &length);
+        let verb = Verb::Retry { step: step.clone() };
+        let effect = "it attaches to the work that its handle names; nothing is done anew";
+        self.add("find it again", &verb, effect, &length);
         let verb = Verb::ProbeAgain { step: step.clone() };
         self.add("look again", &verb, "its probe looks once more", AT_ONCE);
         let verb = Verb::ItFailed { step: step.clone(), left: Left::Possible };
@@ -181,6 +186,19 @@ impl Answers<'_> {
         let id = || step.clone();
         self.add("try the undo again", &Verb::UndoRetry { step: id() }, "it is taken back", "unknown");
         self.add("it was taken back", &Verb::UndoDone { step: id() }, "it counts as undone by hand", AT_ONCE);
+        self.add("go on without", &Verb::UndoWaive { step: id() }, "it stays applied and is listed", AT_ONCE);
+    }
+
+    fn by_hand(&mut self, step: &StepId) {
+        let id = || step.clone();
+        self.add(
+            "it was taken back",
+            &Verb::UndoDone { step: id() },
+            "it counts as undone; the way back goes on",
+            AT_ONCE,
+        );
+        let verb = Verb::ItFailed { step: id(), left: Left::Possible };
+        self.add("it could not be taken back", &verb, "what depends on it waits; the rest goes on", AT_ONCE);
         self.add("go on without", &Verb::UndoWaive { step: id() }, "it stays applied and is listed", AT_ONCE);
     }
 

@@ -118,11 +118,11 @@ fn without_values(mut detail: Value) -> Value {
 fn level(event: &Event) -> Level {
     match event {
         Event::Asked { .. } | Event::RollbackDecided { .. } => Level::Page,
-        Event::Moved { to: RunState::Stuck, .. } => Level::Page,
+        Event::Moved { to: RunState::Stuck, .. } | Event::TurnBackNear | Event::TurnBackReached => Level::Page,
         Event::WayBack { open: false } | Event::UndoFailed { .. } | Event::StoreGap { .. } => Level::Page,
         Event::Moved { to: RunState::Prepared, .. }
         | Event::ClockJumped { .. }
-        | Event::TurnBackReached
+        | Event::UndoLeftToPerson { .. }
         | Event::Overrun { .. }
         | Event::OutcomeUnknown { .. }
         | Event::CriterionMoved { to: CriterionState::Tripped | CriterionState::Blind, .. }

@@ -92,9 +92,10 @@ pub(super) fn line(event: &Event) -> String {
         Event::UndoNotNeeded { step, why } => format!("{step}: nothing to undo: {why}"),
         Event::UndoWaived { step } => format!("{step}: a person goes on without it"),
         Event::UndoDoneByHand { step } => format!("{step}: undone by hand"),
+        Event::UndoLeftToPerson { step } => format!("{step}: waits for a person who takes it back by hand"),
         Event::UndoReadied { step } => format!("{step}: undo will be tried again"),
         Event::UndoFailed { step, failure } => format!("{step}: undo failed: {failure}"),
-        Event::ServiceRestored => "SERVICE RESTORED: users are back on the source".to_owned(),
+        Event::ServiceRestored => "SERVICE RESTORED: the source serves again".to_owned(),
         Event::RollbackContinued => "the rollback goes on".to_owned(),
         Event::ClockJumped { by_ms } => format!("the wall clock jumped by {}", words::span(*by_ms)),
         Event::ClockConfirmed => "the wall clock was confirmed".to_owned(),
@@ -103,6 +104,7 @@ pub(super) fn line(event: &Event) -> String {
             format!("{step}: what happened of it is taken back, then it is tried again")
         }
         Event::TurnBackPlanned { .. } => "the turn-back time is known".to_owned(),
+        Event::TurnBackNear => "the turn-back time comes in ten minutes".to_owned(),
         Event::TurnBackReached => "turn-back time".to_owned(),
         Event::TurnBackWaived => "going on past the turn-back time".to_owned(),
         Event::ForwardAgain => "forward again".to_owned(),
@@ -200,6 +202,7 @@ pub(super) fn step(event: &Event) -> Option<&StepId> {
         | Event::UndoNotNeeded { step, .. }
         | Event::UndoWaived { step }
         | Event::UndoDoneByHand { step }
+        | Event::UndoLeftToPerson { step }
         | Event::UndoReadied { step }
         | Event::UndoFailed { step, .. } => Some(step),
         Event::LocksRequested { scope: LockScope::Run }
@@ -234,6 +237,7 @@ pub(super) fn step(event: &Event) -> Option<&StepId> {
         | Event::ClockConfirmed
         | Event::StoreGap { .. }
         | Event::TurnBackPlanned { .. }
+        | Event::TurnBackNear
         | Event::TurnBackReached
         | Event::TurnBackWaived
         | Event::ForwardAgain

@@ -78,6 +78,11 @@ impl Next<'_> {
                 let outputs = std::collections::BTreeMap::new();
                 self.add(&Verb::Happened { step: id(), outputs }, "says that it was done by hand");
             }
+            Status::Forward(Forward::Backoff { .. }) if plan.step(ix).section.is_check() => {
+                self.add(&Verb::Retry { step: id() }, "looks again now");
+                let role = plan.step(ix).check.waivable_by.first().cloned();
+                self.add(&Verb::Waive { step: id(), role }, "goes on without it");
+            }
             Status::Undo { state: UndoState::Failed { .. } | UndoState::Unknown { probing: false, .. }, .. } => {
                 self.stuck(ix);
             }

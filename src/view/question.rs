@@ -101,6 +101,7 @@ fn one(run: &Run, question: &Question, now: Now, times: &Times) -> QuestionView 
             | QuestionKind::Irreversible { .. }
             | QuestionKind::PastIrreversible { .. }
             | QuestionKind::LateStepFailed { .. }
+            | QuestionKind::UndoByHand { .. }
             | QuestionKind::LateEffect { .. }
             | QuestionKind::StartWindowEnded { .. }
             | QuestionKind::TurnBack { .. }
@@ -136,6 +137,7 @@ pub(super) fn word(kind: &QuestionKind) -> &'static str {
         QuestionKind::Irreversible { .. } => "irreversible",
         QuestionKind::PastIrreversible { .. } => "pastIrreversible",
         QuestionKind::LateStepFailed { .. } => "lateStepFailed",
+        QuestionKind::UndoByHand { .. } => "undoByHand",
         QuestionKind::LateEffect { .. } => "lateEffect",
         QuestionKind::StartWindowEnded { .. } => "startWindowEnded",
         QuestionKind::TurnBack { .. } => "turnBack",
@@ -176,6 +178,7 @@ pub fn sentence(kind: &QuestionKind) -> String {
             format!("the way back is done as far as irreversible `{step}` allows")
         }
         QuestionKind::LateStepFailed { step } => format!("step `{step}` failed for good"),
+        QuestionKind::UndoByHand { step, .. } => format!("`{step}` must be taken back by hand"),
         QuestionKind::LateEffect { step } => format!("a result of `{step}` came too late and reports an effect"),
         QuestionKind::StartWindowEnded { .. } => "the start window ended while nobody watched".to_owned(),
         QuestionKind::TurnBack { .. } => {
@@ -203,6 +206,7 @@ fn what(run: &Run, kind: &QuestionKind) -> (String, Vec<String>) {
         }
         QuestionKind::PartialEffect { found, .. } => vec![format!("found: {found}")],
         QuestionKind::ValueUnknown { why, .. } | QuestionKind::Tripped { why, .. } => vec![why.to_string()],
+        QuestionKind::UndoByHand { instructions, .. } => vec![instructions.to_string()],
         QuestionKind::Blind { criterion } => blind(run, criterion),
         QuestionKind::GateUnmet { gaps, .. } => gaps.iter().map(words::gap).collect(),
         QuestionKind::StaleCheck { step } | QuestionKind::LateStepFailed { step } => failure_of(run, step),

@@ -90,7 +90,7 @@ pub struct RollbackView {
     /// Proves that the source serves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<String>,
-    /// When the source was verified.
+    /// When the source served again; by [`Self::checks`], if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_at: Option<Millis>,
     /// Removes what was built, in order.
@@ -151,9 +151,11 @@ fn undo(run: &Run, turn: &Turn, now: Now, progress: &ProgressMap) -> UndoView {
             let (until, failure) = match state {
                 UndoState::Backoff { until } => (Some(*until), record.last_failure.as_ref()),
                 UndoState::Failed { failure } | UndoState::Unknown { failure, .. } => (None, Some(failure)),
-                UndoState::Pending | UndoState::Undoing(_) | UndoState::Undone { .. } | UndoState::Waived => {
-                    (None, None)
-                }
+                UndoState::Pending
+                | UndoState::Undoing(_)
+                | UndoState::Waiting { .. }
+                | UndoState::Undone { .. }
+                | UndoState::Waived => (None, None),
             };
             (undo_word(state), undo_detail(state), state.attempt(), until, failure)
         }
@@ -195,6 +197,7 @@ pub(super) fn leftovers(run: &Run) -> Vec<LeftView> {
             UndoState::Failed { failure } => format!("its undo failed: {failure}"),
             UndoState::Unknown { failure, .. } => format!("nobody knows whether it was undone: {failure}"),
             UndoState::Waived => "its undo was waived".to_owned(),
+            UndoState::Waiting { .. } => "nobody took it back by hand".to_owned(),
             UndoState::Pending | UndoState::Undoing(_) | UndoState::Backoff { .. } => {
                 "its undo did not run: something that it needs failed".to_owned()
             }

@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::words;
-use crate::machine::fact::Millis;
+use crate::machine::fact::{CriterionState, Millis};
 use crate::machine::run::Run;
-use crate::machine::state::{Forward, RunState};
+use crate::machine::state::{Forward, RunState, Status, UndoState};
 use crate::machine::window::{Expired, Window};
 use crate::machine::{Now, may_act, what_to_undo};
 use crate::plan::estimate::{History, Length, step_length, way_back};
 use crate::plan::policy::{DataAnswer, WindowFrom};
-use crate::plan::rollback::complete;
+use crate::plan::rollback::{Stage, complete};
 use crate::plan::{Section, StepIx};
 
 /// Where users are served.
@@ -24,9 +24,13 @@ pub struct ServiceView {
     /// Since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since_at: Option<Millis>,
-    /// Measured from the first step that takes the source down until users were served again, or until now.
+    /// Measured from the first step that takes the source down until users reached the target, or were back on a
+    /// source that was never left, or until now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downtime_ms: Option<i64>,
+    /// Users were being brought back from the target for so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt_ms: Option<i64>,
     /// It still counts.
     pub downtime_counts: bool,
     /// What the plan allows.
@@ -37,16 +41,21 @@ pub struct ServiceView {
 impl ServiceView {
     pub(super) fn of(run: &Run, now: Now) -> Self {
         let (at, text, since) = place(run);
-        let counts = run.down_since.is_some() && run.up_since.is_none() && !run.state.is_final();
-        let until = run.up_since.unwrap_or(now.steady);
+        let restored = run.rollback.as_ref().and_then(|rollback| rollback.restored);
+        let ended = run.exposed.or(restored).or(run.up_since);
+        let counts = run.down_since.is_some() && ended.is_none() && !run.state.is_final();
+        let length = |from: Millis, to: Millis| to.saturating_sub(from).max(0);
+        let brought_back = run.rollback.as_ref().filter(|_| run.exposed.is_some());
+        let ends = restored.or_else(|| (!run.state.is_final()).then_some(now.steady)).unwrap_or(run.since);
         Self {
             at: at.to_owned(),
             text: text.to_owned(),
             since_at: since,
             downtime_ms: run
                 .down_since
-                .filter(|_| counts || run.up_since.is_some())
-                .map(|since| until.saturating_sub(since).max(0)),
+                .filter(|_| counts || ended.is_some())
+                .map(|since| length(since, ended.unwrap_or(now.steady))),
+            doubt_ms: brought_back.map(|rollback| length(rollback.decided, ends)),
             downtime_counts: counts,
             downtime_budget_ms: run.plan.policies.downtime_budget_ms,
         }
@@ -55,11 +64,27 @@ impl ServiceView {
 
 fn place(run: &Run) -> (&'static str, &'static str, Option<Millis>) {
     if let Some(restored) = run.rollback.as_ref().and_then(|rollback| rollback.restored) {
-        return ("backAtSource", "service up: the source serves again, verified", Some(restored));
+        let text = if run.plan.section(Section::RollbackCheck).is_empty() {
+            "service up: the source serves again; no check verified it"
+        } else {
+            "service up: the source serves again, verified"
+        };
+        return ("backAtSource", text, Some(restored));
+    }
+    if run.state == RunState::Stuck && run.possibly_exposed.is_some() {
+        return ("unsure", "service in doubt: the way back to the source is stuck", None);
     }
     let going_back = run.rollback.is_some();
     match (run.exposed, run.down_since) {
-        (Some(exposed), _) if !going_back => ("atTarget", "service up: users are on the target", Some(exposed)),
+        (Some(exposed), _) if !going_back => {
+            let tripped = run.criteria.iter().any(|samples| samples.state == CriterionState::Tripped);
+            let text = if tripped && !run.state.is_final() {
+                "service in doubt: users are on the target, and a criterion tripped"
+            } else {
+                "service up: users are on the target"
+            };
+            ("atTarget", text, Some(exposed))
+        }
         (Some(_), _) => ("unsure", "service in doubt: users are being brought back to the source", None),
         (None, Some(down)) if run.up_since.is_none() => ("down", "service DOWN: the source was taken down", Some(down)),
         (None, _) if run.possibly_exposed.is_some() => {
@@ -89,7 +114,13 @@ pub struct DataView {
 
 impl DataView {
     pub(super) fn of(run: &Run, now: Now) -> Self {
-        let at_stake = run.possibly_exposed.map(|since| now.steady.saturating_sub(since).max(0));
+        // Once the way back is decided the fence stops them; a run that is over changes nothing any more.
+        let until = match &run.rollback {
+            Some(rollback) => rollback.decided,
+            None if run.state.is_final() => run.since,
+            None => now.steady,
+        };
+        let at_stake = run.possibly_exposed.map(|since| until.saturating_sub(since).max(0));
         let answer = match &run.plan.policies.data {
             DataAnswer::ReverseSync => "reverseSync",
             DataAnswer::Stateless => "stateless",
@@ -113,14 +144,54 @@ impl DataView {
 fn data_text(run: &Run, at_stake: Option<i64>) -> String {
     let Some(ms) = at_stake else { return "none: no user could write on the target yet".to_owned() };
     let wrote = format!("{} of users' writes on the target", words::span(ms));
+    let keeps = run.commit_intended && run.plan.policies.data != DataAnswer::Stateless;
+    if keeps {
+        return format!("{wrote}: it keeps them, the way back is given up");
+    }
     match &run.plan.policies.data {
-        DataAnswer::ReverseSync => format!("{wrote}; the way back brings them home"),
         DataAnswer::Stateless => "none: the application keeps no data".to_owned(),
+        DataAnswer::ReverseSync => match home(run) {
+            Home::Not => format!("{wrote}; the way back brings them home"),
+            Home::Yes => format!("{wrote} were brought home"),
+            Home::Missed(step) => format!("{wrote} were NOT brought home: the undo of `{step}` did not end well"),
+        },
         DataAnswer::AcceptLoss { up_to_ms, reason } => {
             format!("{wrote}; losing up to {} was accepted ({reason})", words::span_u(*up_to_ms))
         }
+        DataAnswer::Unanswered if run.rollback.is_some() => {
+            format!("{wrote}; the plan does not bring them home: look at the target before it is reused")
+        }
         DataAnswer::Unanswered => format!("{wrote}; the plan does not bring them home: going back may lose them"),
     }
+}
+
+/// What became of the users' writes.
+enum Home {
+    /// Not yet, or nobody goes back.
+    Not,
+    /// Every undo that brings data home was done.
+    Yes,
+    /// One was not, and the run went on without it.
+    Missed(String),
+}
+
+fn home(run: &Run) -> Home {
+    let Some(rollback) = &run.rollback else { return Home::Not };
+    let mut data = rollback.restore.iter().filter(|turn| turn.stage == Some(Stage::Data)).peekable();
+    if data.peek().is_none() {
+        return Home::Not;
+    }
+    let over = run.state.is_final() || rollback.restored.is_some();
+    for turn in data {
+        match &run.step(turn.step).status {
+            Status::Undo { state: UndoState::Undone { .. }, .. } => {}
+            Status::Undo { .. } | Status::Forward(_) if over => {
+                return Home::Missed(run.plan.step(turn.step).id.to_string());
+            }
+            Status::Undo { .. } | Status::Forward(_) => return Home::Not,
+        }
+    }
+    Home::Yes
 }
 
 /// What is estimated, as far as it is known. An unknown part makes the rest a lower limit, never nothing.

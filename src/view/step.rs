@@ -189,6 +189,7 @@ pub(super) fn undo_word(undo: &UndoState) -> &'static str {
         UndoState::Pending => "pending",
         UndoState::Undoing(_) => "undoing",
         UndoState::Backoff { .. } => "backoff",
+        UndoState::Waiting { .. } => "waiting",
         UndoState::Undone { .. } => "undone",
         UndoState::Failed { .. } => "failed",
         UndoState::Unknown { .. } => "unknown",
@@ -234,6 +235,7 @@ pub(super) fn undo_detail(state: &UndoState) -> String {
         UndoState::Unknown { failure, probing: true } => format!("being looked at: {failure}"),
         UndoState::Unknown { failure, probing: false } => failure.to_string(),
         UndoState::Waived => "a person goes on without it".to_owned(),
+        UndoState::Waiting { .. } => "waits for a person who takes it back by hand".to_owned(),
         UndoState::Pending | UndoState::Backoff { .. } => String::new(),
     }
 }

@@ -64,6 +64,7 @@ pub fn cause(cause: &Cause) -> String {
         Cause::NothingProceeds => "nothing of the restore can go on".to_owned(),
         Cause::UndoResolved => "a person helped an undo on".to_owned(),
         Cause::CommitDone => "the commit is done".to_owned(),
+        Cause::RequirementRolledBack { app } => format!("`{app}`, which this application needs, went back"),
         Cause::PastIrreversible => "an irreversible step stops the way back".to_owned(),
     }
 }

@@ -8,6 +8,7 @@ mod shipped;
 mod support;
 mod values;
 
+pub(crate) use shipped::founding_in_the_lab;
 use support::Bench;
 
 const FIXTURE: &str = "\

@@ -19,7 +19,7 @@ use crate::store::{Head, ReadError, RunName, Snapshot};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// `application/number`, or an application for its newest run.
+    /// `application/number`, or an application for its open or newest run.
     #[arg(value_name = "RUN")]
     run: Option<String>,
     /// Where it goes; standard output unless given.
@@ -30,7 +30,7 @@ pub(super) struct Args {
 /// Exports.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
-    let name = target::run(&source, args.run.as_deref()).await?;
+    let name = target::seen(&source, args.run.as_deref()).await?;
     let snapshot = Snapshot::read(&ctx.state).map_err(|error| look::read_failed(ReadError::Store(error)))?;
     let head = match args.output.filter(|path| path.as_os_str() != "-") {
         Some(path) => {

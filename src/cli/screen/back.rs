@@ -40,7 +40,8 @@ fn head(view: &RunView, canvas: &Canvas, name: &str, more: String) -> Line {
 }
 
 fn restored(rollback: &RollbackView, canvas: &Canvas) -> String {
-    rollback.restored_at.map(|at| format!("service restored {}, verified", canvas.zone.clock(at))).unwrap_or_default()
+    let by = if rollback.checks.is_empty() { "not verified by any check" } else { "verified" };
+    rollback.restored_at.map(|at| format!("service restored {}, {by}", canvas.zone.clock(at))).unwrap_or_default()
 }
 
 fn line(undo: &UndoView, view: &RunView, canvas: &Canvas, cells: usize) -> Line {

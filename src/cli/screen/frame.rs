@@ -2,16 +2,17 @@
 
 use super::asks::{self, Detail};
 use super::line::{Line, Look};
-use super::{Canvas, back, checks, parts, steps};
+use super::{Canvas, back, checks, needs, parts, steps};
 use crate::view::RunView;
 
 /// The lines of a screen, at most `rows`, none wider than the canvas.
 #[must_use]
 pub fn frame(view: &RunView, canvas: &Canvas, rows: usize, footer: Vec<Line>) -> Vec<Line> {
-    let mut head = vec![parts::title(view, canvas), parts::doing(view, canvas), parts::service(view, canvas)];
+    let mut head = vec![parts::title(view, canvas), parts::doing(view, canvas)];
+    head.extend(parts::service(view, canvas));
     head.extend(parts::window(view, canvas));
     head.extend(parts::change(view, canvas));
-    head.extend(parts::warnings(view));
+    head.extend(parts::warnings(view, canvas));
     let room = rows.saturating_sub(head.len() + footer.len());
     // As much of the questions as leaves room for a few steps.
     let asked = [Detail::Full, Detail::Middle].into_iter().map(|detail| asks::questions(view, canvas, detail));
@@ -22,6 +23,7 @@ pub fn frame(view: &RunView, canvas: &Canvas, rows: usize, footer: Vec<Line>) ->
     let gate = checks::gate(view, canvas);
     let mut body = Vec::new();
     push(&mut body, asked);
+    push(&mut body, needs::needs(view, canvas, 4));
     let taken = body.len() + criteria.len() + gate.iter().len() + 2;
     let left = room.saturating_sub(taken).max(3);
     let going_back = back::rollback(view, canvas);

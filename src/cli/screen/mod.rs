@@ -8,6 +8,7 @@ mod back;
 mod checks;
 pub mod frame;
 pub mod line;
+mod needs;
 mod parts;
 mod steps;
 pub mod whole;

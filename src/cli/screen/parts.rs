@@ -1,7 +1,7 @@
 //! The head of a run's picture: what, where users are, how long the way back is open.
 
 use super::line::{Line, Look};
-use super::{Canvas, span, state_look};
+use super::{Canvas, command, span, state_look};
 use crate::cli::when;
 use crate::view::{RunView, words};
 
@@ -37,8 +37,8 @@ pub(super) fn doing(view: &RunView, canvas: &Canvas) -> Line {
     line.add(Look::Dim, format!("{}{when}", canvas.glyphs.dot))
 }
 
-/// Users: served where, since when, without for how long.
-pub(super) fn service(view: &RunView, canvas: &Canvas) -> Line {
+/// Users: served where, since when, without for how long. On a second line what the first has no room for.
+pub(super) fn service(view: &RunView, canvas: &Canvas) -> Vec<Line> {
     let service = &view.service;
     let look = match service.at.as_str() {
         "down" => Look::Bad,
@@ -51,13 +51,37 @@ pub(super) fn service(view: &RunView, canvas: &Canvas) -> Line {
         let near = canvas.zone.near(since, view.now_at);
         line = line.add(Look::Plain, format!(", since {near} ({})", when::ago(since, view.now_at)));
     }
+    let mut more: Vec<(Look, String)> = Vec::new();
     if let Some(downtime) = service.downtime_ms {
         let budget = service.downtime_budget_ms.map(|ms| format!(" of {} planned", words::span_u(ms)));
         let over = service.downtime_budget_ms.is_some_and(|budget| downtime.unsigned_abs() > budget);
-        let text = format!("{}downtime {}{}", canvas.glyphs.dot, span(downtime), budget.unwrap_or_default());
-        line = line.add(if over { Look::Bad } else { Look::Dim }, text);
+        let text = format!("downtime {}{}", span(downtime), budget.unwrap_or_default());
+        more.push((if over { Look::Bad } else { Look::Dim }, text));
     }
-    line
+    if let Some(doubt) = service.doubt_ms {
+        more.push((Look::Dim, format!("{} {}", way(view), span(doubt))));
+    }
+    let mut lines = vec![line];
+    for (look, text) in more {
+        let last = lines.pop().unwrap_or_default();
+        let longer = last.clone().add(Look::Dim, canvas.glyphs.dot).add(look, &text);
+        if longer.width() <= canvas.columns {
+            lines.push(longer);
+        } else {
+            lines.extend([last, Line::of(look, format!("  {text}"))]);
+        }
+    }
+    lines
+}
+
+pub(super) fn way(view: &RunView) -> &'static str {
+    let is_back = view.rollback.as_ref().is_some_and(|rollback| rollback.restored_at.is_some());
+    if is_back { "back after" } else { "going back for" }
+}
+
+/// Whether the run needs an engine and has none.
+pub(super) fn is_unwatched(view: &RunView) -> bool {
+    !view.summary.executed && !view.summary.is_final && view.summary.state != "accepted"
 }
 
 /// The window, and whether the way back was seen open. Absent where neither means anything yet.
@@ -145,11 +169,11 @@ pub(super) fn change(view: &RunView, canvas: &Canvas) -> Option<Line> {
 }
 
 /// What everybody must know beside that.
-pub(super) fn warnings(view: &RunView) -> Vec<Line> {
+pub(super) fn warnings(view: &RunView, canvas: &Canvas) -> Vec<Line> {
     let mut lines = Vec::new();
-    if !view.summary.executed && !view.summary.is_final && view.summary.state != "accepted" {
+    if is_unwatched(view) {
         let line = Line::of(Look::Bad, "NO ENGINE is running: nothing is done or watched; ");
-        lines.push(line.add(Look::Command, format!("bascule resume {}", view.summary.run)));
+        lines.extend(command(line, &format!("bascule resume {}", view.summary.run), 2, canvas.columns));
     }
     if view.clock_in_doubt {
         let text = format!("the wall clock is in doubt: `bascule confirm-clock {}`", view.summary.run);
@@ -157,9 +181,8 @@ pub(super) fn warnings(view: &RunView) -> Vec<Line> {
     }
     if let Some(hold) = view.hold.as_ref().filter(|_| view.summary.executed) {
         let who = hold.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
-        let line = Line::of(Look::Warn, format!("held{who}: nothing new starts; "))
-            .add(Look::Command, format!("bascule resume {}", view.summary.run));
-        lines.push(line);
+        let line = Line::of(Look::Warn, format!("held{who}: nothing new starts; "));
+        lines.extend(command(line, &format!("bascule resume {}", view.summary.run), 2, canvas.columns));
     }
     if !view.locks_held_by.is_empty() {
         lines.push(Line::of(Look::Warn, format!("waits for locks that {} holds", view.locks_held_by.join(", "))));

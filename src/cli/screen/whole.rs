@@ -2,30 +2,33 @@
 
 use super::asks::{self, Detail};
 use super::line::{Line, Look};
-use super::{Canvas, back, checks, command, paragraph, parts, steps};
+use super::{Canvas, back, checks, command, needs, paragraph, parts, steps};
 use crate::cli::text;
 use crate::view::{RunView, words};
 
 /// All lines.
 #[must_use]
 pub fn whole(view: &RunView, canvas: &Canvas) -> Vec<Line> {
-    let mut lines = vec![parts::title(view, canvas), parts::doing(view, canvas), parts::service(view, canvas)];
+    let mut lines = vec![parts::title(view, canvas), parts::doing(view, canvas)];
+    lines.extend(parts::service(view, canvas));
     lines.extend(parts::window(view, canvas));
     lines.extend(parts::change(view, canvas));
     lines.push(Line::of(Look::Dim, format!("data: {}", view.data.text)));
-    if !view.summary.is_final && view.rollback.is_none() {
+    let over = view.summary.is_final || matches!(view.summary.state.as_str(), "committing");
+    if !over && view.rollback.is_none() {
         let text = match view.times.back_ms {
             Some(_) => format!("if it goes back now, the source serves after {}", view.times.back()),
-            None => "nobody knows how long going back takes: the plan has no estimates".to_owned(),
+            None => "nobody knows how long going back takes: the plan lacks estimates for it".to_owned(),
         };
         lines.push(Line::of(Look::Dim, text));
     }
-    lines.extend(parts::warnings(view));
+    lines.extend(parts::warnings(view, canvas));
     let plan = view.plan.get(..12).unwrap_or(&view.plan);
     let who = view.requester.as_ref().map(|who| format!(" by {who}")).unwrap_or_default();
     let created = canvas.zone.full(view.summary.created_at);
     lines.push(Line::of(Look::Dim, format!("created {created}{who}, plan {plan}, {} events", view.sequence)));
     section(&mut lines, asks::questions(view, canvas, Detail::Full));
+    section(&mut lines, needs::needs(view, canvas, usize::MAX));
     section(&mut lines, back::rollback(view, canvas));
     section(&mut lines, steps::all(view, canvas));
     if !view.criteria.is_empty() {
@@ -54,7 +57,18 @@ fn section(lines: &mut Vec<Line>, part: Vec<Line>) {
 fn next(view: &RunView, canvas: &Canvas) -> Vec<Line> {
     let widest = view.next.iter().map(|next| text::width(&next.command)).max().unwrap_or(0).min(canvas.columns / 2);
     let mut lines = vec![Line::of(Look::Strong, "what you can do now")];
-    for next in &view.next {
+    if parts::is_unwatched(view) {
+        let head = Line::of(Look::Plain, "  ");
+        lines.extend(command(head, &format!("bascule resume {}", view.summary.run), 2, canvas.columns));
+        lines.extend(paragraph(
+            Look::Dim,
+            "starts an engine, which goes on from here; what else is decided now waits for one",
+            6,
+            canvas.columns,
+        ));
+    }
+    let resumes = |command: &str| parts::is_unwatched(view) && command.starts_with("bascule resume ");
+    for next in view.next.iter().filter(|next| !resumes(&next.command)) {
         let head = Line::of(Look::Plain, "  ");
         let one = head.clone().add(Look::Command, text::pad(&next.command, widest));
         let with_effect = one.add(Look::Dim, format!("  {}", next.effect));
@@ -81,6 +95,9 @@ pub fn brief(view: &RunView, canvas: &Canvas) -> Vec<String> {
     if let Some(downtime) = view.service.downtime_ms {
         service = format!("{service}; downtime {}", words::span(downtime));
     }
+    if let Some(doubt) = view.service.doubt_ms {
+        service = format!("{service}; {} {}", parts::way(view), words::span(doubt));
+    }
     let back = match (&view.rollback, &view.window) {
         (Some(rollback), _) => match rollback.restored_at {
             Some(at) => format!("Going back: service restored at {}.", canvas.zone.near(at, view.now_at)),
@@ -102,7 +119,7 @@ pub fn brief(view: &RunView, canvas: &Canvas) -> Vec<String> {
     };
     let running: Vec<&str> =
         view.steps.iter().filter(|step| step.status == "running").map(|step| step.step.as_str()).collect();
-    let unwatched = !summary.executed && !summary.is_final && summary.state != "accepted";
+    let unwatched = parts::is_unwatched(view);
     let now = match (view.questions.as_slice(), running.as_slice(), &view.hold) {
         _ if unwatched => "No engine is running: nothing is done or watched.".to_owned(),
         ([first], _, _) => format!("A person must decide: {}.", first.what),

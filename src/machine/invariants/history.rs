@@ -111,7 +111,7 @@ impl Watch {
             Event::AttemptIntended { step, attempt, direction, .. } => {
                 let ix = self.plan.find(step).unwrap_or_default();
                 intended(before, ix, *attempt, *direction)?;
-                if *direction == Direction::Forward {
+                if *direction == Direction::Forward && before.step(ix).attached.is_none() {
                     self.performed_again(ix, step.as_str())?;
                 }
             }
@@ -254,7 +254,10 @@ fn in_order(before: &Run, ix: StepIx) -> Result<(), Broken> {
 #[expect(clippy::wildcard_enum_match_arm, reason = "every other cause is the finding")]
 fn decided(before: &Run, because: &Cause, at: Millis) -> Result<(), Broken> {
     match because {
-        Cause::StepFailed { .. } | Cause::PostCheckFailed { .. } | Cause::Tripped { .. } => {}
+        Cause::StepFailed { .. }
+        | Cause::PostCheckFailed { .. }
+        | Cause::Tripped { .. }
+        | Cause::RequirementRolledBack { .. } => {}
         // Before the first effect, and only to undo the preparation.
         _ if before.first_effect.is_none() => return Ok(()),
         _ => return broken(36, format!("the engine went back because of {because:?}")),

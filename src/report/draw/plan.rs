@@ -59,7 +59,7 @@ fn back(undo: &UndoState, over: bool) -> State {
         UndoState::Pending if over => State::NotRun,
         UndoState::Pending => State::Pending,
         UndoState::Undoing(_) => State::Running,
-        UndoState::Backoff { .. } => State::Waiting,
+        UndoState::Backoff { .. } | UndoState::Waiting { .. } => State::Waiting,
         UndoState::Undone { .. } => State::Succeeded,
         UndoState::Failed { .. } => State::Failed,
         UndoState::Unknown { .. } => State::Unknown,

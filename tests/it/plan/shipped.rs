@@ -1,6 +1,6 @@
 //! The runbook that the project must run unchanged, with the catalogs that are shipped.
 
-use bascule::plan::{CatalogRank, ExecutorInfo, Executors, step};
+use bascule::plan::{CatalogRank, ExecutorInfo, Executors, Plan, step};
 
 use super::support::{Bench, Made};
 
@@ -42,6 +42,11 @@ fn in_the_lab() -> Made {
         LAB,
     );
     LAB_INPUTS.split_whitespace().fold(bench, Bench::set).compile()
+}
+
+/// The founding runbook, ready to be run in the lab.
+pub(crate) fn founding_in_the_lab() -> Plan {
+    in_the_lab().compiled.plan.expect("the lab's catalog names every step")
 }
 
 #[test]

@@ -10,7 +10,7 @@ use bascule::plan::Plan;
 
 use super::choices::Choices;
 use super::people;
-use super::sim::{Crash, START, Sim};
+use super::sim::{Crash, START, Sim, first_word};
 use super::story;
 use super::world::World;
 
@@ -35,14 +35,17 @@ impl Seen {
         for record in &sim.log {
             match &record.event {
                 Event::Moved { to, .. } => self.count(format!("state {}", to.word())),
-                Event::Asked { kind, .. } => {
-                    let words = format!("{kind:?}");
-                    let name = words.split([' ', '{']).next().unwrap_or_default().to_owned();
-                    self.count(format!("question {name}"));
+                Event::Asked { kind, .. } => self.count(format!("question {}", first_word(kind))),
+                Event::RollbackDecided { because, .. } => {
+                    let whose = if record.by.is_some() { "a person's" } else { "the engine's" };
+                    self.count(format!("back {whose} {}", first_word(because)));
                 }
                 _ => {}
             }
             self.count(format!("event {}", record.event.word()));
+        }
+        for (word, count) in &sim.done {
+            *self.words.entry(word.clone()).or_default() += count;
         }
     }
 
@@ -136,7 +139,7 @@ fn wild(sim: &mut Sim<World>, told: &mut u32) -> Result<(), String> {
 }
 
 fn wild_step(sim: &mut Sim<World>) -> Result<(), String> {
-    match sim.hands.c.weighted(&[80, 6, 8, 1, 3, 2, 1, 1]) {
+    match sim.hands.c.weighted(&[80, 6, 8, 1, 3, 2, 1, 1, 1]) {
         0 => drop(sim.step()?),
         1 => {
             let who = sim.hands.c.pick(&people::NAMES);
@@ -157,6 +160,14 @@ fn wild_step(sim: &mut Sim<World>) -> Result<(), String> {
             sim.due()?;
         }
         6 => drop(sim.input(Input::StoreBack { gap_ms: 3_000 })?),
+        7 => {
+            let news = [
+                Input::RequirementRolledBack { app: "billing".to_owned() },
+                Input::PluginChanged { executor: "test".to_owned() },
+            ];
+            let news = sim.hands.c.pick(&news);
+            drop(sim.input(news)?);
+        }
         _ => {
             let steps = sim.plan.steps.len();
             let ix = sim.hands.c.below(steps);

@@ -102,6 +102,8 @@ pub(crate) struct Script {
     pub(crate) held: Vec<LockScope>,
     /// Everything that was performed: `step`, `step!` for an undo, with attempt and generation.
     pub(crate) performed: Vec<String>,
+    /// What was found again: `step handle`.
+    pub(crate) attached: Vec<String>,
     /// What was let go of.
     pub(crate) released: Vec<String>,
 }
@@ -117,6 +119,9 @@ impl Hands for Script {
         let act = act.or_else(|| self.always.get(&key).cloned()).unwrap_or_else(Act::ok);
         let mark = if back(action.direction) { "!" } else { "" };
         self.performed.push(format!("{}{mark} {}.{}", action.id, action.generation, action.attempt));
+        if let Some(handle) = &action.attached {
+            self.attached.push(format!("{}{mark} {handle}", action.id));
+        }
         let (step, direction, attempt) = (action.step, action.direction, action.attempt);
         self.stops.insert((step, back(direction), attempt), act.stopped.clone());
         if let Some(handle) = act.handle {
@@ -212,6 +217,11 @@ impl Night {
     pub(crate) fn always(mut self, step: &str, act: Act) -> Self {
         self.sim.hands.always.insert((step.to_owned(), false), act);
         self
+    }
+
+    /// What every attempt of a step does from now on.
+    pub(crate) fn from_now_on(&mut self, step: &str, act: Act) {
+        self.sim.hands.always.insert((step.to_owned(), false), act);
     }
 
     /// What the next undo of a step does.

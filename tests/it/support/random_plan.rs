@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bascule::plan::Plan;
 use bascule::plan::criteria::{CriterionAction, TripRule};
-use bascule::plan::policy::{Change, DataAnswer, OnFailure, OnWindowClose, SignOff, WindowFrom};
+use bascule::plan::policy::{Change, DataAnswer, OnFailure, OnWindowClose, Requirement, SignOff, WindowFrom};
 use bascule::plan::sealed::ExecutorPin;
 use bascule::plan::step::{Effect, Need, NeedKind, OnTimeout, Probe, Section, Step, StepKind, Undo, Verify};
 use serde_json::json;
@@ -124,6 +124,7 @@ fn random_undo(c: &mut Choices, made: Made) -> Made {
             if c.chance(10) {
                 undo.needs = Some(vec![]);
             }
+            undo.keep = !c.chance(10);
             if c.chance(3) {
                 undo.call.get_or_insert_with(|| call("test")).with = Arc::new(json!({ "x": "${{ inputs.missing }}" }));
             }
@@ -294,6 +295,11 @@ fn policies(c: &mut Choices, draft: Draft) -> Draft {
     draft.body(|body| {
         let pin = ExecutorPin { contract: Some(1), sha256: None, probes: true, undoes: true };
         body.executors.insert("test.undo".to_owned(), pin);
+        if c.chance(25) {
+            let on_its_rollback = c.pick(&[OnFailure::Ask, OnFailure::Rollback]);
+            let (app, state) = ("billing".to_owned(), "accepted".to_owned());
+            body.requires = vec![Requirement { app, state, on_its_rollback }];
+        }
         if c.chance(20) {
             body.sign_offs = vec![SignOff {
                 role: "operations".to_owned(),

@@ -76,8 +76,10 @@ pub(crate) struct Sim<H> {
     serial: u64,
     epoch: u64,
     watch: Watch,
-    /// Whether all invariants are checked after each transition, or only at the end.
+    /// Whether all invariants are checked after each transition, or only those of its records.
     pub(crate) check: bool,
+    /// Verbs that were legal when they were said, and crashes, by name: proves that nights go everywhere.
+    pub(crate) done: BTreeMap<String, u64>,
 }
 
 impl<H: Hands> Sim<H> {
@@ -115,6 +117,7 @@ impl<H: Hands> Sim<H> {
             epoch: 0,
             watch,
             check: true,
+            done: BTreeMap::new(),
         }
     }
 
@@ -127,7 +130,12 @@ impl<H: Hands> Sim<H> {
 
     /// A person's verb.
     pub(crate) fn say(&mut self, who: &str, verb: Verb) -> Result<Reply, String> {
-        self.input(Input::Verb { verb, by: actor(who), reason: Some("because".into()) })
+        let name = first_word(&verb);
+        let reply = self.input(Input::Verb { verb, by: actor(who), reason: Some("because".into()) })?;
+        if reply == Reply::Done {
+            *self.done.entry(format!("verb {name}")).or_default() += 1;
+        }
+        Ok(reply)
     }
 
     fn transition(&mut self, input: Input) -> Result<(Reply, Vec<Command>), String> {
@@ -272,6 +280,7 @@ impl<H: Hands> Sim<H> {
                 self.replays()?;
             }
         }
+        *self.done.entry(format!("crash {how:?}")).or_default() += 1;
         self.run = self.replay()?;
         self.queue.clear();
         self.hands.crash(&self.run);
@@ -311,6 +320,12 @@ impl<H: Hands> Sim<H> {
     pub(crate) fn replays(&self) -> Result<(), String> {
         invariants::same(&self.run, &self.replay()?).map_err(|broken| broken.to_string())
     }
+}
+
+/// The name of a variant.
+pub(crate) fn first_word(of: &impl std::fmt::Debug) -> String {
+    let words = format!("{of:?}");
+    words.split([' ', '{', '(']).next().unwrap_or_default().to_owned()
 }
 
 /// Somebody.

@@ -1,0 +1,133 @@
+//! Work by hand, forwards and back: a person is asked, never an executor without a name.
+
+use std::collections::BTreeMap;
+
+use bascule::machine::fact::Left;
+use bascule::machine::question::QuestionKind;
+use bascule::machine::state::UndoState;
+use bascule::machine::{RunState, Verb};
+use bascule::plan::step::{Undo, UndoAction};
+
+use super::{asked, asks, performed_back, place};
+use crate::support::night::{Act, Night, min};
+use crate::support::plans::{self, cut, manual, undo_action};
+
+fn taken_back_by_hand(cleanup: bool) -> Undo {
+    let by_hand = Some("put the tape back into slot 7".to_owned());
+    Undo::Action(UndoAction { call: None, by_hand, ..undo_action(cleanup) })
+}
+
+fn plan(cleanup: bool) -> plans::Draft {
+    plans::Draft::new()
+        .add(cut("quiesce").takes_source_down().undo())
+        .add(manual("tape").with(|step| step.undo = taken_back_by_hand(cleanup)))
+        .add(cut("balance").exposes().undo())
+        .policies(|policies| policies.data = bascule::plan::DataAnswer::Stateless)
+}
+
+fn happened() -> Verb {
+    Verb::Happened { step: "tape".into(), outputs: BTreeMap::new() }
+}
+
+/// A run whose work by hand was done, on its way back.
+fn going_back(cleanup: bool) -> (Night, Vec<String>) {
+    let mut night = Night::of(plan(cleanup).seal()).begin();
+    night.until(min(1));
+    night.say(happened());
+    night.until_it_is(RunState::Observing);
+    let before = night.sim.hands.performed.clone();
+    night.say(Verb::Rollback);
+    night.until_quiet();
+    (night, before)
+}
+
+#[test]
+fn a_step_by_hand_waits_for_a_person_who_says_that_it_was_done() {
+    let mut night = Night::of(plan(false).seal()).begin();
+    night.until(min(60));
+    assert_eq!(night.state(), RunState::CuttingOver);
+    assert!(!night.performed().contains("tape"), "no executor is called");
+    assert!(night.refused(Verb::DidNotHappen { step: "tape".into() }).contains("cannot be resolved"));
+    night.say(Verb::Happened { step: "tape".into(), outputs: BTreeMap::from([("slot".to_owned(), 7.into())]) });
+    let tape = place(&night, "tape");
+    assert_eq!(night.sim.run.step(tape).outputs.as_deref(), Some(&serde_json::json!({ "slot": 7 })));
+    night.until_it_is(RunState::Accepted);
+}
+
+#[test]
+fn a_step_by_hand_that_failed_goes_back_and_asks_for_its_undo() {
+    let mut night = Night::of(plan(false).seal()).begin();
+    night.until(min(1));
+    night.say(Verb::ItFailed { step: "tape".into(), left: Left::Possible });
+    night.until_quiet();
+    assert_eq!(asks(&night), ["UndoByHand"]);
+    night.say(Verb::UndoDone { step: "tape".into() });
+    night.until_it_is(RunState::RolledBack);
+    assert!(night.performed().contains("quiesce!"));
+}
+
+#[test]
+fn the_way_back_asks_a_person_and_keeps_its_order() {
+    let (mut night, before) = going_back(false);
+    assert_eq!(night.state(), RunState::RollingBack, "it is on its way, not in a decision");
+    let (kind, answers) = asked(&night);
+    let QuestionKind::UndoByHand { step, instructions } = kind else { panic!("{kind:?}") };
+    assert_eq!((step.as_str(), &*instructions), ("tape", "put the tape back into slot 7"));
+    let failed = Verb::ItFailed { step: "tape".into(), left: Left::Possible };
+    let (done, waive) = (Verb::UndoDone { step: "tape".into() }, Verb::UndoWaive { step: "tape".into() });
+    assert_eq!(answers, [done, failed, waive, Verb::Close]);
+    let done = performed_back(&night, &before);
+    assert!(!done.iter().any(|name| name.starts_with("tape")), "no executor is called: {done:?}");
+    night.say(happened());
+    night.until_it_is(RunState::RolledBack);
+    assert!(night.questions().is_empty());
+    let tape = place(&night, "tape");
+    assert!(matches!(night.sim.run.undo(tape), Some(UndoState::Undone { note: Some(_) })));
+    assert!(performed_back(&night, &before).contains(&"quiesce!".to_owned()));
+}
+
+#[test]
+fn an_undo_by_hand_that_cannot_be_done_lets_the_rest_go_on_and_is_asked_again() {
+    let (mut night, before) = going_back(false);
+    night.say(Verb::ItFailed { step: "tape".into(), left: Left::Possible });
+    night.until_it_is(RunState::Stuck);
+    assert!(performed_back(&night, &before).contains(&"quiesce!".to_owned()), "implied order never blocks");
+    night.say(Verb::UndoRetry { step: "tape".into() });
+    night.until_quiet();
+    assert_eq!(asks(&night), ["UndoByHand"]);
+    night.say(Verb::UndoDone { step: "tape".into() });
+    night.until_it_is(RunState::RolledBack);
+}
+
+#[test]
+fn a_clean_up_by_hand_is_asked_for_after_users_are_back() {
+    let (mut night, _) = going_back(true);
+    assert!(night.only(&["serviceRestored"]).contains("serviceRestored"), "users do not wait for it");
+    assert_eq!(asks(&night), ["UndoByHand"]);
+    night.say(Verb::UndoWaive { step: "tape".into() });
+    night.until_it_is(RunState::RolledBack);
+    assert!(night.only(&["residue"]).contains("its undo was waived"));
+}
+
+#[test]
+fn an_engine_that_died_meanwhile_asks_no_second_time() {
+    let (mut night, _) = going_back(false);
+    night.crash(min(2));
+    night.until_quiet();
+    assert_eq!(asks(&night), ["UndoByHand"]);
+    night.crash(min(20));
+    assert_eq!(asks(&night), ["UndoByHand", "AwayTooLong"]);
+    night.say(Verb::ContinueRollback);
+    assert_eq!(night.state(), RunState::RollingBack, "the other question does not hold it up");
+    night.say(Verb::UndoDone { step: "tape".into() });
+    night.until_it_is(RunState::RolledBack);
+}
+
+#[test]
+fn going_back_while_somebody_is_at_it_takes_back_what_they_may_have_begun() {
+    let mut night = Night::of(plan(false).seal()).on_undo("quiesce", Act::ok()).begin();
+    night.until(min(1));
+    night.say(Verb::Rollback);
+    night.until_quiet();
+    assert_eq!(asks(&night), ["UndoByHand"]);
+}
