@@ -205,13 +205,22 @@ pub(crate) async fn say(engine: &Engine, run: &RunName, verb: Verb) {
     assert_eq!(decided.reply, Reply::Done, "{verb:?}");
 }
 
+/// A run as it is now, from its task or from the log.
+pub(crate) async fn now(engine: &Engine, run: &RunName) -> Run {
+    if let Some(handle) = engine.live(run)
+        && let Ok(found) = handle.look(|run, _| run.clone()).await
+    {
+        return found;
+    }
+    engine.read(run).await.expect("the run can be read").0
+}
+
 /// Waits until a run is as it is wanted.
 pub(crate) async fn until(engine: &Engine, run: &RunName, wanted: impl Fn(&Run) -> bool) {
     let mut stories = engine.stories();
     let reached = async {
         loop {
-            let (found, _) = engine.read(run).await.expect("the run can be read");
-            if wanted(&found) {
+            if wanted(&now(engine, run).await) {
                 return;
             }
             // News wake it; the limit is for what is told to nobody.
