@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Ctx;
 use super::decide::refused;
@@ -21,6 +22,10 @@ use crate::store::{
 };
 use crate::view::{EventView, Place};
 
+/// How often a directory that an engine is about to leave is tried, and how long lies between.
+const TRIES: u32 = 60;
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// Writes the decision down, unless an owner whose answer was lost did after sequence number `since`.
 ///
 /// # Errors
@@ -34,7 +39,7 @@ pub(super) async fn decide(
     if !ctx.state.join("journal").is_dir() {
         return Err(CliError::new(format!("there is no run {name}")).hint("`bascule status` lists the runs"));
     }
-    let log = take(&ctx.state).map_err(|error| match since {
+    let log = take(&ctx.state).await.map_err(|error| match since {
         Some(_) => error.hint(format!(
             "the engine's answer was lost, it may have decided: look at `bascule events {name}` before you say it again"
         )),
@@ -56,8 +61,18 @@ pub(super) async fn decide(
     Ok(answer)
 }
 
-fn take(state: &Path) -> Result<JournalFile, CliError> {
-    let owned = StateDir::own(state, TakeOver::No).map_err(|error| failed(state, error))?;
+/// Takes the directory; an engine that is ending is waited for.
+async fn take(state: &Path) -> Result<JournalFile, CliError> {
+    let mut tries = 0;
+    let owned = loop {
+        match StateDir::own(state, TakeOver::No) {
+            Err(StoreError::Held { .. }) if tries < TRIES => {
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            owned => break owned.map_err(|error| failed(state, error))?,
+        }
+    };
     let (log, _) = JournalFile::open(owned, JournalOptions::default()).map_err(|error| failed(state, error))?;
     Ok(log)
 }

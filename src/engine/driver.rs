@@ -84,8 +84,10 @@ impl Driver {
             batch = self.wait().await;
         }
         if !batch.is_empty() {
-            // What is durable of it is known to the next engine, whatever comes of this.
-            drop(self.transit(batch).await);
+            match self.transit(batch).await {
+                // What is durable of it is known to the next engine, whatever came of this.
+                Next::GoOn | Next::Leave => {}
+            }
         }
     }
 

@@ -305,11 +305,11 @@ fn a_verb_whose_answer_was_lost_counts_once() {
         said.err
     );
     let events = place.call(&["events", "shop/1", "--all", "--json"]).exits(0);
-    assert_eq!(events.out.matches("\"windowExtended\"").count(), 1, "{}", events.out);
+    assert_eq!(events.out.matches("\"event\":\"windowExtended\"").count(), 1, "{}", events.out);
     // The same words once more are another decision.
     place.call(&["window", "extend", "shop/1", "--by", "30m", "--reason", "month end", "--yes"]).exits(0);
     let events = place.call(&["events", "shop/1", "--all", "--json"]).exits(0);
-    assert_eq!(events.out.matches("\"windowExtended\"").count(), 2, "{}", events.out);
+    assert_eq!(events.out.matches("\"event\":\"windowExtended\"").count(), 2, "{}", events.out);
 }
 
 #[test]

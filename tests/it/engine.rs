@@ -154,6 +154,7 @@ async fn a_held_run_takes_no_lock_that_it_does_not_know_of() {
     until(&engine, &b, |run| !run.locking.is_empty()).await;
     until(&engine, &b, |run| run.sequence > 5).await;
     engine.stop().await.expect("it stops");
+    drop(engine);
 
     let engine = rig.start().await;
     until(&engine, &a, |run| run.hold.is_some()).await;
@@ -196,6 +197,7 @@ async fn one_run_that_cannot_be_read_stops_no_other_one_and_is_not_begun_by_a_ve
     until(&engine, &found, |run| !run.live.is_empty()).await;
     let plan = now(&engine, &lost).await.plan.hash().to_string();
     engine.stop().await.expect("it stops");
+    drop(engine);
     rig.disk.erase(&rig.state().join("blobs").join(plan));
 
     let engine = rig.start().await;
@@ -225,6 +227,7 @@ async fn how_long_a_run_was_without_an_engine_is_its_own() {
     let run = rig.create(&engine, "shop", &three("1s")).await.name().clone();
     until(&engine, &run, |run| !run.live.is_empty()).await;
     engine.stop().await.expect("it stops");
+    drop(engine);
     // As if others had kept an engine alive, in which this run had none for an hour.
     let newest = engine.clock().now().wall;
     let text = format!("{newest}\n{run} {}\n", newest - 3_600_000);

@@ -50,6 +50,7 @@ async fn while_the_disk_fails_people_can_look_and_the_engine_can_end() {
     let Reply::Refused { why, .. } = decided.reply else { panic!("it cannot be durable: {decided:?}") };
     assert!(why.contains("this was not decided"), "{why}");
     tokio::time::timeout(PATIENCE, engine.stop()).await.expect("it ends").expect("the log was closed already");
+    drop(engine);
 
     rig.disk.heal();
     let engine = rig.start().await;
@@ -144,6 +145,7 @@ async fn an_end_that_was_told_before_the_engine_left_is_in_the_log() {
     drop(let_go);
     rig.disk.heal();
     stopping.await.expect("no panic").expect("it stops");
+    drop(engine);
     word.await.expect("no panic").expect("it was decided before");
     assert_eq!(rig.ledger(), ["first"], "nothing is started by an engine that leaves");
 
