@@ -12,6 +12,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::look::{Files, Source};
 use super::{offline, target, when};
+use crate::machine::RunState;
 use crate::server::peer;
 use crate::server::problem::Problem;
 use crate::server::verbs::{Told, preview};
@@ -276,7 +277,15 @@ pub(super) fn tell(ctx: &Ctx, has_engine: bool, answer: &VerbAnswer) -> Result<(
     if answer.events.is_empty() {
         ctx.ui.line(&format!("{}: nothing had to be written", answer.run));
     }
-    if answer.no_engine || !has_engine {
+    let finals = [
+        RunState::Refused,
+        RunState::Cancelled,
+        RunState::Committed,
+        RunState::RolledBack,
+        RunState::ClosedWithResidue,
+    ];
+    let is_over = finals.into_iter().any(|state| state.word() == answer.state);
+    if (answer.no_engine || !has_engine) && !is_over {
         ctx.ui.say("no engine is running: the decision is recorded, nothing was started");
         ctx.ui.say(&format!("  `bascule resume {}` starts one, which goes on from here", answer.run));
     }

@@ -65,7 +65,7 @@ mod window;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use error::CliError;
 use exit::Exit;
@@ -145,15 +145,28 @@ pub struct Ctx {
     pub ui: Ui,
     /// The state directory.
     pub state: PathBuf,
-    /// The same, if the command line or the environment names it.
+    /// The same, if the command line names it. A directory that was exported for real runs is not for a demo.
     pub given_state: Option<PathBuf>,
+}
+
+/// The command line; one without a word asks for help, whatever the environment says.
+fn arguments() -> Vec<std::ffi::OsString> {
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    if arguments.len() == 1 {
+        arguments.push("help".into());
+    }
+    arguments
 }
 
 /// Parses the command line and runs the verb.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches_from(arguments()).and_then(|matches| {
+        let is_typed = matches.value_source("state") == Some(clap::parser::ValueSource::CommandLine);
+        Ok((Cli::from_arg_matches(&matches)?, is_typed))
+    });
+    let (cli, is_typed) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
             // Nobody reads: then nobody misses the help.
@@ -164,7 +177,7 @@ pub fn main() -> ExitCode {
     let ctx = Ctx {
         ui: Ui { json: cli.json, yes: false },
         state: cli.state.clone().unwrap_or_else(default_state),
-        given_state: cli.state,
+        given_state: cli.state.filter(|_| is_typed),
     };
     // The lab starts a runtime of its own kind.
     #[cfg(feature = "lab")]

@@ -334,6 +334,7 @@ fn health(engine: &Engine, serves: Serves) -> Health {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         state: engine.state_dir().display().to_string(),
+        folder: std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default(),
         started_at: engine.clock().now().wall,
         detached: serves == Serves::People,
         adopted: adopted.collect(),

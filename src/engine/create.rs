@@ -155,6 +155,11 @@ impl Engine {
         let have = |name: &str| self.cx.registry.contains_key(name);
         let mut missing: Vec<String> =
             plan.executors.keys().filter(|name| !have(name)).map(|name| format!("the executor `{name}`")).collect();
+        for name in &plan.secrets {
+            if let Err(error) = self.cx.secrets.get(name).await {
+                missing.push(error.to_string());
+            }
+        }
         for needed in &plan.requires {
             let number = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).get(&needed.app).copied();
             let state = match number.map(|number| RunName::new(&needed.app, number)) {

@@ -237,7 +237,7 @@ impl Answers<'_> {
         self.add("roll back", &Verb::Rollback, effect, &length);
         if let Some(answer) = self.list.get_mut(before) {
             answer.last_possible_at = self.turn_back_at;
-            answer.last_possible = Some("by hand until the commit".to_owned());
+            answer.last_possible = Some("possible until the commit".to_owned());
         } else if self.run.commit_intended {
             self.close();
         }

@@ -333,3 +333,31 @@ fn what_a_person_paused_stays_paused_until_it_is_named() {
     place.call(&["resume", "bank/1"]).exits(0);
     assert_eq!(place.status("bank/1")["state"], "accepted");
 }
+
+#[test]
+fn work_by_hand_is_asked_for_forwards_and_back() {
+    let place = Place::new();
+    let by_hand = "  - { manual: put the tape into slot 7, id: tape, undo: { byHand: take the tape out } }\n";
+    let rest = format!(
+        "rollbackWindow: 60s\ncutoverSteps:\n{}{by_hand}{}",
+        step("first", None, ", effect: idempotent, takesSourceDown: true"),
+        step("switch", None, EXPOSES)
+    );
+    let book = place.runbook("shop", &rest);
+    let mut run = place.start(&["run", &book]);
+    run.until("tape: waits for work by hand");
+    let next = place.call(&["status", "shop"]).exits(0);
+    assert!(next.out.contains("put the tape into slot 7"), "{}", next.out);
+    place.call(&["resolve", "shop", "tape", "--happened", "--output", "slot=7"]).exits(0);
+    run.until("rollback window open");
+    place.call(&["rollback", "shop", "--application", "shop"]).exits(0);
+    run.until("tape: waits for a person who takes it back by hand");
+    let view = place.status("shop");
+    assert_eq!((view["state"].as_str(), view["needsPerson"].as_bool()), (Some("rolling_back"), Some(true)), "{view}");
+    let asked = place.call(&["status", "shop"]).exits(0);
+    assert!(asked.out.contains("take the tape out"), "the instructions stand beside the question:\n{}", asked.out);
+    assert!(asked.out.contains("bascule undo done shop/1 tape"), "{}", asked.out);
+    place.call(&["resolve", "shop", "tape", "--happened", "--reason", "it is on the shelf"]).exits(0);
+    run.end().exits(3);
+    assert_eq!(place.ledger(), ["first", "switch", "undo first", "undo switch"]);
+}

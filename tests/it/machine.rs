@@ -7,6 +7,7 @@ mod clock;
 mod crash;
 mod data;
 mod questions;
+mod retries;
 mod verbs;
 mod way_back;
 mod window;

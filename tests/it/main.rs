@@ -6,6 +6,7 @@ mod cli_run;
 mod documents;
 mod engine;
 mod histories;
+mod journals;
 #[cfg(feature = "lab")]
 mod lab_runs;
 mod machine;
@@ -20,7 +21,6 @@ mod stores_faults;
 mod stores_index;
 mod stores_journal;
 mod stores_power;
-#[expect(dead_code, reason = "the words in which nights are told; not every one is used yet")]
 mod support;
 mod telemetry;
 mod tidy;

@@ -1,7 +1,7 @@
 //! The head of a run's picture: what, where users are, how long the way back is open.
 
 use super::line::{Line, Look};
-use super::{Canvas, command, span, state_look};
+use super::{Canvas, command, paragraph, span, state_look};
 use crate::cli::when;
 use crate::view::{RunView, words};
 
@@ -85,8 +85,8 @@ pub(super) fn is_unwatched(view: &RunView) -> bool {
 }
 
 /// The window, and whether the way back was seen open. Absent where neither means anything yet.
-pub(super) fn window(view: &RunView, canvas: &Canvas) -> Option<Line> {
-    let window = view.window.as_ref()?;
+pub(super) fn window(view: &RunView, canvas: &Canvas) -> Vec<Line> {
+    let Some(window) = view.window.as_ref() else { return Vec::new() };
     let mut line = match (window.open, window.left_ms, window.deadline_at) {
         (true, Some(left), Some(deadline)) => {
             let near = canvas.zone.near(deadline, view.now_at);
@@ -97,16 +97,23 @@ pub(super) fn window(view: &RunView, canvas: &Canvas) -> Option<Line> {
             let near = canvas.zone.near(deadline, view.now_at);
             Line::of(Look::Plain, format!("window over since {near}: nothing rolls back by itself"))
         }
-        _ if view.summary.is_final || view.rollback.is_some() => return None,
+        _ if view.summary.is_final || view.rollback.is_some() => return Vec::new(),
         _ => Line::of(Look::Dim, format!("window {} from {}", words::span_u(window.length_ms), from(&window.from))),
     };
     if let Some(way_back) = way_back(view, canvas) {
         line = line.add(Look::Dim, canvas.glyphs.dot).join(way_back);
     }
-    if window.open {
-        line = line.add(Look::Dim, format!("{}a trip is {}", canvas.glyphs.dot, trip(view)));
+    if !window.open {
+        return vec![line];
     }
-    Some(line)
+    let trip = format!("a trip is {}", trip(view));
+    let longer = line.clone().add(Look::Dim, canvas.glyphs.dot).add(Look::Dim, &trip);
+    if longer.width() <= canvas.columns {
+        return vec![longer];
+    }
+    let mut lines = vec![line];
+    lines.extend(paragraph(Look::Dim, &trip, 2, canvas.columns));
+    lines
 }
 
 fn from(from: &str) -> &str {

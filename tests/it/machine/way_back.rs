@@ -104,11 +104,11 @@ fn users_are_never_sent_to_a_source_that_is_down() {
 #[test]
 fn nothing_is_brought_home_while_the_target_still_writes() {
     let (mut night, _) = observing(plans::founding());
-    night.from_now_on("fence:stop_writes", Act::fails(Left::Possible));
+    night.every_time("fence:stop_writes", Act::fails(Left::Possible));
     let back = go_back(&mut night, RunState::Stuck);
     assert!(!back.contains(&"sync!".to_owned()), "{back:?}");
     assert!(night.refused(Verb::UndoWaive { step: "fence:stop_writes".into() }).contains("go on writing"));
-    night.from_now_on("fence:stop_writes", Act::ok());
+    night.every_time("fence:stop_writes", Act::ok());
     night.say(Verb::UndoRetry { step: "fence:stop_writes".into() });
     night.until_it_is(RunState::RolledBack);
 }
@@ -150,10 +150,10 @@ fn a_need_that_its_author_wrote_holds_up_what_stands_behind_it() {
 #[test]
 fn a_source_that_does_not_serve_is_stuck_and_cleans_nothing_up() {
     let (mut night, _) = observing(plans::founding());
-    night.from_now_on("restored:source_serves", Act::fails(Left::Nothing));
+    night.every_time("restored:source_serves", Act::fails(Left::Nothing));
     let back = go_back(&mut night, RunState::Stuck);
     assert!(!back.iter().any(|name| name == "convert!" || name == "power_on!"), "{back:?}");
-    night.from_now_on("restored:source_serves", Act::ok());
+    night.every_time("restored:source_serves", Act::ok());
     night.say(Verb::UndoRetry { step: "restored:source_serves".into() });
     night.until_it_is(RunState::RolledBack);
 }

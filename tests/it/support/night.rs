@@ -220,7 +220,7 @@ impl Night {
     }
 
     /// What every attempt of a step does from now on.
-    pub(crate) fn from_now_on(&mut self, step: &str, act: Act) {
+    pub(crate) fn every_time(&mut self, step: &str, act: Act) {
         self.sim.hands.always.insert((step.to_owned(), false), act);
     }
 
