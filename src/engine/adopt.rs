@@ -124,10 +124,12 @@ impl Engine {
         let seen = Seen::read(&options.state);
         let StateId { id: state_id, note } = place::state_id(&options.state)?;
         let journal = JournalOptions { disk: options.disk.clone(), ..JournalOptions::default() };
-        let (log, report) = JournalFile::open(owned, journal)?;
+        // The engine keeps the directory for longer than the journal is open: the index lies in it, too.
+        let (log, report) = JournalFile::open_unlocked(&options.state, journal)?;
         let log: Arc<dyn RunLog> = Arc::new(log);
         let blobs = Blobs::open(options.disk, &options.state)?;
         let cx = Arc::new(Context {
+            owned: Mutex::new(Some(owned)),
             state: options.state,
             state_id,
             registry: options.executors,

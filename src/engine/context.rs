@@ -17,7 +17,7 @@ use super::registry::Registry;
 use super::secrets::SecretSources;
 use crate::machine::fact::{LockScope, Millis};
 use crate::machine::{Input, Record};
-use crate::store::{Hash, Head, RunLog, RunName, StoreError};
+use crate::store::{Hash, Head, RunLog, RunName, StateDir, StoreError};
 use crate::telemetry::Exporter;
 
 /// How far running attempts are: lossy, never in the log.
@@ -93,6 +93,8 @@ pub struct Told {
 
 /// What all runs of an engine share.
 pub struct Context {
+    /// Keeps the directory owned until the engine has stopped, or nothing of it is left.
+    pub(super) owned: Mutex<Option<StateDir>>,
     pub(super) state: PathBuf,
     pub(super) state_id: String,
     pub(super) registry: Registry,

@@ -64,7 +64,8 @@ impl Hands {
 
     fn attempt(&self, action: Action) {
         let key = (action.step, action.direction, action.attempt);
-        let cancel = CancellationToken::new();
+        // What an engine that is over cannot end as a process is at least told to stop.
+        let cancel = self.cx.over.child_token();
         self.stops().insert(key, cancel.clone());
         let (cx, run, inbox, stops) = (self.cx.clone(), self.run.clone(), self.inbox.clone(), self.stops.clone());
         let executor = self.executor(&action.call.uses);

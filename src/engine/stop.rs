@@ -1,5 +1,6 @@
 //! The end of an engine: runs are left as they are, and the next engine is told what still ran.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::adopt::{Engine, EngineError};
@@ -32,6 +33,8 @@ impl Engine {
         }
         self.index.close().await;
         options::last_words(self.cx.clone()).await;
+        // Another engine may come, also in this process, where something of this one may still linger.
+        self.cx.owned.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok(closed?)
     }
 }

@@ -69,7 +69,8 @@ impl JournalFile {
         Self::open_at(&path, Some(owned), options)
     }
 
-    /// As [`JournalFile::open`], on a disk that this process cannot lock, such as a recorded one.
+    /// As [`JournalFile::open`], where the caller keeps the directory owned for longer than the journal is open, or on a
+    /// disk that this process cannot lock, such as a recorded one.
     ///
     /// # Errors
     /// As [`JournalFile::open`].

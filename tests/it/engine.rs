@@ -227,9 +227,9 @@ async fn how_long_a_run_was_without_an_engine_is_its_own() {
     let run = rig.create(&engine, "shop", &three("1s")).await.name().clone();
     until(&engine, &run, |run| !run.live.is_empty()).await;
     engine.stop().await.expect("it stops");
-    drop(engine);
     // As if others had kept an engine alive, in which this run had none for an hour.
     let newest = engine.clock().now().wall;
+    drop(engine);
     let text = format!("{newest}\n{run} {}\n", newest - 3_600_000);
     std::fs::write(rig.state().join("alive"), text).expect("the folder can be written");
     let engine = rig.start().await;
