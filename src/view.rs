@@ -425,7 +425,8 @@ pub fn has_work(run: &Run) -> bool {
         RunState::Preparing | RunState::CuttingOver => run.hold.is_none() || guards,
         RunState::Committing => run.hold.is_none(),
         RunState::Prepared => run.go,
-        RunState::Deciding => guards,
+        // Once the window is over, or where none is open, everything waits for a person.
+        RunState::Deciding => guards && service::open_window(run).is_some(),
         RunState::Accepted
         | RunState::Stuck
         | RunState::Refused

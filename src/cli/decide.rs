@@ -100,6 +100,9 @@ impl<'a> Decision<'a> {
 /// # Errors
 /// It is not legal now, not confirmed, or cannot be written.
 pub(super) async fn decide(ctx: &Ctx, argument: Option<&str>, decision: Decision<'_>) -> Result<Exit, CliError> {
+    if decision.who.reason.as_deref().is_some_and(|reason| reason.trim().is_empty()) {
+        return Err(CliError::usage("an empty reason says nothing").hint("say why: --reason \"…\", or leave it out"));
+    }
     let source = Source::open(ctx).await?;
     let run = target::run(&source, argument).await?;
     let answer = on_run(ctx, &source, &run, &decision).await?;

@@ -1,6 +1,6 @@
 //! `logs`: what an attempt wrote.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use futures_util::StreamExt as _;
 
@@ -146,8 +146,26 @@ fn from_files(files: &Files, name: &RunName, step: &str, args: &Args) -> Result<
     }
 }
 
-/// As it is: a log is data. False once nobody reads.
+/// As it is: a log is data. On a terminal without what would command it. False once nobody reads.
 fn write(bytes: &[u8]) -> bool {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).is_ok()
+    let written = if out.is_terminal() { out.write_all(&harmless(bytes)) } else { out.write_all(bytes) };
+    written.and_then(|()| out.flush()).is_ok()
+}
+
+/// Control characters but line ends and tabs become `?`; so do the C1 ones, which are two bytes in UTF-8.
+fn harmless(bytes: &[u8]) -> Vec<u8> {
+    let mut safe = bytes.to_vec();
+    for at in 0..safe.len() {
+        let before = at.checked_sub(1).map(|before| bytes[before]);
+        let is_c1 = before == Some(0xc2) && (0x80..0xa0).contains(&bytes[at]);
+        let is_control = (bytes[at] < 0x20 && !matches!(bytes[at], b'\n' | b'\t' | b'\r')) || bytes[at] == 0x7f;
+        if is_control || is_c1 {
+            safe[at] = b'?';
+        }
+        if is_c1 && let Some(before) = at.checked_sub(1) {
+            safe[before] = b'?';
+        }
+    }
+    safe
 }

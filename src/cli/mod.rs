@@ -261,10 +261,11 @@ async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
 }
 
 /// `$XDG_STATE_HOME/bascule`, or `~/.local/state/bascule`.
+/// Never one that depends on the working directory: the next shell would not find the runs.
 fn default_state() -> PathBuf {
-    let base = std::env::var_os("XDG_STATE_HOME").filter(|base| !base.is_empty()).map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from).join(".local/state");
-    base.unwrap_or_else(home).join("bascule")
+    let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || set("HOME").or_else(crate::server::peer::home).map(|home| home.join(".local/state"));
+    set("XDG_STATE_HOME").or_else(home).unwrap_or_else(|| PathBuf::from("/var/lib")).join("bascule")
 }
 
 /// What happened, why, what to do next.

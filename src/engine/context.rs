@@ -140,6 +140,15 @@ impl Context {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Sends the same news to every run, without waiting for any.
+    pub(super) fn tell_all(&self, input: &Input) {
+        let inboxes: Vec<_> = self.runs().values().map(|handle| handle.inbox.clone()).collect();
+        for inbox in inboxes {
+            let input = input.clone();
+            self.beside(async move { super::perform::tell(&inbox, input).await });
+        }
+    }
+
     /// Does something beside the runs, until it is done or the engine is over.
     pub(super) fn beside(&self, work: impl Future<Output = ()> + Send + 'static) {
         let over = self.over.clone();

@@ -15,7 +15,7 @@ use super::handle::{Decided, Message};
 use super::perform::Hands;
 use super::trouble::{After, Trouble};
 use crate::machine::fact::Millis;
-use crate::machine::{Command, Draft, Illegal, Input, Now, Record, Reply, Run, decide, note_down};
+use crate::machine::{Command, Draft, Event, Illegal, Input, Now, Record, Reply, Run, decide, note_down};
 use crate::store::{CommitError, Journal, Permit};
 
 /// How many waiting inputs one transition takes in.
@@ -217,6 +217,10 @@ impl Driver {
             self.hands.perform(permit);
         }
         self.cx.story(self.journal.head(), records);
+        if records.iter().any(|record| matches!(record.event, Event::RollbackDecided { .. })) {
+            // Runs that need this application hear of it; each knows whether it does.
+            self.cx.tell_all(&Input::RequirementRolledBack { app: self.run.plan.application.clone() });
+        }
     }
 
     fn answer(&self, batch: Vec<Waiting>, replies: Replies) -> Next {

@@ -35,9 +35,8 @@ impl Run {
             (QuestionKind::ValueUnknown { .. }, Some((ix, step))) => value_unknown(self, ix, &step, &mut answers),
             (QuestionKind::OutOfTime { .. }, Some((ix, step))) => {
                 answers.push(Verb::Extend { step: step.clone(), by_ms: self.plan.step(ix).timeout_ms.max(1) });
-                if self.rollback.is_none() {
-                    answers.push(Verb::Retry { step });
-                }
+                let back = matches!(self.step(ix).status, Status::Undo { .. });
+                answers.push(if back { Verb::UndoRetry { step } } else { Verb::Retry { step } });
             }
             (QuestionKind::CheckInconclusive { .. }, Some((ix, step))) => {
                 answers.push(Verb::GoOn { question: question.id });

@@ -14,7 +14,7 @@ use super::event::{Event, Record};
 use super::fact::{Direction, Millis, Resolved};
 use super::question::{Question, QuestionKind};
 use super::run::{Hold, Run};
-use super::state::{Forward, RunState};
+use super::state::{Forward, RunState, Status};
 use super::timers::Timer;
 use crate::plan::{Call, StepId, StepIx};
 
@@ -267,7 +267,10 @@ fn asked_timer(run: &Run, kind: &QuestionKind) -> Option<Timer> {
     use QuestionKind as Q;
     let ix = kind.step().and_then(|step| run.plan.find(step));
     match kind {
-        Q::OutOfTime { .. } => ix.map(|ix| Timer::Deadline(ix, Direction::Forward)),
+        Q::OutOfTime { .. } => ix.map(|ix| match run.step(ix).status {
+            Status::Forward(_) => Timer::Deadline(ix, Direction::Forward),
+            Status::Undo { .. } => Timer::Deadline(ix, Direction::Undo),
+        }),
         Q::PostCheckFailed { .. } => ix.map(Timer::By),
         Q::StartWindowEnded { .. } => Some(Timer::StartBy),
         Q::UnknownOutcome { .. }

@@ -54,11 +54,18 @@ pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Ille
         Event::Resolved { step, resolution } => resolved(run, step, resolution, record.at),
         Event::Extended { step, deadline } => {
             let ix = find(run, step)?;
-            match &mut run.steps[ix].status {
-                Status::Forward(Forward::Running(attempt)) => attempt.deadline = Some(*deadline),
+            let direction = match &mut run.steps[ix].status {
+                Status::Forward(Forward::Running(attempt)) => {
+                    attempt.deadline = Some(*deadline);
+                    Direction::Forward
+                }
+                Status::Undo { state: UndoState::Undoing(attempt), .. } => {
+                    attempt.deadline = Some(*deadline);
+                    Direction::Undo
+                }
                 Status::Forward(_) | Status::Undo { .. } => return Err(refuse(run, ix, "extended")),
-            }
-            run.timers.set(Timer::Deadline(ix, Direction::Forward), *deadline);
+            };
+            run.timers.set(Timer::Deadline(ix, direction), *deadline);
             Ok(vec![])
         }
         other => Err(Illegal::Needs { event: other.word(), needs: "a handler" }),

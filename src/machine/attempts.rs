@@ -274,10 +274,12 @@ pub(super) fn out_of_time(d: &mut Draft<'_>, ix: StepIx, direction: Direction) -
     if attempt.interrupted.is_some() {
         return unproved(d, ix, direction);
     }
-    let asks = direction == Direction::Forward
-        && step.on_timeout == OnTimeout::Ask
-        && !step.section.is_check()
-        && d.run().rollback.is_none();
+    let asks = step.on_timeout == OnTimeout::Ask
+        && match direction {
+            Direction::Forward => !step.section.is_check() && d.run().rollback.is_none(),
+            // Data on its way home is not thrown away because an estimate was short.
+            Direction::Undo => step.moves_data,
+        };
     if asks {
         return ask(d, QuestionKind::OutOfTime { step: step.id.clone() });
     }

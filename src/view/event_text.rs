@@ -67,7 +67,7 @@ pub(super) fn line(event: &Event) -> String {
         Event::WindowOpened { .. } => "rollback window open".to_owned(),
         Event::WindowExtended { .. } => "rollback window extended".to_owned(),
         Event::WindowExpired { watched: true } => "rollback window over: the gate is judged".to_owned(),
-        Event::WindowExpired { watched: false } => "rollback window over while nobody watched".to_owned(),
+        Event::WindowExpired { watched: false } => "rollback window over; the gate was not judged".to_owned(),
         Event::GateJudged { gaps } if gaps.is_empty() => "gate met".to_owned(),
         Event::GateJudged { gaps } => {
             format!("gate not met: {}", gaps.iter().map(words::gap).collect::<Vec<_>>().join("; "))

@@ -361,3 +361,17 @@ fn work_by_hand_is_asked_for_forwards_and_back() {
     run.end().exits(3);
     assert_eq!(place.ledger(), ["first", "switch", "undo first", "undo switch"]);
 }
+
+#[test]
+fn an_application_that_goes_back_takes_along_what_needs_it() {
+    let place = Place::new();
+    let bank = place.runbook("bank", &three(None, "1s"));
+    place.call(&["run", &bank]).exits(0);
+    let needs = "requires: [{ app: bank, state: accepted, onItsRollback: rollback }]\n";
+    let shop = place.runbook("shop", &format!("{needs}{}", three(None, "60s")));
+    let mut run = place.start(&["run", &shop]);
+    run.until("rollback window open");
+    place.call(&["rollback", "bank", "--application", "bank"]).exits(0);
+    run.end().exits(3);
+    assert_eq!(place.status("shop")["state"], "rolled_back");
+}

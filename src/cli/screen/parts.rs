@@ -2,19 +2,23 @@
 
 use super::line::{Line, Look};
 use super::{Canvas, command, paragraph, span, state_look};
-use crate::cli::when;
+use crate::cli::{text, when};
 use crate::view::{RunView, words};
 
 /// Name, state, time.
 pub(super) fn title(view: &RunView, canvas: &Canvas) -> Line {
     let summary = &view.summary;
     let state = summary.state.replace('_', " ").to_uppercase();
-    let mut line = Line::of(Look::Strong, &summary.run).add(Look::Plain, "  ").add(state_look(view), state);
+    // A long name gives way to the state, not the state to a long name.
+    let clock = canvas.zone.clock(view.now_at);
+    let room = canvas.columns.saturating_sub(text::width(&state) + text::width(&clock) + 4).max(8);
+    let mut line =
+        Line::of(Look::Strong, text::cut(&summary.run, room)).add(Look::Plain, "  ").add(state_look(view), state);
     if let Some(hold) = &view.hold {
         let why = if hold.restart { "  HELD after an interruption" } else { "  HELD" };
         line = line.add(Look::Warn, why);
     }
-    line.right(Look::Dim, &canvas.zone.clock(view.now_at), canvas.columns)
+    line.right(Look::Dim, &clock, canvas.columns)
 }
 
 /// What it does, since when, why.
@@ -95,7 +99,8 @@ pub(super) fn window(view: &RunView, canvas: &Canvas) -> Vec<Line> {
         }
         (_, _, Some(deadline)) if !view.summary.is_final && view.rollback.is_none() => {
             let near = canvas.zone.near(deadline, view.now_at);
-            Line::of(Look::Plain, format!("window over since {near}: nothing rolls back by itself"))
+            let when = if deadline > view.now_at { "closed before its end at" } else { "over since" };
+            Line::of(Look::Plain, format!("window {when} {near}: nothing rolls back by itself"))
         }
         _ if view.summary.is_final || view.rollback.is_some() => return Vec::new(),
         _ => Line::of(Look::Dim, format!("window {} from {}", words::span_u(window.length_ms), from(&window.from))),
