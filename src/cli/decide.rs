@@ -125,16 +125,19 @@ pub(super) async fn on_run(
         let view = source.run(run).await?;
         confirm(ctx, &view, &would, decision)?;
     }
-    match source {
-        Source::Owner(client, _) => match client.decide(run, &decision.request(false)).await {
-            // One that was lost with its answer may have decided: then this is refused, or changes nothing.
-            Err(error) if error.is_gone() => {
-                // The owner left meanwhile: it had nothing to do, and neither has another.
-                offline::decide(ctx, run, &decision.request(false)).await
-            }
-            answer => Ok(answer?),
-        },
-        Source::Files(_) => offline::decide(ctx, run, &decision.request(false)).await,
+    let request = decision.request(false);
+    let Source::Owner(client, _) = source else { return offline::decide(ctx, run, &request, None).await };
+    let before = source.run(run).await?.sequence;
+    match client.decide(run, &request).await {
+        // It never heard of it. The owner left meanwhile: it had nothing to do, and neither has another.
+        Err(ClientError::Nobody(_)) => offline::decide(ctx, run, &request, None).await,
+        // Its answer was lost, or it left in the middle of it: the log tells whether it decided.
+        Err(ClientError::Lost(_) | ClientError::Leaving) => offline::decide(ctx, run, &request, Some(before)).await,
+        Err(hangs @ ClientError::Hangs(_)) => {
+            let look = format!("it may still decide: look at `bascule events {run}` before you say it again");
+            Err(CliError::from(hangs).hint(look))
+        }
+        answer => Ok(answer?),
     }
 }
 

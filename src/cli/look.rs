@@ -185,9 +185,14 @@ impl Files {
             if open && entry.head.is_final && entry.stopped.is_none() {
                 continue;
             }
+            let (name, at) = (entry.head.run.as_str(), entry.head.at_ms);
             runs.push(match &entry.stopped {
-                Some(stopped) => RunSummary::damaged(entry.head.run.as_str(), entry.head.at_ms, stopped.to_string()),
-                None => RunSummary::of(&self.run(&entry.head.run)?),
+                Some(stopped) => RunSummary::damaged(name, at, stopped.to_string()),
+                // One run that cannot be read hides no other one.
+                None => self.read(&entry.head.run).map_or_else(
+                    |error| RunSummary::unreadable(name, at, error.to_string()),
+                    |run| RunSummary::of(&run),
+                ),
             });
         }
         Ok(runs)

@@ -33,6 +33,7 @@ mod lint;
 mod live;
 mod logs;
 pub mod look;
+mod lost;
 mod note;
 mod offline;
 pub mod owner;

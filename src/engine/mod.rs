@@ -19,13 +19,17 @@ pub mod locks;
 mod look;
 mod options;
 mod perform;
+mod place;
 pub mod processes;
 pub mod projection;
 mod pulse;
 mod redact;
 pub mod registry;
 pub mod repetitions;
+mod revive;
 pub mod secrets;
+mod stop;
+mod trouble;
 
 pub use adopt::{Adopted, Engine, EngineError};
 pub use context::{Context, Progresses, Told};

@@ -67,12 +67,13 @@ impl Hands {
 
     fn attempt(&self, action: Action) {
         let key = (action.step, action.direction, action.attempt);
-        let cancel = CancellationToken::new();
+        // What an engine that is over cannot end as a process is at least told to stop.
+        let cancel = self.cx.over.child_token();
         self.stops().insert(key, cancel.clone());
         let (cx, run, inbox, stops) = (self.cx.clone(), self.run.clone(), self.inbox.clone(), self.stops.clone());
         let executor = self.executor(&action.call.uses);
         let verifier = action.verify.as_ref().map(|verify| self.executor(&verify.uses));
-        self.cx.tasks.spawn(async move {
+        self.cx.beside(async move {
             let result =
                 attempt::make(&cx, &run, &action, attempt::Means { executor, verifier, cancel, inbox: inbox.clone() })
                     .await;
@@ -97,7 +98,7 @@ impl Hands {
     fn probe(&self, action: Action) {
         let (cx, run, inbox) = (self.cx.clone(), self.run.clone(), self.inbox.clone());
         let executor = self.executor(&action.call.uses);
-        self.cx.tasks.spawn(async move {
+        self.cx.beside(async move {
             let outcome = match executor {
                 Ok(executor) if action.native => {
                     let found = look::probe(&cx, executor, &action).await;
@@ -122,7 +123,7 @@ impl Hands {
         let executor = self.executor(&sample.call.uses);
         let sampling = self.sampling.clone();
         let begins = sampling.lock().unwrap_or_else(PoisonError::into_inner).insert(sample.criterion);
-        self.cx.tasks.spawn(async move {
+        self.cx.beside(async move {
             let outcome = match executor {
                 // Two at a time would measure each other.
                 Ok(_) if !begins => Outcome::unknown(Failure::new("the sample before it has not ended")),
@@ -145,7 +146,7 @@ impl Hands {
             Answer::Waits(held_by) => Input::LocksAwaited { scope, held_by },
         };
         let inbox = self.inbox.clone();
-        self.cx.tasks.spawn(async move { tell(&inbox, input).await });
+        self.cx.beside(async move { tell(&inbox, input).await });
     }
 
     fn release(&self, scope: &LockScope) {

@@ -177,7 +177,10 @@ fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
 #[expect(clippy::wildcard_enum_match_arm, reason = "the caller sends only these")]
 fn run_event(run: &mut Run, record: &Record) -> Result<(), Illegal> {
     match &record.event {
-        Event::Owned { epoch, away_ms, .. } => whole::owned(run, *epoch, away_ms.is_some(), record.at),
+        Event::Owned { epoch, away_ms, clock_offset_ms, .. } => {
+            whole::owned(run, *epoch, away_ms.is_some(), record.at);
+            run.clock_offset = clock_offset_ms.unwrap_or(0);
+        }
         Event::Held { restart } => {
             run.hold = Some(Hold { restart: *restart, by: record.by.clone(), since: record.at });
         }

@@ -5,6 +5,7 @@ mod cli_audit;
 mod cli_dry;
 mod cli_run;
 mod documents;
+mod engine;
 mod histories;
 mod journals;
 #[cfg(feature = "lab")]
