@@ -66,6 +66,9 @@ pub type ProgressMap = BTreeMap<String, ProgressView>;
 pub struct HoldView {
     /// A restart of the engine did it, not a person.
     pub restart: bool,
+    /// An interrupt of the engine's process did it: somebody wanted the process to end, not the run to wait.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
     /// Who.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
@@ -249,6 +252,13 @@ impl RunSummary {
 }
 
 impl RunSummary {
+    /// A run that cannot be read now, whose log need not be damaged.
+    #[must_use]
+    pub fn unreadable(run: &str, at: Millis, why: String) -> Self {
+        let doing = format!("it cannot be read: {why}");
+        Self { doing, ..Self::damaged(run, at, why) }
+    }
+
     /// A run that cannot be shown until `repair` is told what to believe.
     #[must_use]
     pub fn damaged(run: &str, at: Millis, why: String) -> Self {
@@ -285,6 +295,7 @@ impl RunView {
         let plan = &run.plan;
         let hold = run.hold.as_ref().filter(|_| !run.state.is_final()).map(|hold| HoldView {
             restart: hold.restart,
+            interrupted: hold.by.as_ref().is_some_and(|by| by.channel.as_deref() == Some("signal")),
             by: hold.by.as_ref().map(words::actor),
             since_at: hold.since,
         });
@@ -414,7 +425,8 @@ pub fn has_work(run: &Run) -> bool {
         RunState::Preparing | RunState::CuttingOver => run.hold.is_none() || guards,
         RunState::Committing => run.hold.is_none(),
         RunState::Prepared => run.go,
-        RunState::Deciding => guards,
+        // Once the window is over, or where none is open, everything waits for a person.
+        RunState::Deciding => guards && service::open_window(run).is_some(),
         RunState::Accepted
         | RunState::Stuck
         | RunState::Refused

@@ -21,6 +21,8 @@ use crate::view::{EventView, RunSummary, RunView};
 
 /// How long an owner may take to answer. Only streams take longer.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long it may take to say that it is there, and to show something: whoever looks can read the files instead.
+const LOOK: Duration = Duration::from_secs(4);
 
 /// Why a request brought nothing.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +58,12 @@ impl ClientError {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Nobody(_) | Self::Leaving | Self::Lost(_))
+    }
+
+    /// Whether it is there and says nothing.
+    #[must_use]
+    pub fn hangs(&self) -> bool {
+        matches!(self, Self::Hangs(_))
     }
 }
 
@@ -195,7 +203,7 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let response = self.send(self.request(Method::GET, path).timeout(PATIENCE)).await?;
+        let response = self.send(self.request(Method::GET, path).timeout(LOOK)).await?;
         self.read(response).await
     }
 

@@ -12,6 +12,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::look::{Files, Source};
 use super::{offline, target, when};
+use crate::machine::RunState;
 use crate::server::peer;
 use crate::server::problem::Problem;
 use crate::server::verbs::{Told, preview};
@@ -99,6 +100,9 @@ impl<'a> Decision<'a> {
 /// # Errors
 /// It is not legal now, not confirmed, or cannot be written.
 pub(super) async fn decide(ctx: &Ctx, argument: Option<&str>, decision: Decision<'_>) -> Result<Exit, CliError> {
+    if decision.who.reason.as_deref().is_some_and(|reason| reason.trim().is_empty()) {
+        return Err(CliError::usage("an empty reason says nothing").hint("say why: --reason \"…\", or leave it out"));
+    }
     let source = Source::open(ctx).await?;
     let run = target::run(&source, argument).await?;
     let answer = on_run(ctx, &source, &run, &decision).await?;
@@ -121,16 +125,19 @@ pub(super) async fn on_run(
         let view = source.run(run).await?;
         confirm(ctx, &view, &would, decision)?;
     }
-    match source {
-        Source::Owner(client, _) => match client.decide(run, &decision.request(false)).await {
-            // One that was lost with its answer may have decided: then this is refused, or changes nothing.
-            Err(error) if error.is_gone() => {
-                // The owner left meanwhile: it had nothing to do, and neither has another.
-                offline::decide(ctx, run, &decision.request(false)).await
-            }
-            answer => Ok(answer?),
-        },
-        Source::Files(_) => offline::decide(ctx, run, &decision.request(false)).await,
+    let request = decision.request(false);
+    let Source::Owner(client, _) = source else { return offline::decide(ctx, run, &request, None).await };
+    let before = source.run(run).await?.sequence;
+    match client.decide(run, &request).await {
+        // It never heard of it. The owner left meanwhile: it had nothing to do, and neither has another.
+        Err(ClientError::Nobody(_)) => offline::decide(ctx, run, &request, None).await,
+        // Its answer was lost, or it left in the middle of it: the log tells whether it decided.
+        Err(ClientError::Lost(_) | ClientError::Leaving) => offline::decide(ctx, run, &request, Some(before)).await,
+        Err(hangs @ ClientError::Hangs(_)) => {
+            let look = format!("it may still decide: look at `bascule events {run}` before you say it again");
+            Err(CliError::from(hangs).hint(look))
+        }
+        answer => Ok(answer?),
     }
 }
 
@@ -273,7 +280,15 @@ pub(super) fn tell(ctx: &Ctx, has_engine: bool, answer: &VerbAnswer) -> Result<(
     if answer.events.is_empty() {
         ctx.ui.line(&format!("{}: nothing had to be written", answer.run));
     }
-    if answer.no_engine || !has_engine {
+    let finals = [
+        RunState::Refused,
+        RunState::Cancelled,
+        RunState::Committed,
+        RunState::RolledBack,
+        RunState::ClosedWithResidue,
+    ];
+    let is_over = finals.into_iter().any(|state| state.word() == answer.state);
+    if (answer.no_engine || !has_engine) && !is_over {
         ctx.ui.say("no engine is running: the decision is recorded, nothing was started");
         ctx.ui.say(&format!("  `bascule resume {}` starts one, which goes on from here", answer.run));
     }

@@ -20,8 +20,9 @@ use tokio::time::Instant;
 use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
+use super::owner::{Owner, Serves, Wishes};
 use crate::engine::clock::Clock;
-use crate::engine::{Engine, EngineOptions, NewRun, RunHandle, Told};
+use crate::engine::{NewRun, RunHandle, Told};
 use crate::machine::fact::Actor;
 use mishap::Mishap;
 use stage::Stage;
@@ -126,7 +127,9 @@ async fn show(ctx: &Ctx, args: &Args, stage: &Stage) -> Result<(Exit, Story), Cl
     stage::introduce(ctx, stage, args.fault);
     let plan = stage.plan(ctx)?;
     let failed = |error| CliError::new("the engine cannot start").because(error);
-    let engine = Engine::start(EngineOptions::new(stage.state.clone())).await.map_err(failed)?;
+    // With its socket: `status` and `watch` in a second terminal see what goes on.
+    let owner = Owner::start(&stage.state, Wishes::default(), Serves::Script).await?;
+    let engine = owner.site().engine.clone();
     let stories = engine.stories();
     let new = NewRun {
         plan: Arc::new(plan),
@@ -141,7 +144,7 @@ async fn show(ctx: &Ctx, args: &Args, stage: &Stage) -> Result<(Exit, Story), Cl
         }
         Err(error) => Ok(Err(error)),
     };
-    let ended = engine.stop().await.map_err(failed);
+    let ended = owner.stop().await.map_err(failed);
     let story = followed.map_err(|_late| {
         CliError::new(format!("the demo did not end within {} s", PATIENCE.as_secs()))
             .hint(format!("the journal of what happened is in {}", stage.state.display()))

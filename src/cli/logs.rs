@@ -1,6 +1,6 @@
 //! `logs`: what an attempt wrote.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use futures_util::StreamExt as _;
 
@@ -9,21 +9,24 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::look::{Files, Source};
 use super::owner::Signals;
-use super::target;
+use super::{target, text};
 use crate::engine::attempt_log;
 use crate::plan::StepId;
 use crate::store::RunName;
+use crate::view::RunView;
 
 /// Show what an attempt of a step wrote.
 ///
-/// The newest attempt unless `--attempt` names another. Secrets never reach a log.
+/// The newest attempt unless `--attempt` names another; without a step, which attempts there are. Secrets never
+/// reach a log.
 ///
+///   bascule logs billing-db/3
 ///   bascule logs billing-db/3 final_data_sync --follow
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// The step, with its run before it unless one run is open.
-    #[arg(value_name = "[RUN] STEP", num_args = 1..=2, required = true)]
+    /// The step, with its run before it unless one run is open; only a run lists the attempts.
+    #[arg(value_name = "[RUN] STEP", num_args = 0..=2)]
     words: Vec<String>,
     /// Until the attempt ends.
     #[arg(long)]
@@ -38,8 +41,14 @@ pub struct Args {
 
 /// Shows.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
-    let (run, step) = target::run_and(&args.words, "step")?;
     let source = Source::open(ctx).await?;
+    let (run, step) = match args.words.as_slice() {
+        [] => return list(ctx, &source.run(&target::seen(&source, None).await?).await?),
+        [run] if run.contains('/') || is_application(&source, run).await? => {
+            return list(ctx, &source.run(&target::seen(&source, Some(run)).await?).await?);
+        }
+        words => target::run_and(words, "step")?,
+    };
     let name = target::seen(&source, run).await?;
     match &source {
         Source::Owner(client, _) => {
@@ -80,6 +89,38 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     }
 }
 
+/// Whether a word is the name of an application, and not of a step.
+async fn is_application(source: &Source, word: &str) -> Result<bool, CliError> {
+    Ok(source.runs(false).await?.iter().any(|run| run.application == word))
+}
+
+/// Which attempts there are.
+fn list(ctx: &Ctx, view: &RunView) -> Result<Exit, CliError> {
+    let undone = |step: &str| {
+        let undos = view.rollback.iter().flat_map(|rollback| rollback.restore.iter().chain(&rollback.cleanup));
+        undos.filter(|undo| undo.step == step).map(|undo| undo.attempt).next().unwrap_or(0)
+    };
+    let made: Vec<(&str, u32, u32)> =
+        view.steps.iter().map(|step| (step.step.as_str(), step.attempt, undone(&step.step))).collect();
+    let made: Vec<_> = made.into_iter().filter(|(_, attempts, undos)| attempts + undos > 0).collect();
+    if ctx.ui.json {
+        let rows: Vec<_> = made
+            .iter()
+            .map(|(step, attempts, undos)| serde_json::json!({ "step": step, "attempts": attempts, "undoAttempts": undos }))
+            .collect();
+        ctx.ui.json_data(&rows)?;
+        return Ok(Exit::Done);
+    }
+    let widest = made.iter().map(|(step, ..)| text::width(step)).max().unwrap_or(0);
+    let count = |n: u32, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    for (step, attempts, undos) in &made {
+        let undos = if *undos > 0 { format!(", {} (--undo)", count(*undos, "undo")) } else { String::new() };
+        ctx.ui.line(&format!("{}  {}{undos}", text::pad(step, widest), count(*attempts, "attempt")));
+    }
+    ctx.ui.say(&format!("`bascule logs {} STEP` shows what the newest attempt of a step wrote", view.summary.run));
+    Ok(Exit::Done)
+}
+
 fn from_files(files: &Files, name: &RunName, step: &str, args: &Args) -> Result<Exit, CliError> {
     let run = files.run(name)?;
     let id = StepId::from(step);
@@ -105,8 +146,26 @@ fn from_files(files: &Files, name: &RunName, step: &str, args: &Args) -> Result<
     }
 }
 
-/// As it is: a log is data. False once nobody reads.
+/// As it is: a log is data. On a terminal without what would command it. False once nobody reads.
 fn write(bytes: &[u8]) -> bool {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).is_ok()
+    let written = if out.is_terminal() { out.write_all(&harmless(bytes)) } else { out.write_all(bytes) };
+    written.and_then(|()| out.flush()).is_ok()
+}
+
+/// Control characters but line ends and tabs become `?`; so do the C1 ones, which are two bytes in UTF-8.
+fn harmless(bytes: &[u8]) -> Vec<u8> {
+    let mut safe = bytes.to_vec();
+    for at in 0..safe.len() {
+        let before = at.checked_sub(1).map(|before| bytes[before]);
+        let is_c1 = before == Some(0xc2) && (0x80..0xa0).contains(&bytes[at]);
+        let is_control = (bytes[at] < 0x20 && !matches!(bytes[at], b'\n' | b'\t' | b'\r')) || bytes[at] == 0x7f;
+        if is_control || is_c1 {
+            safe[at] = b'?';
+        }
+        if is_c1 && let Some(before) = at.checked_sub(1) {
+            safe[before] = b'?';
+        }
+    }
+    safe
 }

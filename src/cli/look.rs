@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Ctx;
 use super::client::Client;
 use super::error::CliError;
+use super::ui::Ui;
 use crate::engine::clock::{Clock as _, SystemClock};
 use crate::machine::{Now, Record, Run};
 use crate::plan::{Plan, PlanHash};
@@ -22,8 +23,23 @@ const PAGE: usize = 512;
 pub enum Source {
     /// The owner.
     Owner(Box<Client>, Health),
-    /// The files: nobody executes the runs.
+    /// The files: nobody executes the runs, or nobody who answers.
     Files(Box<Files>),
+}
+
+/// The files of an owner who does not answer, with a word about it.
+fn beside_silence(state: &Path) -> Result<Files, CliError> {
+    let owner = std::fs::read(state.join("owner.json")).ok();
+    let owner = owner.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    let pid = owner.and_then(|owner| owner.get("pid")?.as_u64()).map(|pid| format!(" (process {pid})"));
+    Ui { json: false, yes: false }.say(&format!(
+        "the engine{} does not answer: is it stopped, or does its disk hang? This is what its log says; what it does \
+         now is not known",
+        pid.unwrap_or_default()
+    ));
+    let mut files = Files::open(state)?;
+    files.is_owned = true;
+    Ok(files)
 }
 
 impl Source {
@@ -32,9 +48,11 @@ impl Source {
     /// # Errors
     /// The owner does not answer, or the files cannot be read.
     pub async fn open(ctx: &Ctx) -> Result<Self, CliError> {
-        match Client::find(&ctx.state).await? {
-            Some((client, health)) => Ok(Self::Owner(Box::new(client), health)),
-            None => Ok(Self::Files(Box::new(Files::open(&ctx.state)?))),
+        match Client::find(&ctx.state).await {
+            Ok(Some((client, health))) => Ok(Self::Owner(Box::new(client), health)),
+            Ok(None) => Ok(Self::Files(Box::new(Files::open(&ctx.state)?))),
+            Err(error) if error.hangs() => Ok(Self::Files(Box::new(beside_silence(&ctx.state)?))),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -43,7 +61,7 @@ impl Source {
     pub fn has_engine(&self) -> bool {
         match self {
             Self::Owner(..) => true,
-            Self::Files(_) => false,
+            Self::Files(files) => files.is_owned,
         }
     }
 
@@ -56,6 +74,7 @@ impl Source {
             Self::Owner(client, health) => match client.runs(open).await {
                 // It left between two questions: the files know as much.
                 Err(error) if error.is_gone() => Files::open(Path::new(&health.state))?.runs(open),
+                Err(error) if error.hangs() => beside_silence(Path::new(&health.state))?.runs(open),
                 runs => Ok(runs?),
             },
             Self::Files(files) => files.runs(open),
@@ -70,6 +89,7 @@ impl Source {
         match self {
             Self::Owner(client, health) => match client.run(name).await {
                 Err(error) if error.is_gone() => Files::open(Path::new(&health.state))?.view(name),
+                Err(error) if error.hangs() => beside_silence(Path::new(&health.state))?.view(name),
                 view => Ok(view?),
             },
             Self::Files(files) => files.view(name),
@@ -100,12 +120,35 @@ impl Source {
     }
 }
 
+/// Whether there is a journal. A directory that may not be looked into is no empty one.
+///
+/// # Errors
+/// It cannot be looked at.
+pub(super) fn has_journal(state: &Path) -> Result<bool, CliError> {
+    match std::fs::read_dir(state.join("journal")) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => {
+            use std::os::unix::fs::MetadataExt as _;
+            let failed = CliError::new(format!("the state directory {} cannot be read", state.display()));
+            let owner = std::fs::metadata(state).map(|data| crate::server::peer::user_name(data.uid()));
+            let failed = match owner {
+                Ok(owner) => failed.hint(format!("it belongs to {owner}: call this as {owner}, or with sudo")),
+                Err(_) => failed.hint("call this as the user who started the run, or with sudo"),
+            };
+            Err(failed.because(error))
+        }
+    }
+}
+
 /// The files of a state directory that nobody owns, as they were when they were opened.
 pub struct Files {
     state: PathBuf,
     snapshot: Option<Snapshot>,
     blobs: Blobs,
     clock: SystemClock,
+    /// Somebody owns the directory and does not answer.
+    is_owned: bool,
 }
 
 impl Files {
@@ -117,10 +160,10 @@ impl Files {
         let failed = |error: StoreError| {
             CliError::new(format!("the state directory {} cannot be read", state.display())).because(error)
         };
-        let snapshot = if state.join("journal").is_dir() { Some(Snapshot::read(state).map_err(failed)?) } else { None };
+        let snapshot = if has_journal(state)? { Some(Snapshot::read(state).map_err(failed)?) } else { None };
         let disk = Arc::new(crate::store::disk::RealDisk);
         let blobs = Blobs::reading(disk, state);
-        Ok(Self { state: state.to_owned(), snapshot, blobs, clock: SystemClock::new() })
+        Ok(Self { state: state.to_owned(), snapshot, blobs, clock: SystemClock::new(), is_owned: false })
     }
 
     /// The time.
@@ -142,9 +185,14 @@ impl Files {
             if open && entry.head.is_final && entry.stopped.is_none() {
                 continue;
             }
+            let (name, at) = (entry.head.run.as_str(), entry.head.at_ms);
             runs.push(match &entry.stopped {
-                Some(stopped) => RunSummary::damaged(entry.head.run.as_str(), entry.head.at_ms, stopped.to_string()),
-                None => RunSummary::of(&self.run(&entry.head.run)?),
+                Some(stopped) => RunSummary::damaged(name, at, stopped.to_string()),
+                // One run that cannot be read hides no other one.
+                None => self.read(&entry.head.run).map_or_else(
+                    |error| RunSummary::unreadable(name, at, error.to_string()),
+                    |run| RunSummary::of(&run),
+                ),
             });
         }
         Ok(runs)
@@ -180,7 +228,9 @@ impl Files {
     }
 
     fn view(&self, name: &RunName) -> Result<RunView, CliError> {
-        Ok(RunView::of(&self.run(name)?, self.now(), &ProgressMap::new()))
+        let mut view = RunView::of(&self.run(name)?, self.now(), &ProgressMap::new());
+        view.summary.executed = self.is_owned;
+        Ok(view)
     }
 
     fn events(&self, name: &RunName, after: u64) -> Result<Vec<EventView>, CliError> {

@@ -33,6 +33,7 @@ mod lint;
 mod live;
 mod logs;
 pub mod look;
+mod lost;
 mod note;
 mod offline;
 pub mod owner;
@@ -148,14 +149,24 @@ pub struct Ctx {
     pub ui: Ui,
     /// The state directory.
     pub state: PathBuf,
-    /// The same, if the command line or the environment names it.
+    /// The same, if the command line names it. A directory that was exported for real runs is not for a demo.
     pub given_state: Option<PathBuf>,
+}
+
+/// The command line; one without a word asks for help, whatever the environment says.
+fn arguments() -> Vec<std::ffi::OsString> {
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    if arguments.len() == 1 {
+        arguments.push("help".into());
+    }
+    arguments
 }
 
 /// Parses the command line and runs the verb.
 #[must_use]
 pub fn main() -> ExitCode {
-    let parsed = help::of(Cli::command()).try_get_matches().and_then(|seen| Cli::from_arg_matches(&seen));
+    let parsed =
+        help::of(Cli::command()).try_get_matches_from(arguments()).and_then(|seen| Cli::from_arg_matches(&seen));
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
@@ -166,11 +177,10 @@ pub fn main() -> ExitCode {
         }
     };
     let named = || std::env::var_os("BASCULE_STATE").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    let given_state = cli.state.or_else(named);
     let ctx = Ctx {
         ui: Ui { json: cli.json, yes: false },
-        state: given_state.clone().unwrap_or_else(default_state),
-        given_state,
+        state: cli.state.clone().or_else(named).unwrap_or_else(default_state),
+        given_state: cli.state,
     };
     // The lab starts a runtime of its own kind.
     #[cfg(feature = "lab")]
@@ -255,10 +265,11 @@ async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
 }
 
 /// `$XDG_STATE_HOME/bascule`, or `~/.local/state/bascule`.
+/// Never one that depends on the working directory: the next shell would not find the runs.
 fn default_state() -> PathBuf {
-    let base = std::env::var_os("XDG_STATE_HOME").filter(|base| !base.is_empty()).map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from).join(".local/state");
-    base.unwrap_or_else(home).join("bascule")
+    let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || set("HOME").or_else(crate::server::peer::home).map(|home| home.join(".local/state"));
+    set("XDG_STATE_HOME").or_else(home).unwrap_or_else(|| PathBuf::from("/var/lib")).join("bascule")
 }
 
 /// What happened, why, what to do next.

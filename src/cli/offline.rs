@@ -4,11 +4,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Ctx;
 use super::decide::refused;
 use super::error::CliError;
 use super::look::{plan, read_failed};
+use super::lost;
 use crate::engine::clock::{Clock as _, SystemClock};
 use crate::machine::{Draft, Input, Reply, note_down};
 use crate::server::peer;
@@ -20,24 +22,57 @@ use crate::store::{
 };
 use crate::view::{EventView, Place};
 
-/// Writes the decision down.
+/// How often a directory that an engine is about to leave is tried, and how long lies between.
+const TRIES: u32 = 60;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Writes the decision down, unless an owner whose answer was lost did after sequence number `since`.
 ///
 /// # Errors
 /// It is not legal now, or the directory cannot be taken or written.
-pub(super) async fn decide(ctx: &Ctx, name: &RunName, request: &VerbRequest) -> Result<VerbAnswer, CliError> {
+pub(super) async fn decide(
+    ctx: &Ctx,
+    name: &RunName,
+    request: &VerbRequest,
+    since: Option<u64>,
+) -> Result<VerbAnswer, CliError> {
     if !ctx.state.join("journal").is_dir() {
         return Err(CliError::new(format!("there is no run {name}")).hint("`bascule status` lists the runs"));
     }
-    let log: Arc<dyn RunLog> = Arc::new(take(&ctx.state)?);
-    let answer = write(&ctx.state, log.clone(), name, request).await;
+    let log = take(&ctx.state).await.map_err(|error| match since {
+        Some(_) => error.hint(format!(
+            "the engine's answer was lost, it may have decided: look at `bascule events {name}` before you say it again"
+        )),
+        None => error,
+    })?;
+    let log: Arc<dyn RunLog> = Arc::new(log);
+    let written = match since {
+        Some(since) => lost::find(&ctx.state, &*log, name, request, since).await,
+        None => Ok(None),
+    };
+    let answer = match written {
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => write(&ctx.state, log.clone(), name, request).await,
+        Err(error) => Err(error),
+    };
     let closed = log.close().await;
     let answer = answer?;
     closed.map_err(|error| failed(&ctx.state, error))?;
     Ok(answer)
 }
 
-fn take(state: &Path) -> Result<JournalFile, CliError> {
-    let owned = StateDir::own(state, TakeOver::No).map_err(|error| failed(state, error))?;
+/// Takes the directory; an engine that is ending is waited for.
+async fn take(state: &Path) -> Result<JournalFile, CliError> {
+    let mut tries = 0;
+    let owned = loop {
+        match StateDir::own(state, TakeOver::No) {
+            Err(StoreError::Held { .. }) if tries < TRIES => {
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            owned => break owned.map_err(|error| failed(state, error))?,
+        }
+    };
     let (log, _) = JournalFile::open(owned, JournalOptions::default()).map_err(|error| failed(state, error))?;
     Ok(log)
 }

@@ -31,6 +31,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// The same with nothing new.
 const SELDOM: Duration = Duration::from_secs(2);
 
+/// How long a run's task may take to answer.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+
 /// Whom an owner serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Serves {
@@ -149,15 +152,29 @@ impl Owner {
         if busy > 0 || self.serves == Serves::People && quiet_since < LINGER_MS {
             return false;
         }
+        if self.has_work().await {
+            return false;
+        }
+        // What came in since is seen by a second look, and nothing comes in after it.
+        let Some(shut) = self.site.gate.try_shut() else { return false };
+        if self.has_work().await {
+            return false;
+        }
+        shut.for_good();
+        true
+    }
+
+    /// Whether a run has something to do, or waits for somebody who will come.
+    async fn has_work(&self) -> bool {
         for handle in self.site.engine.live_runs() {
             let people = self.serves != Serves::Script;
-            let busy = handle.look(move |run, _| view::has_work(run) || people && waits_for_people(run)).await;
-            // A run whose task has just ended needs nobody.
-            if busy.unwrap_or(false) {
-                return false;
+            match look(&handle, move |run| view::has_work(run) || people && waits_for_people(run)).await {
+                Looked::At(true) | Looked::NoAnswer => return true,
+                // A run whose task has just ended needs nobody.
+                Looked::At(false) | Looked::Gone => {}
             }
         }
-        true
+        false
     }
 
     /// While users may be in danger, the first word only warns.
@@ -183,15 +200,19 @@ impl Owner {
     async fn guarded(&self) -> Vec<(String, &'static str)> {
         let mut found = Vec::new();
         for handle in self.site.engine.live_runs() {
-            let why = handle.look(|run, _| {
+            let why = look(&handle, |run| {
                 if run.state == RunState::RollingBack {
                     Some("a rollback is under way")
                 } else {
                     view::is_guarded(run).then_some("users may be on the target and its criteria guard it")
                 }
             });
-            if let Ok(Some(why)) = why.await {
-                found.push((handle.name().to_string(), why));
+            match why.await {
+                Looked::At(Some(why)) => found.push((handle.name().to_string(), why)),
+                Looked::NoAnswer => {
+                    found.push((handle.name().to_string(), "its log hangs, so nobody knows how it stands"))
+                }
+                Looked::At(None) | Looked::Gone => {}
             }
         }
         found
@@ -202,10 +223,13 @@ impl Owner {
         let mut settling = Vec::new();
         for handle in self.site.engine.live_runs() {
             let by = Actor { channel: Some("signal".to_owned()), ..peer::this_process(None) };
-            let forward = handle.look(|run, _| (goes_forward(run), run.plan.policies.settle_within_ms)).await;
-            let Ok((true, settle_ms)) = forward else { continue };
-            if handle.decide(Verb::Pause, by, Some("interrupted in the foreground".into())).await.is_ok() {
-                settling.push((handle, settle_ms));
+            let forward = look(&handle, |run| (goes_forward(run), run.plan.policies.settle_within_ms)).await;
+            let Looked::At((true, settle_ms)) = forward else { continue };
+            let held = handle.decide(Verb::Pause, by, Some("interrupted in the foreground".into()));
+            match tokio::time::timeout(LOOK_LIMIT, held).await {
+                Ok(Ok(_)) => settling.push((handle, settle_ms)),
+                Ok(Err(_)) => {}
+                Err(_) => voice.say(&format!("run {}: its log does not write, so it is not held", handle.name())),
             }
         }
         let longest = settling.iter().map(|(_, ms)| *ms).max().unwrap_or(0);
@@ -240,10 +264,33 @@ impl Owner {
     }
 }
 
+/// What came of a look at a run.
+enum Looked<T> {
+    At(T),
+    /// Its task ended.
+    Gone,
+    /// Its task hangs, which the disk can do to it.
+    NoAnswer,
+}
+
+/// Looks at a run, but not for ever: an owner whose disk hangs must still hear people.
+async fn look<T: Send + 'static>(
+    handle: &RunHandle,
+    look: impl FnOnce(&crate::machine::Run) -> T + Send + 'static,
+) -> Looked<T> {
+    match tokio::time::timeout(LOOK_LIMIT, handle.look(|run, _| look(run))).await {
+        Ok(Ok(found)) => Looked::At(found),
+        Ok(Err(_)) => Looked::Gone,
+        Err(_) => Looked::NoAnswer,
+    }
+}
+
 async fn running(handles: &[(RunHandle, u64)]) -> usize {
     let mut count = 0;
     for (handle, _) in handles {
-        count += handle.look(|run, _| run.live.len()).await.unwrap_or(0);
+        if let Looked::At(live) = look(handle, |run| run.live.len()).await {
+            count += live;
+        }
     }
     count
 }
@@ -287,15 +334,19 @@ fn health(engine: &Engine, serves: Serves) -> Health {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         state: engine.state_dir().display().to_string(),
+        folder: std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default(),
         started_at: engine.clock().now().wall,
         detached: serves == Serves::People,
         adopted: adopted.collect(),
-        found: if engine.report().is_clean() {
-            Vec::new()
-        } else {
-            engine.report().to_string().lines().map(str::to_owned).collect()
-        },
+        found: found(engine),
     }
+}
+
+/// What people should know of the start.
+fn found(engine: &Engine) -> Vec<String> {
+    let report = engine.report();
+    let cut = if report.is_clean() { String::new() } else { report.to_string() };
+    cut.lines().map(str::to_owned).chain(engine.notes().iter().cloned()).collect()
 }
 
 /// `directory/application/number/step/forward-1` → `step (forward-1)`, of one run.
@@ -328,7 +379,8 @@ impl From<StartError> for CliError {
                         Some("`--take-over` says that no other machine uses it")
                     }
                     StoreError::Held { .. } => Some("it does not listen yet, or not any more: try again in a moment"),
-                    StoreError::Claimed { .. }
+                    StoreError::NotPrivate { .. }
+                    | StoreError::Claimed { .. }
                     | StoreError::LeaseLost { .. }
                     | StoreError::Corrupt(_)
                     | StoreError::Pruned { .. }

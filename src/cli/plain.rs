@@ -81,10 +81,12 @@ pub(super) fn line(event: &EventView, zone: &Zone, colour: Colour) -> String {
     format!("{}  {}  {text}", zone.clock(event.at), event.run)
 }
 
-/// Writes the open questions of a view.
-pub(super) fn questions(view: &RunView, printer: &mut Printer) {
+/// Writes the question that an event asked, if it is still open.
+pub(super) fn question(view: &RunView, asked: &EventView, printer: &mut Printer) {
     let canvas = Canvas::new(view, 100);
-    for line in whole::questions(view, &canvas) {
+    let inner = asked.detail.as_object().and_then(|outer| outer.values().next());
+    let Some(number) = inner.and_then(|inner| inner.get("question")?.as_u64()) else { return };
+    for line in whole::question(view, number, &canvas) {
         printer.talk(&format!("  {}", line.render(Colour::Off)));
     }
 }

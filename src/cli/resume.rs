@@ -18,13 +18,14 @@ use crate::view::{RunSummary, words};
 /// Go on: start an engine if none runs, and end every kind of stop.
 ///
 /// After a crash it says, per open run, when it was interrupted, for how long nobody was there, whether service is up or
-/// down, what was ended, and what to type. Without a name every held run goes on.
+/// down, what was ended, and what to type. Without a name every run goes on that a restart or an interrupt held; what a
+/// person paused stays so until it is named.
 ///
 ///   bascule resume billing-db/3
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// `application/number`, or an application for its open or newest run; without it all runs that are held.
+    /// `application/number`, or an application for its open or newest run; without it all runs that a restart held.
     #[arg(value_name = "RUN")]
     run: Option<String>,
     #[command(flatten)]
@@ -180,6 +181,9 @@ async fn say(ctx: &Ctx, client: &Client, found: Option<&Health>, word: &Word<'_>
         if !goes_on {
             continue;
         }
+        if word.named.is_none() && stays_paused(ctx, client, &name).await? {
+            continue;
+        }
         let decision = if word.is_go {
             let what = "gives the word: pre-checks are repeated, then the cutover begins";
             Decision::new(VerbBody::Go, what, word.who)
@@ -196,6 +200,17 @@ async fn say(ctx: &Ctx, client: &Client, found: Option<&Health>, word: &Word<'_>
         decide::tell(ctx, true, &answer)?;
     }
     Ok(())
+}
+
+/// Whether a person paused a run on purpose: then only its name lifts that. Says so.
+async fn stays_paused(ctx: &Ctx, client: &Client, name: &RunName) -> Result<bool, Said> {
+    let Some(hold) = client.run(name).await?.hold.filter(|hold| !hold.restart && !hold.interrupted) else {
+        return Ok(false);
+    };
+    let by = hold.by.map(|by| format!(" by {by}")).unwrap_or_default();
+    let since = Zone::system().full(hold.since_at);
+    ctx.ui.say(&format!("{name}: stays paused{by} since {since}; `bascule resume {name}` lifts it"));
+    Ok(true)
 }
 
 /// Per open run: interrupted when, away how long, service up or down, what was ended, the command to type.

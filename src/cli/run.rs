@@ -12,7 +12,7 @@ use super::owner::Wishes;
 use super::spawn;
 use super::watch::{self, Manner};
 use crate::plan::{History, Plan};
-use crate::server::wire::NewRunRequest;
+use crate::server::wire::{Health, NewRunRequest};
 use crate::store::{RunName, TakeOver};
 
 /// Execute a runbook: durably, with an automatic way back.
@@ -107,9 +107,9 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let request = request(&plan, &args)?;
     // An owner that goes down between two questions is followed by another.
     for _ in 0..20 {
-        if let Some((client, _)) = super::client::Client::find(&ctx.state).await? {
+        if let Some((client, health)) = super::client::Client::find(&ctx.state).await? {
             match client.create(&request).await {
-                Ok(created) => return created_elsewhere(ctx, &args, &created.run).await,
+                Ok(created) => return created_elsewhere(ctx, &args, &created.run, &health).await,
                 // Not one that was lost with its answer: it may have created the run.
                 Err(ClientError::Leaving | ClientError::Nobody(_)) => {}
                 Err(error) => return Err(error.into()),
@@ -129,10 +129,18 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     Err(CliError::new("no engine takes the run").hint("`engine.log` in the state directory says why they end"))
 }
 
-async fn created_elsewhere(ctx: &Ctx, args: &Args, run: &str) -> Result<Exit, CliError> {
+async fn created_elsewhere(ctx: &Ctx, args: &Args, run: &str, health: &Health) -> Result<Exit, CliError> {
     let name = RunName::parse(run).map_err(|error| CliError::new(error.to_string()))?;
     if args.start.foreground {
         ctx.ui.say("another process owns this state directory: it executes the run, this one watches");
+    }
+    let here = std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default();
+    if health.folder != here {
+        ctx.ui.say(&format!(
+            "the engine was started in {}: relative paths of steps are seen from there, and its secrets are the ones it \
+             was started with",
+            health.folder
+        ));
     }
     if args.start.otlp.is_some() {
         ctx.ui.say("that engine was started before: --otlp does not change where it sends its spans");

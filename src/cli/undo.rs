@@ -3,13 +3,18 @@
 use clap::Subcommand;
 
 use super::Ctx;
-use super::decide::{self, Decision, WhoArgs};
+use super::decide::{self, DangerArgs, Decision};
 use super::error::CliError;
 use super::exit::Exit;
+use super::look::Source;
 use super::target;
 use crate::server::wire::VerbBody;
+use crate::view::RunView;
 
 /// Help a rollback on: try an undo again, go on without it, or say that it was done by hand.
+///
+/// To go on without the fence or without what brings users' data home may lose their writes: that asks for the
+/// application's name; a script gives it with `--application`.
 ///
 ///   bascule undo retry billing-db/3 attach_storage
 #[derive(Debug, clap::Args)]
@@ -35,13 +40,16 @@ struct StepArgs {
     #[arg(value_name = "[RUN] STEP", num_args = 1..=2, required = true)]
     words: Vec<String>,
     #[command(flatten)]
-    who: WhoArgs,
+    danger: DangerArgs,
 }
 
 /// Helps.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let (Verb::Retry(of) | Verb::Waive(of) | Verb::Done(of)) = &args.verb;
     let (run, step) = target::run_and(&of.words, "step")?;
+    let source = Source::open(ctx).await?;
+    let name = target::run(&source, run).await?;
+    let view = source.run(&name).await?;
     let id = step.to_owned();
     let (body, what) = match &args.verb {
         Verb::Retry(_) => (VerbBody::UndoRetry { step: id }, format!("runs the undo of {step} again")),
@@ -50,5 +58,22 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         }
         Verb::Done(_) => (VerbBody::UndoDone { step: id }, format!("takes {step} as undone by hand")),
     };
-    decide::decide(ctx, run, Decision::new(body, what, &of.who)).await
+    let retries = matches!(args.verb, Verb::Retry(_));
+    let decision = match keeps_writes(&view, step) {
+        Some(stage) if !retries => {
+            let what = format!("{what}. It belongs to the stage `{stage}`: {}", view.data.text);
+            Decision::dangerous(body, what, &of.danger)
+        }
+        Some(_) | None => Decision::new(body, what, &of.danger.who),
+    };
+    let answer = decide::on_run(ctx, &source, &name, &decision).await?;
+    decide::tell(ctx, source.has_engine(), &answer)?;
+    Ok(Exit::Done)
+}
+
+/// The stage of an undo without which users' writes may be lost.
+fn keeps_writes<'a>(view: &'a RunView, step: &str) -> Option<&'a str> {
+    let undos = view.rollback.iter().flat_map(|rollback| &rollback.restore);
+    let mut stages = undos.filter(|undo| undo.step == step).filter_map(|undo| undo.stage.as_deref());
+    stages.find(|stage| matches!(*stage, "fence" | "data"))
 }

@@ -120,7 +120,7 @@ async fn lines(ctx: &Ctx, client: &Client, name: &RunName, form: Form) -> Result
                     last = event.sequence;
                     printer.event(&event);
                     if event.event == "asked" && let Ok(view) = client.run(name).await {
-                        plain::questions(&view, &mut printer);
+                        plain::question(&view, &event, &mut printer);
                     }
                     if printer.is_closed {
                         return Ok(Exit::Done);
@@ -166,6 +166,8 @@ async fn gone(ctx: &Ctx, name: &RunName) -> Result<Exit, CliError> {
 fn ended(ctx: &Ctx, view: &RunView) -> Result<Exit, CliError> {
     if !ctx.ui.json {
         status::print(ctx, view)?;
+        // The head of a long page has scrolled away.
+        ctx.ui.say(&format!("\n{}: {}; {}", view.summary.run, view.summary.doing, view.service.text));
     }
     Ok(exit_of_view(view).unwrap_or(Exit::Interrupted))
 }
@@ -242,7 +244,7 @@ async fn one_beside(ctx: &Ctx, client: &Client, name: RunName, beside: &Beside) 
                     last = event.sequence;
                     printer.event(&event);
                     if event.event == "asked" && let Ok(view) = client.run(&name).await {
-                        plain::questions(&view, &mut printer);
+                        plain::question(&view, &event, &mut printer);
                     }
                 }
                 Err(_) => break,

@@ -2,32 +2,32 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::attempt;
 use super::clock::{Clock, SystemClock};
 use super::context::{BlobFiles, Context, Progresses, Told};
-use super::driver::{Driver, INBOX};
-use super::handle::{Decided, Gone, Message, RunHandle};
+use super::handle::Gone;
 use super::locks::{Holder, Locks as LockTable};
 use super::options::{self, EngineOptions};
-use super::perform::Hands;
-use super::processes::{self, Survivors};
+use super::place::{self, StateId};
+use super::processes::{self, Hunt, Survivors};
 use super::projection::{self, RunRow};
-use super::pulse;
-use crate::machine::fact::{Actor, Direction, LockScope, Millis};
+use super::pulse::{self, Seen};
+use super::{attempt, attempt_log};
+use crate::machine::fact::{Direction, LockScope, Millis};
 use crate::machine::run::Locks;
-use crate::machine::state::{Status, StepLocks};
-use crate::machine::{Illegal, Input, Run, RunState, Verb};
+use crate::machine::state::StepLocks;
+use crate::machine::{Event, Illegal, Input, Record, Run, RunState};
 use crate::plan::{History, Plan, PlanHash};
 use crate::store::index::{Index, IndexError};
 use crate::store::{
     Blobs, CommitError, Head, Journal, JournalFile, JournalOptions, OpenReport, ReadError, RunLog, RunName, StateDir,
-    StoreError, read_run,
+    StoreError,
 };
 
 /// Why an engine does not start, or a run does not.
@@ -57,6 +57,17 @@ pub enum EngineError {
     /// The stored plan is damaged.
     #[error("the plan {0} of a run cannot be read from the state directory")]
     Plan(PlanHash, #[source] crate::plan::PlanError),
+    /// This engine stopped acting for an open run.
+    #[error("this engine does not execute run {run}: {why}")]
+    GivenUp {
+        /// The run.
+        run: RunName,
+        /// Why.
+        why: String,
+    },
+    /// A new run's first transition may be in the log or not.
+    #[error("run {0} may exist or not: the engine went down before its log could tell; `bascule status` does")]
+    MayExist(RunName),
     /// The stored plan is gone.
     #[error("the plan {0} of a run is missing from the state directory")]
     NoPlan(PlanHash),
@@ -91,13 +102,14 @@ pub struct Adopted {
 /// Executes the runs of one state directory.
 pub struct Engine {
     pub(super) cx: Arc<Context>,
-    index: Index,
+    pub(super) index: Index,
     pub(super) plans: Mutex<HashMap<PlanHash, Arc<Plan>>>,
     pub(super) numbers: Mutex<HashMap<String, u64>>,
     pub(super) reviving: tokio::sync::Mutex<()>,
     pub(super) report: OpenReport,
     pub(super) adopted: Vec<Adopted>,
     pub(super) ended: Vec<String>,
+    pub(super) notes: Vec<String>,
     pub(super) host: String,
 }
 
@@ -109,12 +121,15 @@ impl Engine {
     pub async fn start(options: EngineOptions) -> Result<Self, EngineError> {
         let clock = options.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let owned = StateDir::own(&options.state, options.take_over)?;
-        let last_alive = pulse::read_pulse(&options.state);
-        let state_id = pulse::state_id(&options.state)?;
-        let (log, report) = JournalFile::open(owned, JournalOptions::default())?;
+        let seen = Seen::read(&options.state);
+        let StateId { id: state_id, note } = place::state_id(&options.state)?;
+        let journal = JournalOptions { disk: options.disk.clone(), ..JournalOptions::default() };
+        // The engine keeps the directory for longer than the journal is open: the index lies in it, too.
+        let (log, report) = JournalFile::open_unlocked(&options.state, journal)?;
         let log: Arc<dyn RunLog> = Arc::new(log);
-        let blobs = Blobs::open(Arc::new(crate::store::disk::RealDisk), &options.state)?;
+        let blobs = Blobs::open(options.disk, &options.state)?;
         let cx = Arc::new(Context {
+            owned: Mutex::new(Some(owned)),
             state: options.state,
             state_id,
             registry: options.executors,
@@ -125,14 +140,19 @@ impl Engine {
             log,
             clock,
             tasks: TaskTracker::new(),
+            drivers: TaskTracker::new(),
             shutdown: CancellationToken::new(),
+            over: CancellationToken::new(),
             runs: Mutex::default(),
+            given_up: Mutex::default(),
+            seen: Mutex::new(seen.runs.clone()),
+            clock_told: AtomicI64::new(0),
             attempts: Mutex::default(),
             stories: broadcast::Sender::new(4096),
             sayings: broadcast::Sender::new(64),
             exporter: options::exporter(options.otlp.as_deref()),
         });
-        let host = pulse::host_name();
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let index = Index::start(&cx.state, projection::LAYOUT, projection::projection())?;
         let mut engine = Self {
             cx,
@@ -143,9 +163,10 @@ impl Engine {
             report,
             adopted: vec![],
             ended: vec![],
+            notes: note.into_iter().collect(),
             host,
         };
-        engine.adopt_all(last_alive).await?;
+        engine.adopt_all(&seen).await?;
         engine.cx.tasks.spawn(follow(engine.cx.clone(), engine.index.clone()));
         engine.cx.tasks.spawn(pulse::pulse(engine.cx.clone()));
         Ok(engine)
@@ -167,6 +188,12 @@ impl Engine {
     #[must_use]
     pub fn ended_attempts(&self) -> &[String] {
         &self.ended
+    }
+
+    /// What else people should know of the start: runs that cannot be executed, a directory that moved.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The run log.
@@ -205,12 +232,21 @@ impl Engine {
         self.cx.sayings.subscribe()
     }
 
-    async fn adopt_all(&mut self, last_alive: Option<Millis>) -> Result<(), EngineError> {
+    async fn adopt_all(&mut self, seen: &Seen) -> Result<(), EngineError> {
         let mut open = Vec::new();
         for entry in self.cx.log.runs().await? {
-            self.saw_number(&entry.head.run);
-            if !entry.head.is_final && entry.stopped.is_none() {
-                open.push(self.read(&entry.head.run).await?);
+            let name = &entry.head.run;
+            self.saw_number(name);
+            if entry.head.is_final || entry.stopped.is_some() {
+                if entry.head.is_final {
+                    self.cx.seen().remove(name);
+                }
+                continue;
+            }
+            // One run that cannot be read must not keep the others from their way back.
+            match self.read(name).await {
+                Ok(read) => open.push(read),
+                Err(error) => self.set_aside(name, &error).await,
             }
         }
         self.ended = self.end_dead_attempts(&open).await?;
@@ -222,9 +258,15 @@ impl Engine {
         let now = self.cx.clock.now();
         let mut drivers = Vec::new();
         for (run, head) in open {
-            // A decision that was written down without an engine is no sign of one: the pulse is.
-            let seen = last_alive.unwrap_or(head.at_ms);
-            let away_ms = u64::try_from(now.wall.saturating_sub(seen)).unwrap_or(0);
+            let last = seen.last(&head.run, run.created, head.at_ms);
+            let away_ms = u64::try_from(now.wall.saturating_sub(last)).unwrap_or(0);
+            let epoch = match self.cx.log.claim(&head.run).await {
+                Ok(lease) => lease.epoch,
+                Err(error) => {
+                    self.set_aside(&head.run, &error.into()).await;
+                    continue;
+                }
+            };
             self.adopted.push(Adopted {
                 run: head.run.clone(),
                 away_ms,
@@ -232,19 +274,40 @@ impl Engine {
                 up_since: run.up_since,
                 down_since: run.down_since,
             });
-            let epoch = self.cx.log.claim(&head.run).await?.epoch;
             let recovered =
                 Input::Recovered { epoch, host: self.host.clone(), pid: std::process::id(), away_ms: Some(away_ms) };
-            drivers.push((self.driver(run, head, epoch), vec![recovered]));
+            drivers.push((self.driver(run, Journal::at(self.cx.log.clone(), head, epoch)), vec![recovered]));
         }
         for (driver, _) in &drivers {
             self.announce(driver);
         }
+        // Requests for locks died with the queue: `Recovered` makes them again, those of a held run when it goes on.
         for (driver, first) in drivers {
-            ask_again(&driver);
             self.spawn(driver, first);
         }
         Ok(())
+    }
+
+    /// An open run that cannot be executed: it is listed with the reason, and nobody takes what it may hold.
+    async fn set_aside(&mut self, name: &RunName, error: &EngineError) {
+        let why = describe(error);
+        self.notes.push(format!(
+            "run {name} is not executed: {why}; processes that it left running were not ended. `bascule audit verify` and \
+             `bascule repair` show what its log holds, a newer release may be able to read it"
+        ));
+        tracing::error!(run = %name, %why, "an open run is not executed");
+        self.cx.given_up().insert(name.clone(), why);
+        if let Some(plan) = self.plan_of(name).await {
+            self.cx.locks.restore(Holder::new(name, &LockScope::Run), plan.locks.clone());
+        }
+    }
+
+    /// The plan of a run whose later transitions cannot be read.
+    async fn plan_of(&self, name: &RunName) -> Option<Arc<Plan>> {
+        let first = self.cx.log.read(name, 1, 1).await.ok()?;
+        let records: Vec<Record> = serde_json::from_str(first.first()?.payload.as_str()).ok()?;
+        let Event::Created { plan, .. } = &records.first()?.event else { return None };
+        self.plan(plan).ok()
     }
 
     /// Before anything else happens to a run. What a finished attempt left running on purpose stays.
@@ -270,7 +333,8 @@ impl Engine {
             let label = id.rsplit('/').next().unwrap_or("");
             (label.starts_with("forward-") || label.starts_with("undo-")) && !dead.contains(id)
         };
-        Ok(processes::end(&prefix, finished).await?)
+        let folders = open.iter().map(|(_, head)| attempt_log::run_folder(&self.cx.state, &head.run)).collect();
+        Ok(processes::end(Hunt { prefix, folders }, finished).await?)
     }
 
     fn restore_locks(&self, run: &Run, name: &RunName) {
@@ -282,26 +346,6 @@ impl Engine {
                 let scope = LockScope::Step(run.plan.step(ix).id.clone());
                 self.cx.locks.restore(Holder::new(name, &scope), run.plan.step(ix).locks.clone());
             }
-        }
-    }
-
-    /// Reads a run back from the log, for looking.
-    ///
-    /// # Errors
-    /// There is no such run, or it cannot be read.
-    pub async fn read(&self, name: &RunName) -> Result<(Run, Head), EngineError> {
-        let mut failed = None;
-        let read = read_run(&*self.cx.log, name, |hash| {
-            self.plan(hash).map_err(|error| {
-                let why = StoreError::Record(crate::store::BadRecord::Payload(error.to_string()));
-                failed = Some(error);
-                why
-            })
-        })
-        .await;
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(read?),
         }
     }
 
@@ -319,105 +363,6 @@ impl Engine {
         let plan = Arc::new(plan);
         plans.insert(hash.clone(), plan.clone());
         Ok(plan)
-    }
-
-    pub(super) fn driver(&self, run: Run, head: Head, epoch: u64) -> Driver {
-        let (inbox, messages) = mpsc::channel(INBOX);
-        let hands = Hands::new(self.cx.clone(), head.run.clone(), inbox);
-        let journal = Journal::at(self.cx.log.clone(), head, epoch);
-        Driver { cx: self.cx.clone(), run, journal, hands, inbox: messages }
-    }
-
-    /// Puts a run on the list: from here on others find it.
-    pub(super) fn announce(&self, driver: &Driver) -> RunHandle {
-        let handle = RunHandle { name: driver.hands.run.clone(), inbox: driver.hands.inbox.clone() };
-        self.cx.runs().insert(handle.name.clone(), handle.clone());
-        handle
-    }
-
-    pub(super) fn spawn(&self, driver: Driver, first: Vec<Input>) -> RunHandle {
-        let handle = self.announce(&driver);
-        let cx = self.cx.clone();
-        let name = handle.name.clone();
-        self.cx.tasks.spawn(async move {
-            driver.drive(first).await;
-            let mut runs = cx.runs();
-            runs.remove(&name);
-        });
-        handle
-    }
-
-    /// The run's task, if it has one now.
-    #[must_use]
-    pub fn live(&self, name: &RunName) -> Option<RunHandle> {
-        self.cx.runs().get(name).cloned()
-    }
-
-    /// Hands a person's verb to a run; answered once the decision is durable. A finished run is read again, so that
-    /// notes can still be added.
-    ///
-    /// # Errors
-    /// There is no such run, it cannot be read, or the engine is going down.
-    pub async fn decide(
-        &self,
-        name: &RunName,
-        verb: Verb,
-        by: Actor,
-        reason: Option<Arc<str>>,
-    ) -> Result<Decided, EngineError> {
-        if let Some(handle) = self.live(name)
-            && let Ok(decided) = handle.decide(verb.clone(), by.clone(), reason.clone()).await
-        {
-            return Ok(decided);
-        }
-        // One at a time: two tasks of one run would fence each other off.
-        let _alone = self.reviving.lock().await;
-        while let Some(handle) = self.live(name) {
-            if let Ok(decided) = handle.decide(verb.clone(), by.clone(), reason.clone()).await {
-                return Ok(decided);
-            }
-            if self.cx.shutdown.is_cancelled() {
-                return Err(EngineError::Gone(Gone(name.clone())));
-            }
-            // Its task ended and is about to take itself off the list.
-            tokio::task::yield_now().await;
-        }
-        let (run, head) = self.read(name).await?;
-        let epoch = head.epoch;
-        let driver = self.driver(run, head, epoch);
-        let inbox = driver.hands.inbox.clone();
-        let (done, answer) = tokio::sync::oneshot::channel();
-        let news = Message::News { input: Input::Verb { verb, by, reason }, done: Some(done) };
-        // Before the task begins: one of a finished run ends as soon as its inbox is empty.
-        drop(inbox.send(news).await);
-        self.spawn(driver, vec![]);
-        answer.await.map_err(|_| EngineError::Gone(Gone(name.clone())))
-    }
-
-    /// The runs that have a task now.
-    #[must_use]
-    pub fn live_runs(&self) -> Vec<RunHandle> {
-        self.cx.runs().values().cloned().collect()
-    }
-
-    /// Leaves all runs as they are, waits for their tasks, closes the log.
-    ///
-    /// # Errors
-    /// What the log said.
-    pub async fn stop(&self) -> Result<(), EngineError> {
-        self.cx.shutdown.cancel();
-        let inboxes: Vec<_> = self.cx.runs().values().map(|handle| handle.inbox.clone()).collect();
-        for inbox in inboxes {
-            drop(inbox.send(Message::Leave).await);
-        }
-        self.cx.tasks.close();
-        // Attempts that would not stop are ended like those of a dead engine.
-        let mine = |id: &str| !self.cx.attempts().contains(id);
-        drop(processes::end(&format!("{}/", self.cx.state_id), mine).await);
-        self.cx.log.close().await?;
-        self.index.close().await;
-        options::last_words(self.cx.clone()).await;
-        Ok(())
     }
 
     /// How all runs stand, up to the last transition that anybody was told of.
@@ -458,20 +403,18 @@ async fn follow(cx: Arc<Context>, index: Index) {
     }
 }
 
-/// Locks that were asked for, and for whose answer nobody waits any more.
-fn ask_again(driver: &Driver) {
-    let run = &driver.run;
-    if matches!(run.locks, Locks::Requested | Locks::Awaited(_)) {
-        driver.hands.acquire(LockScope::Run, run.plan.locks.clone(), Direction::Forward);
-    }
-    for (ix, step) in run.steps.iter().enumerate() {
-        if step.locks == StepLocks::Requested {
-            let direction = match step.status {
-                Status::Forward(_) => Direction::Forward,
-                Status::Undo { .. } => Direction::Undo,
-            };
-            let claims = run.plan.step(ix).locks.clone();
-            driver.hands.acquire(LockScope::Step(run.plan.step(ix).id.clone()), claims, direction);
+/// An error with its causes, on one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        // `transparent` errors repeat themselves.
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
         }
+        next = cause.source();
     }
+    text
 }

@@ -1,9 +1,10 @@
-//! One call of an executor: its context, its log, its end. Panics end here.
+//! One attempt: its context, its log, its handle, its end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bascule_plugin::{CheckCx, ExecCx, Executor, IdempotencyKey, Report, Setup};
+use bascule_plugin::{ExecCx, Executor, IdempotencyKey, Report, STOP_LIMIT, Setup, Stream};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -11,25 +12,26 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::attempt_log::{self, AttemptLog};
 use super::convert;
-use super::handle::Message;
-use super::processes;
+use super::guard::{Watch, guarded};
+use super::handle::{Decided, Message};
+pub(super) use super::look::{Look, Standpoint, filled, look_from, probe_from};
 use super::secrets::{Redactor, SecretSources};
-use crate::machine::Input;
-use crate::machine::command::{Action, Sample};
-use crate::machine::fact::{Direction, Failure, Found, Left, LogDigest, Resolved};
+use crate::machine::command::Action;
+use crate::machine::fact::{Direction, Failure, Left, LogDigest, Resolved};
 use crate::machine::input::Outcome;
+use crate::machine::{Input, large};
 use crate::store::RunName;
 
-/// How long an attempt that was told to stop may take before it is ended.
-const STOP_GRACE: Duration = Duration::from_secs(20);
+/// How long the last words of an attempt that was given up are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// How long a native probe may take.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(120);
+/// An executor, or why there is none.
+type MaybeExecutor = Result<Arc<dyn Executor>, Failure>;
 
 /// What an attempt works with.
 pub(super) struct Means {
-    pub(super) executor: Result<Arc<dyn Executor>, Failure>,
-    pub(super) verifier: Option<Result<Arc<dyn Executor>, Failure>>,
+    pub(super) executor: MaybeExecutor,
+    pub(super) verifier: Option<MaybeExecutor>,
     pub(super) cancel: CancellationToken,
     pub(super) inbox: mpsc::Sender<Message>,
 }
@@ -60,6 +62,8 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
     };
     let label = label(action.direction, action.attempt);
     let attempt_id = format!("{}/{}/{}/{label}", cx.state_id, run.as_str(), action.id);
+    let scratch = attempt_log::folder(&cx.state, run, &action.id).join(&label);
+    let grace = executor.stops_within(&with).min(STOP_LIMIT);
     let (exec, inbox) = ExecCx::new(Setup {
         key: IdempotencyKey {
             run: run.as_str().to_owned(),
@@ -73,11 +77,18 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
         // The run's task watches the deadline and stops the attempt; two watches would disagree.
         deadline: None,
         cancel: means.cancel.clone(),
-        scratch: attempt_log::folder(&cx.state, run, &action.id).join(&label),
+        scratch: scratch.clone(),
     });
     let log = AttemptLog::new(attempt_log::path(&cx.state, run, &action.id, &label), redactor.clone());
-    let place = Place { run: run.clone(), action: action.clone(), inbox: means.inbox };
-    let reader = tokio::spawn(read_reports(cx.clone(), inbox, log, place));
+    let is_remote = Arc::new(AtomicBool::new(action.attached.is_some()));
+    let place = Place {
+        run: run.clone(),
+        action: action.clone(),
+        inbox: means.inbox,
+        redactor: redactor.clone(),
+        is_remote: is_remote.clone(),
+    };
+    let mut reader = tokio::spawn(read_reports(cx.clone(), inbox, log, place));
     let (native, outputs) = (action.native && action.direction == Direction::Undo, action.outputs.clone());
     let call = {
         let with = with.clone();
@@ -90,30 +101,41 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
         }
     };
     cx.attempts().insert(attempt_id.clone());
-    let outcome = guarded(call, &means.cancel, &attempt_id).await;
+    let watch =
+        Watch { cancel: &means.cancel, attempt_id: &attempt_id, scratch: &scratch, grace, is_remote: &is_remote };
+    let outcome = guarded(call, watch).await;
     cx.attempts().remove(&attempt_id);
-    let log = reader.await.ok().flatten();
-    let outcome = keep(cx, clean(outcome, &redactor)).await;
-    let verify = match (&outcome, means.verifier, &action.verify) {
-        (Outcome::Succeeded { .. }, Some(Ok(verifier)), Some(call)) => {
-            let name = format!("{}-{label}", "verify");
-            let look = Look {
-                label: name,
-                step: action.id.as_str().to_owned(),
-                call: call.clone(),
-                timeout: None,
-                cancel: means.cancel.clone(),
-            };
-            Some(self::look(cx, run, verifier, &look).await)
-        }
-        (Outcome::Succeeded { .. }, Some(Err(failure)), _) => Some(Outcome::Unknown { failure }),
-        (
-            Outcome::Succeeded { .. } | Outcome::Failed { .. } | Outcome::Cancelled { .. } | Outcome::Unknown { .. },
-            _,
-            _,
-        ) => None,
+    let log = match &outcome {
+        // A thread that nobody can end may hold the other end for ever.
+        Outcome::Unknown { .. } => tokio::time::timeout(LAST_WORDS, &mut reader).await.ok().and_then(Result::ok),
+        Outcome::Succeeded { .. } | Outcome::Failed { .. } | Outcome::Cancelled { .. } => reader.await.ok(),
     };
-    Ended { outcome, verify, log }
+    // Nothing may be in it; what children left there on purpose stays.
+    tokio::fs::remove_dir(&scratch).await.ok();
+    let outcome = clean(outcome, &redactor);
+    keep(cx, &outcome).await;
+    let verify = match &outcome {
+        Outcome::Succeeded { .. } => verified(cx, run, action, (means.verifier, means.cancel)).await,
+        Outcome::Failed { .. } | Outcome::Cancelled { .. } | Outcome::Unknown { .. } => None,
+    };
+    Ended { outcome, verify, log: log.flatten() }
+}
+
+/// What proves an attempt that ended well, read back in the same attempt.
+async fn verified(
+    cx: &Arc<Context>,
+    run: &RunName,
+    action: &Action,
+    (verifier, cancel): (Option<MaybeExecutor>, CancellationToken),
+) -> Option<Outcome> {
+    match (verifier?, &action.verify) {
+        (Ok(verifier), Some(call)) => {
+            let look = Look::verification(action, &label(action.direction, action.attempt), call, cancel);
+            Some(super::look::look(cx, run, verifier, &look).await)
+        }
+        (Ok(_), None) => None,
+        (Err(failure), _) => Some(Outcome::unknown(failure)),
+    }
 }
 
 /// What an attempt is called in ids and files.
@@ -122,7 +144,7 @@ pub(super) fn label(direction: Direction, number: u32) -> String {
 }
 
 /// Puts the secrets into the parameters, at the last moment.
-async fn fill(secrets: &SecretSources, with: &mut Arc<Value>, call: &Resolved) -> Result<Redactor, Failure> {
+pub(super) async fn fill(secrets: &SecretSources, with: &mut Arc<Value>, call: &Resolved) -> Result<Redactor, Failure> {
     if call.secrets.is_empty() {
         return Ok(Redactor::default());
     }
@@ -132,50 +154,24 @@ async fn fill(secrets: &SecretSources, with: &mut Arc<Value>, call: &Resolved) -
         .map_err(|error| convert::failure_of("a secret is missing", &error))
 }
 
-/// Runs a call in a task of its own, so that a panic or a hang ends there.
-async fn guarded<F>(call: F, cancel: &CancellationToken, attempt_id: &str) -> Outcome
-where
-    F: Future<Output = bascule_plugin::Outcome> + Send + 'static,
-{
-    let mut task = tokio::spawn(call);
-    let ended = tokio::select! {
-        ended = &mut task => ended,
-        () = cancel.cancelled() => match tokio::time::timeout(STOP_GRACE, &mut task).await {
-            Ok(ended) => ended,
-            Err(_) => {
-                task.abort();
-                let gone = processes::end(attempt_id, |_| false).await;
-                let message = match gone {
-                    Ok(_) => format!("it did not stop within {} s and was ended", STOP_GRACE.as_secs()),
-                    Err(survivors) => survivors.to_string(),
-                };
-                return Outcome::Unknown { failure: Failure::new(message) };
-            }
-        },
-    };
-    match ended {
-        Ok(outcome) => convert::outcome(outcome),
-        Err(error) => {
-            // Nothing may run on behind an executor that is gone.
-            let survivors = processes::end(attempt_id, |_| false)
-                .await
-                .err()
-                .map(|survivors| format!("; {survivors}"))
-                .unwrap_or_default();
-            let panic = error.try_into_panic().ok();
-            let words = panic.as_ref().and_then(|panic| {
-                panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied())
-            });
-            let message = format!("the executor panicked: {}{survivors}", words.unwrap_or("without a word"));
-            Outcome::Unknown { failure: Failure::new(message) }
-        }
-    }
-}
-
 struct Place {
     run: RunName,
     action: Action,
     inbox: mpsc::Sender<Message>,
+    redactor: Redactor,
+    is_remote: Arc<AtomicBool>,
+}
+
+impl Place {
+    /// Makes a handle durable. Only then it is answered; otherwise the executor hears of it by the drop.
+    async fn record(&self, handle: Value) -> bool {
+        let (done, answer) = oneshot::channel();
+        let Action { step, direction, attempt, .. } = self.action;
+        let input = Input::Handle { step, direction, attempt, handle };
+        let told = self.inbox.send(Message::News { input, done: Some(done) }).await.is_ok();
+        // Without an event the run takes no handle any more: nobody would find the work by it.
+        told && answer.await.is_ok_and(|Decided { events, .. }| events.is_some())
+    }
 }
 
 /// Takes an attempt's reports until it ends: log bytes, progress, handles.
@@ -188,18 +184,22 @@ async fn read_reports(
     while let Some(report) = inbox.recv().await {
         match report {
             Report::Log { stream, bytes } => log.append(stream, &bytes).await,
-            Report::Progress(progress) => cx.progress.set(&place.run, place.action.id.as_str(), progress),
+            Report::Progress(mut progress) => {
+                progress.unit = place.redactor.text(&progress.unit);
+                cx.progress.set(&place.run, place.action.id.as_str(), progress);
+            }
             Report::Handle { value, recorded } => {
-                let (done, answer) = oneshot::channel();
-                let input = Input::Handle {
-                    step: place.action.step,
-                    direction: place.action.direction,
-                    attempt: place.action.attempt,
-                    handle: value,
-                };
-                let told = place.inbox.send(Message::News { input, done: Some(done) }).await.is_ok();
-                // Only a durable handle is answered; otherwise the executor hears of it by the drop.
-                if told && answer.await.is_ok() {
+                place.is_remote.store(true, Ordering::Release);
+                let handle = place.redactor.value(value.clone());
+                if handle != value {
+                    // It will not be found again by this; a person is asked then. A secret in the log would be worse.
+                    log.append(
+                        Stream::Note,
+                        b"the handle of the remote work holds a secret and is recorded without it\n",
+                    )
+                    .await;
+                }
+                if place.record(handle).await {
                     // An executor that does not wait any more has ended.
                     recorded.send(()).unwrap_or_default();
                 }
@@ -211,199 +211,76 @@ async fn read_reports(
 }
 
 /// Outcomes without secrets.
-fn clean(outcome: Outcome, redactor: &Redactor) -> Outcome {
+pub(super) fn clean(outcome: Outcome, redactor: &Redactor) -> Outcome {
     if redactor.is_empty() {
         return outcome;
     }
-    let failure = |failure: Failure| Failure {
-        message: redactor.text(&failure.message).into(),
-        causes: failure.causes.iter().map(|cause| redactor.text(cause)).collect(),
-        hint: failure.hint.map(|hint| redactor.text(&hint)),
-    };
+    let failure = |failure: Failure| convert::clean(failure, redactor);
     match outcome {
         Outcome::Succeeded { outputs } => {
             Outcome::Succeeded { outputs: Arc::new(redactor.value(Arc::unwrap_or_clone(outputs))) }
         }
         Outcome::Failed { failure: words, left } => Outcome::Failed { failure: failure(words), left },
         Outcome::Cancelled { left } => Outcome::Cancelled { left },
-        Outcome::Unknown { failure: words } => Outcome::Unknown { failure: failure(words) },
+        Outcome::Unknown { failure: words, work } => Outcome::Unknown { failure: failure(words), work },
     }
 }
 
-/// The largest outputs that enter an event; larger ones become a file that the event names.
-const LARGEST_OUTPUTS: usize = 64 << 10;
+/// Keeps what is too large for an event in a file, which the event names by its content.
+pub(super) async fn keep(cx: &Context, outcome: &Outcome) {
+    let Outcome::Succeeded { outputs } = outcome else { return };
+    keep_value(cx, outputs).await;
+}
 
-async fn keep(cx: &Context, outcome: Outcome) -> Outcome {
-    let Outcome::Succeeded { outputs } = outcome else { return outcome };
-    let is_small = match &*outputs {
-        Value::Object(fields) => fields.is_empty(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => false,
-    };
-    if is_small {
-        return Outcome::Succeeded { outputs };
-    }
-    let text = outputs.to_string();
-    if text.len() <= LARGEST_OUTPUTS {
-        return Outcome::Succeeded { outputs };
-    }
-    let bytes = text.len();
-    match cx.blobs.put(text.into_bytes()).await {
-        Ok(name) => Outcome::Succeeded { outputs: Arc::new(serde_json::json!({ "file": name, "bytes": bytes })) },
-        // The size of bookkeeping can never fail a run: the step is done, its outputs are lost.
-        Err(error) => {
-            tracing::warn!(%error, "outputs of a step cannot be kept");
-            Outcome::Succeeded { outputs: Arc::new(serde_json::json!({ "lost": error.to_string(), "bytes": bytes })) }
-        }
+/// As [`keep`], of a value.
+pub(super) async fn keep_value(cx: &Context, outputs: &Value) {
+    let Some(content) = large::content(outputs) else { return };
+    // The size of bookkeeping can never fail a run: what was done is done, and was judged on all of it.
+    if let Err(error) = cx.blobs.put(content.into_bytes()).await {
+        tracing::warn!(%error, "a large result cannot be kept; the log names a file that is not there");
+        cx.say(format!("a large result cannot be kept: {error}; the log names a file that is not there"));
     }
 }
 
-/// A call that only looks: a sample, a verification, a probing call.
-pub(super) struct Look {
-    label: String,
-    step: String,
-    call: Resolved,
-    timeout: Option<Duration>,
-    cancel: CancellationToken,
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-impl Look {
-    pub(super) fn probe(action: &Action) -> Self {
-        Self {
-            label: format!("probe-{}", action.attempt),
-            step: action.id.as_str().to_owned(),
-            call: action.call.clone(),
-            timeout: Some(PROBE_TIMEOUT),
-            cancel: CancellationToken::new(),
-        }
-    }
+    use super::*;
+    use crate::machine::Reply;
 
-    /// A call of a check without a run.
-    pub(super) fn check(step: &str, label: &str, call: Resolved, timeout: Duration) -> Self {
-        let cancel = CancellationToken::new();
-        Self { label: label.to_owned(), step: step.to_owned(), call, timeout: Some(timeout), cancel }
-    }
-
-    pub(super) fn sample(sample: &Sample) -> Self {
-        Self {
-            label: "sample".to_owned(),
-            step: sample.id.to_string(),
-            call: sample.call.clone(),
-            timeout: Some(Duration::from_millis(sample.timeout_ms)),
-            cancel: CancellationToken::new(),
-        }
-    }
-}
-
-/// Makes a call that only looks; its log is kept only while it runs.
-pub(super) async fn look(cx: &Arc<Context>, run: &RunName, executor: Arc<dyn Executor>, look: &Look) -> Outcome {
-    let from = Standpoint {
-        secrets: &cx.secrets,
-        run: run.as_str(),
-        attempt_id: format!("{}/{}/{}/{}", cx.state_id, run.as_str(), look.step, look.label),
-        scratch: attempt_log::folder(&cx.state, run, &look.step.as_str().into()).join(&look.label),
-    };
-    let attempt_id = from.attempt_id.clone();
-    cx.attempts().insert(attempt_id.clone());
-    let outcome = look_from(from, executor, look).await;
-    cx.attempts().remove(&attempt_id);
-    outcome
-}
-
-/// From where a call looks: a run, or a check without one.
-pub(super) struct Standpoint<'a> {
-    pub(super) secrets: &'a SecretSources,
-    pub(super) run: &'a str,
-    pub(super) attempt_id: String,
-    pub(super) scratch: std::path::PathBuf,
-}
-
-/// As [`look`], without a run.
-pub(super) async fn look_from(from: Standpoint<'_>, executor: Arc<dyn Executor>, look: &Look) -> Outcome {
-    let mut with = look.call.with.clone();
-    let redactor = match fill(from.secrets, &mut with, &look.call).await {
-        Ok(redactor) => redactor,
-        Err(failure) => return Outcome::Unknown { failure },
-    };
-    let attempt_id = from.attempt_id;
-    let (exec, mut inbox) = ExecCx::new(Setup {
-        key: IdempotencyKey {
-            run: from.run.to_owned(),
-            step: format!("{}/{}", look.step, look.label),
-            direction: bascule_plugin::Direction::Forward,
+    fn action() -> Action {
+        Action {
+            step: 0,
+            id: "work".into(),
+            direction: Direction::Forward,
+            attempt: 1,
             generation: 1,
-        },
-        attempt: 1,
-        attempt_id: attempt_id.clone(),
-        attached: None,
-        deadline: None,
-        cancel: look.cancel.clone(),
-        scratch: from.scratch,
-    });
-    let reader = tokio::spawn(async move { while inbox.recv().await.is_some() {} });
-    let call = async move { executor.execute(&exec, &with).await };
-    let cancel = look.cancel.clone();
-    let watch = look.timeout.map(|timeout| {
-        let cancel = cancel.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(timeout).await;
-            cancel.cancel();
-        })
-    });
-    let outcome = guarded(call, &cancel, &attempt_id).await;
-    let late = watch.as_ref().is_some_and(|watch| watch.is_finished());
-    if let Some(watch) = watch {
-        watch.abort();
-    }
-    drop(reader.await);
-    match clean(outcome, &redactor) {
-        Outcome::Cancelled { .. } if late => {
-            let seconds = look.timeout.unwrap_or_default().as_secs_f64();
-            Outcome::Unknown { failure: Failure::new(format!("it did not answer within {seconds} s")) }
-        }
-        other @ (Outcome::Succeeded { .. }
-        | Outcome::Failed { .. }
-        | Outcome::Cancelled { .. }
-        | Outcome::Unknown { .. }) => other,
-    }
-}
-
-/// Asks the executor's own probe.
-pub(super) async fn probe(cx: &Arc<Context>, executor: Arc<dyn Executor>, action: &Action) -> Found {
-    probe_from(&cx.secrets, executor, &action.call, action.attached.clone()).await
-}
-
-/// As [`probe`], without a run.
-pub(super) async fn probe_from(
-    secrets: &SecretSources,
-    executor: Arc<dyn Executor>,
-    call: &Resolved,
-    handle: Option<Value>,
-) -> Found {
-    let mut with = call.with.clone();
-    let redactor = match fill(secrets, &mut with, call).await {
-        Ok(redactor) => redactor,
-        Err(failure) => return Found::CannotTell { failure },
-    };
-    let cancel = CancellationToken::new();
-    let (check, mut inbox) = CheckCx::new(None, cancel.clone());
-    let task = tokio::spawn(async move { executor.probe(&check, &with, handle.as_ref()).await });
-    let reader = tokio::spawn(async move { while inbox.recv().await.is_some() {} });
-    let answer = tokio::time::timeout(PROBE_TIMEOUT, task).await;
-    cancel.cancel();
-    reader.abort();
-    match answer {
-        Ok(Ok(answer)) => convert::found(answer, &redactor),
-        Ok(Err(_)) => Found::CannotTell { failure: Failure::new("the probe panicked") },
-        Err(_) => {
-            let message = format!("the probe did not answer within {} s", PROBE_TIMEOUT.as_secs());
-            Found::CannotTell { failure: Failure::new(message) }
+            deadline: None,
+            call: Resolved { uses: "test".into(), with: Arc::new(json!({})), secrets: Vec::new() },
+            native: false,
+            verify: None,
+            outputs: None,
+            attached: None,
         }
     }
-}
 
-/// The parameters of a call with its secrets, and what must be redacted afterwards.
-pub(super) async fn filled(secrets: &SecretSources, call: Resolved) -> Result<(Arc<Value>, Redactor), Failure> {
-    let mut with = call.with.clone();
-    let redactor = fill(secrets, &mut with, &call).await?;
-    Ok((with, redactor))
+    /// Whether the executor is told that its handle is durable, if the run decides so.
+    async fn acknowledged(events: Option<(u64, u64)>) -> bool {
+        let (inbox, mut messages) = mpsc::channel(1);
+        let run = RunName::new("shop", 1).expect("a name");
+        let (redactor, is_remote) = (Redactor::default(), Arc::default());
+        let place = Place { run, action: action(), inbox, redactor, is_remote };
+        let decides = async {
+            let Some(Message::News { done: Some(done), .. }) = messages.recv().await else { panic!("no handle came") };
+            done.send(Decided { reply: Reply::Done, version: 7, events }).expect("the attempt waits");
+        };
+        tokio::join!(place.record(json!({ "job": 7 })), decides).0
+    }
+
+    #[tokio::test]
+    async fn only_a_handle_that_was_recorded_is_acknowledged() {
+        assert!(acknowledged(Some((3, 3))).await);
+        assert!(!acknowledged(None).await, "the run took no handle any more: nobody would find the work by it");
+    }
 }

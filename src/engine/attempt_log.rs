@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
-use super::secrets::Redactor;
+use super::redact::{self, Redactor};
 use crate::machine::fact::LogDigest;
 use crate::plan::StepId;
 use crate::store::RunName;
@@ -27,7 +27,13 @@ pub fn path(state: &Path, run: &RunName, step: &StepId, attempt: &str) -> PathBu
 /// Where everything of a step lies.
 #[must_use]
 pub fn folder(state: &Path, run: &RunName, step: &StepId) -> PathBuf {
-    state.join("attempts").join(run.application()).join(run.number().to_string()).join(file_name(step.as_str()))
+    run_folder(state, run).join(file_name(step.as_str()))
+}
+
+/// Where everything of a run lies.
+#[must_use]
+pub fn run_folder(state: &Path, run: &RunName) -> PathBuf {
+    state.join("attempts").join(run.application()).join(run.number().to_string())
 }
 
 /// A step's name as a file name; names are checked when documents are read, this is the last guard.
@@ -42,7 +48,9 @@ pub(super) struct AttemptLog {
     file: Option<File>,
     broken: bool,
     redactor: Redactor,
-    pending: Vec<u8>,
+    /// Each stream by itself: what one holds back is not torn by what comes on the other.
+    out: redact::Stream,
+    err: redact::Stream,
     digest: Sha256,
     bytes: u64,
     tail: std::collections::VecDeque<u8>,
@@ -55,8 +63,9 @@ impl AttemptLog {
             path,
             file: None,
             broken: false,
+            out: redactor.stream(),
+            err: redactor.stream(),
             redactor,
-            pending: Vec::new(),
             digest: Sha256::new(),
             bytes: 0,
             tail: std::collections::VecDeque::new(),
@@ -73,21 +82,13 @@ impl AttemptLog {
         } else {
             bytes
         };
-        if self.redactor.is_empty() {
-            self.write(bytes).await;
-            return;
-        }
-        self.pending.extend_from_slice(bytes);
-        let keep = self.redactor.hold_back().min(self.pending.len());
-        let clean = self.redactor.bytes(&self.pending);
-        // Whatever was masked is complete; only the unmasked end may be the start of a secret.
-        let ready = clean.len().saturating_sub(keep);
-        let unchanged_end = self.pending.ends_with(&clean[ready..]);
-        if unchanged_end {
-            let rest = clean[ready..].to_vec();
-            self.write(&clean[..ready]).await;
-            self.pending = rest;
-        }
+        let clean = match stream {
+            // A line of the executor's own is whole.
+            Stream::Note => self.redactor.bytes(bytes),
+            Stream::Out => self.out.push(bytes),
+            Stream::Err => self.err.push(bytes),
+        };
+        self.write(&clean).await;
     }
 
     async fn write(&mut self, bytes: &[u8]) {
@@ -130,9 +131,9 @@ impl AttemptLog {
 
     /// Ends the log; `None` if nothing was written.
     pub(super) async fn finish(mut self) -> Option<LogDigest> {
-        let pending = std::mem::take(&mut self.pending);
-        let clean = self.redactor.bytes(&pending);
-        self.write(&clean).await;
+        for rest in [self.out.finish(), self.err.finish()] {
+            self.write(&rest).await;
+        }
         if !self.tail.is_empty() {
             if self.cut > 0 {
                 let line = format!("\n# {} bytes were cut here\n", self.cut);

@@ -230,7 +230,7 @@ impl Checker<'_> {
         let outputs = match outcome {
             Outcome::Succeeded { outputs } => outputs,
             Outcome::Failed { failure, .. } => return failed(failure),
-            Outcome::Unknown { failure } => return Seen::NotVerified(failure.to_string()),
+            Outcome::Unknown { failure, .. } => return Seen::NotVerified(failure.to_string()),
             Outcome::Cancelled { .. } => return Seen::NotVerified("it was stopped".to_owned()),
         };
         match expects {
@@ -280,7 +280,7 @@ impl Checker<'_> {
                 None => Seen::Verified,
             },
             Ok(Outcome::Failed { failure, .. }) => Seen::WouldFail { why: failure.to_string(), hint: failure.hint },
-            Ok(Outcome::Unknown { failure }) => Seen::NotVerified(failure.to_string()),
+            Ok(Outcome::Unknown { failure, .. }) => Seen::NotVerified(failure.to_string()),
             Ok(Outcome::Cancelled { .. }) => Seen::NotVerified("it was stopped".to_owned()),
         }
     }

@@ -2,21 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bascule_plugin::Progress;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::clock::Clock;
-use super::handle::{Message, RunHandle};
+use super::handle::RunHandle;
 use super::locks::{Holder, Locks};
 use super::registry::Registry;
 use super::secrets::SecretSources;
-use crate::machine::fact::LockScope;
+use crate::machine::fact::{LockScope, Millis};
 use crate::machine::{Input, Record};
-use crate::store::{Hash, Head, RunLog, RunName, StoreError};
+use crate::store::{Hash, Head, RunLog, RunName, StateDir, StoreError};
 use crate::telemetry::Exporter;
 
 /// How far running attempts are: lossy, never in the log.
@@ -92,6 +93,8 @@ pub struct Told {
 
 /// What all runs of an engine share.
 pub struct Context {
+    /// Keeps the directory owned until the engine has stopped, or nothing of it is left.
+    pub(super) owned: Mutex<Option<StateDir>>,
     pub(super) state: PathBuf,
     pub(super) state_id: String,
     pub(super) registry: Registry,
@@ -101,9 +104,21 @@ pub struct Context {
     pub(super) blobs: BlobFiles,
     pub(super) log: Arc<dyn RunLog>,
     pub(super) clock: Arc<dyn Clock>,
+    /// Attempts, probes, samples and what else goes on beside the runs.
     pub(super) tasks: TaskTracker,
+    /// The runs' own tasks.
+    pub(super) drivers: TaskTracker,
+    /// Runs are left as they are.
     pub(super) shutdown: CancellationToken,
+    /// Nobody waits for anything any more.
+    pub(super) over: CancellationToken,
     pub(super) runs: Mutex<BTreeMap<RunName, RunHandle>>,
+    /// Runs that are open and that this engine does not execute, with the reason.
+    pub(super) given_up: Mutex<BTreeMap<RunName, String>>,
+    /// When runs that are not over had an engine last.
+    pub(super) seen: Mutex<BTreeMap<RunName, Millis>>,
+    /// How far the wall clock is ahead, as the runs were told. Changed only while `runs` is held.
+    pub(super) clock_told: AtomicI64,
     pub(super) attempts: Mutex<BTreeSet<String>>,
     pub(super) stories: broadcast::Sender<Told>,
     pub(super) sayings: broadcast::Sender<String>,
@@ -113,6 +128,35 @@ pub struct Context {
 impl Context {
     pub(super) fn runs(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunName, RunHandle>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs that are open and that this engine does not execute, with the reason.
+    pub(super) fn given_up(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunName, String>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When runs that are not over had an engine last.
+    pub(super) fn seen(&self) -> std::sync::MutexGuard<'_, BTreeMap<RunName, Millis>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends the same news to every run, without waiting for any.
+    pub(super) fn tell_all(&self, input: &Input) {
+        let inboxes: Vec<_> = self.runs().values().map(|handle| handle.inbox.clone()).collect();
+        for inbox in inboxes {
+            let input = input.clone();
+            self.beside(async move { super::perform::tell(&inbox, input).await });
+        }
+    }
+
+    /// Does something beside the runs, until it is done or the engine is over.
+    pub(super) fn beside(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let over = self.over.clone();
+        self.tasks.spawn(async move {
+            if over.run_until_cancelled(work).await.is_none() {
+                tracing::debug!("the engine is over: what was under way was ended before, or is of no use to anybody");
+            }
+        });
     }
 
     /// Attempts that this engine makes now, by id.
@@ -147,16 +191,8 @@ impl Context {
             };
             let inbox = self.runs().get(&holder.run).map(|handle| handle.inbox.clone());
             if let Some(inbox) = inbox {
-                self.tasks.spawn(async move { super::perform::tell(&inbox, Input::LocksGranted { scope }).await });
+                self.beside(async move { super::perform::tell(&inbox, Input::LocksGranted { scope }).await });
             }
-        }
-    }
-
-    /// Sends the same news to every run.
-    pub(super) async fn tell_all(&self, input: &Input) {
-        let inboxes: Vec<mpsc::Sender<Message>> = self.runs().values().map(|handle| handle.inbox.clone()).collect();
-        for inbox in inboxes {
-            super::perform::tell(&inbox, input.clone()).await;
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bascule_plugin as plugin;
 
 use super::secrets::Redactor;
-use crate::machine::fact::{Direction, Failure, Found, Left};
+use crate::machine::fact::{Direction, Failure, Found, Left, Work};
 use crate::machine::input::Outcome;
 use crate::plan::step::Effect;
 
@@ -38,6 +38,13 @@ fn left(left: plugin::Left) -> Left {
     }
 }
 
+fn work(work: plugin::Work) -> Work {
+    match work {
+        plugin::Work::Over => Work::Over,
+        plugin::Work::MayGoOn => Work::MayGoOn,
+    }
+}
+
 pub(super) fn outcome(outcome: plugin::Outcome) -> Outcome {
     match outcome {
         plugin::Outcome::Succeeded { outputs } => Outcome::Succeeded { outputs: Arc::new(outputs) },
@@ -45,7 +52,9 @@ pub(super) fn outcome(outcome: plugin::Outcome) -> Outcome {
             Outcome::Failed { failure: failure(words), left: left(what) }
         }
         plugin::Outcome::Cancelled { left: what } => Outcome::Cancelled { left: left(what) },
-        plugin::Outcome::Unknown { failure: words } => Outcome::Unknown { failure: failure(words) },
+        plugin::Outcome::Unknown { failure: words, work: what } => {
+            Outcome::Unknown { failure: failure(words), work: work(what) }
+        }
     }
 }
 
@@ -55,7 +64,18 @@ pub(super) fn found(answer: plugin::ProbeAnswer, redactor: &Redactor) -> Found {
         plugin::ProbeAnswer::NotStarted => Found::NotStarted,
         plugin::ProbeAnswer::InProgress { handle } => Found::InProgress { handle: redactor.value(handle) },
         plugin::ProbeAnswer::Partial { found } => Found::Partial { found: redactor.text(&found) },
-        plugin::ProbeAnswer::CannotTell { failure: words } => Found::CannotTell { failure: failure(words) },
+        plugin::ProbeAnswer::CannotTell { failure: words } => {
+            Found::CannotTell { failure: clean(failure(words), redactor) }
+        }
+    }
+}
+
+/// A failure without secrets.
+pub(super) fn clean(failure: Failure, redactor: &Redactor) -> Failure {
+    Failure {
+        message: redactor.text(&failure.message).into(),
+        causes: failure.causes.iter().map(|cause| redactor.text(cause)).collect(),
+        hint: failure.hint.map(|hint| redactor.text(&hint)),
     }
 }
 

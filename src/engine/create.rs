@@ -1,14 +1,24 @@
 //! A run comes into being: its plan and its first transition are durable before its name is told.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::adopt::{Engine, EngineError};
-use super::handle::RunHandle;
+use super::handle::{Gone, RunHandle};
+use super::pulse::look_at_the_clock;
 use crate::machine::event::{Event, Record};
 use crate::machine::fact::Actor;
-use crate::machine::{Draft, Input, Run, RunState, decide};
+use crate::machine::{Command, Draft, Input, Run, RunState, decide};
 use crate::plan::Plan;
-use crate::store::{Head, Journal, RunName, StoreError};
+use crate::store::{CommitError, Head, InDoubt, Journal, Permit, Resolved, RunName, StoreError};
+
+/// A run's first transition.
+struct First<'a> {
+    at_ms: i64,
+    is_final: bool,
+    records: &'a [Record],
+    commands: Vec<Command>,
+}
 
 /// A run to be created.
 pub struct NewRun {
@@ -39,22 +49,32 @@ impl Engine {
         }
         let number = self.next_number(&new.plan.application);
         let name = RunName::new(&new.plan.application, number).map_err(StoreError::from)?;
+        let lease = self.claim(&name).await?;
+        let created = self.begin(new, &name, lease.epoch).await;
+        if created.is_err() {
+            self.cx.log.release(lease).await;
+        }
+        created
+    }
+
+    async fn begin(&self, new: NewRun, name: &RunName, epoch: u64) -> Result<RunHandle, EngineError> {
+        let missing = self.missing(&new.plan).await?;
         let now = self.cx.clock.now();
+        // The run begins with the wall clock as it is; of later jumps it is told like the others.
+        let told = look_at_the_clock(&self.cx, now);
         let created = Record {
             at: now.steady,
             by: Some(new.by),
             reason: new.reason,
             event: Event::Created {
                 application: new.plan.application.clone(),
-                number,
-                plan: hash,
+                number: name.number(),
+                plan: new.plan.hash().clone(),
                 trust_claimed_names: new.trust_claimed_names,
                 go_at: None,
             },
         };
-        let mut run = Run::begin(new.plan.clone(), &created)?;
-        let epoch = self.cx.log.claim(&name).await?.epoch;
-        let missing = self.missing(&new.plan).await?;
+        let mut run = Run::begin(new.plan, &created)?;
         let mut draft = Draft::new(&mut run, now, fastrand::u64(1..));
         let owned = Input::Recovered { epoch, host: self.host.clone(), pid: std::process::id(), away_ms: None };
         decide(&mut draft, owned)?;
@@ -62,17 +82,72 @@ impl Engine {
         let (records, commands) = draft.finish();
         let records: Vec<Record> = std::iter::once(created).chain(records).collect();
         let mut journal = Journal::at(self.cx.log.clone(), Head::none(name.clone()), epoch);
-        let permits = journal.commit(now.wall, run.state.is_final(), &records, commands).await?;
-        let head = journal.head().clone();
-        let driver = self.driver(run, head, epoch);
+        let first = First { at_ms: now.wall, is_final: run.state.is_final(), records: &records, commands };
+        let permits = self.write(&mut journal, first).await?;
+        let driver = self.driver(run, journal);
         // Known before it asks for locks: whoever gives them back must find it.
-        let handle = self.announce(&driver);
-        for permit in permits {
-            driver.hands.perform(permit);
-        }
-        self.cx.story(driver.journal.head(), &records);
-        self.spawn(driver, vec![]);
+        let (handle, knows) = self.announce(&driver);
+        driver.done(permits, &records);
+        let jumped = (knows != told).then_some(Input::ClockJumped { by_ms: knows - told });
+        self.spawn(driver, jumped.into_iter().collect());
         Ok(handle)
+    }
+
+    /// Makes the first transition durable. One in doubt is waited for: nobody may be told that there is no run while
+    /// its log may hold one that nobody executes.
+    async fn write(&self, journal: &mut Journal, first: First<'_>) -> Result<Vec<Permit>, EngineError> {
+        let First { at_ms, is_final, records, commands } = first;
+        let mut reopened = false;
+        loop {
+            if self.cx.shutdown.is_cancelled() {
+                return Err(EngineError::Gone(Gone(journal.head().run.clone())));
+            }
+            match journal.commit(at_ms, is_final, records, commands.clone()).await {
+                Ok(permits) => return Ok(permits),
+                // It closed while no run wrote to it: nobody else would open it again.
+                Err(CommitError::Store(StoreError::Closed { .. })) if !reopened => {
+                    reopened = true;
+                    self.cx.log.reopen().await?;
+                }
+                Err(CommitError::InDoubt { error, doubt }) => {
+                    if let Resolved::Written(permits) = self.resolve(journal, &error, *doubt).await? {
+                        return Ok(permits);
+                    }
+                }
+                Err(
+                    error @ (CommitError::Store(_) | CommitError::LostOwnership { .. } | CommitError::Unwritable(_)),
+                ) => {
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    async fn resolve(
+        &self,
+        journal: &mut Journal,
+        error: &StoreError,
+        mut doubt: InDoubt,
+    ) -> Result<Resolved, EngineError> {
+        let name = journal.head().run.clone();
+        self.cx
+            .say(format!("run {name}: the run log cannot write ({error}); it is not known yet whether the run exists"));
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let slept = self.cx.shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
+            if slept.is_none() {
+                return Err(EngineError::MayExist(name));
+            }
+            pause = (pause * 2).min(Duration::from_secs(5));
+            if let Err(error) = self.cx.log.reopen().await {
+                tracing::warn!(%error, "the run log is still closed");
+                continue;
+            }
+            match journal.resolve(&mut doubt).await {
+                Err(CommitError::Store(error)) => tracing::warn!(%error, "the run log cannot tell yet"),
+                resolved => return Ok(resolved?),
+            }
+        }
     }
 
     /// What the plan needs and this engine does not have.
@@ -80,6 +155,11 @@ impl Engine {
         let have = |name: &str| self.cx.registry.contains_key(name);
         let mut missing: Vec<String> =
             plan.executors.keys().filter(|name| !have(name)).map(|name| format!("the executor `{name}`")).collect();
+        for name in &plan.secrets {
+            if let Err(error) = self.cx.secrets.get(name).await {
+                missing.push(error.to_string());
+            }
+        }
         for needed in &plan.requires {
             let number = self.numbers.lock().unwrap_or_else(PoisonError::into_inner).get(&needed.app).copied();
             let state = match number.map(|number| RunName::new(&needed.app, number)) {

@@ -1,10 +1,10 @@
 //! The loop of one run: wait, decide, make durable, act.
 //!
 //! It alone owns the run's state. Waiting inputs are drained into one transition; at most one
-//! append is outstanding; permits are carried out only after their events are durable. When the
-//! store fails nothing is dispatched and nothing is lost: the run is read again from the log and
-//! the same inputs are decided again.
+//! append is outstanding; permits are carried out only after their events are durable. What
+//! happens while the store fails is in [`super::trouble`]: nothing is dispatched and nothing is lost.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +13,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::Context;
 use super::handle::{Decided, Message};
 use super::perform::Hands;
-use crate::machine::{Draft, Input, Now, Record, Reply, Run, decide};
-use crate::store::{CommitError, Journal, StoreError, read_run};
+use super::trouble::{After, Trouble};
+use crate::machine::fact::Millis;
+use crate::machine::{Command, Draft, Event, Illegal, Input, Now, Record, Reply, Run, decide, note_down};
+use crate::store::{CommitError, Journal, Permit};
 
 /// How many waiting inputs one transition takes in.
 const BATCH: usize = 512;
@@ -31,9 +33,21 @@ pub(super) struct Driver {
     pub(super) journal: Journal,
     pub(super) hands: Hands,
     pub(super) inbox: mpsc::Receiver<Message>,
+    /// The store fails; until when it did.
+    pub(super) trouble: Option<Trouble>,
+    /// News that came while nothing could be decided.
+    pub(super) waiting: VecDeque<Waiting>,
+    /// A time that the tick at it did not move.
+    stuck_at: Option<Millis>,
+    /// The engine goes down: what is there is written down, nothing follows from it.
+    leaving: bool,
 }
 
-type Waiting = (Input, Option<oneshot::Sender<Decided>>);
+/// An input, and who waits for its answer.
+pub(super) type Waiting = (Input, Option<oneshot::Sender<Decided>>);
+
+/// What a verb came to, and the sequence numbers before and after it.
+type Replies = Vec<(Reply, u64, u64)>;
 
 /// Whether the loop goes on.
 enum Next {
@@ -41,111 +55,175 @@ enum Next {
     Leave,
 }
 
+/// What was decided for a batch, not yet durable.
+struct Made {
+    records: Vec<Record>,
+    commands: Vec<Command>,
+    replies: Replies,
+}
+
 impl Driver {
+    pub(super) fn new(run: Run, journal: Journal, hands: Hands, inbox: mpsc::Receiver<Message>) -> Self {
+        let cx = hands.cx.clone();
+        let waiting = VecDeque::new();
+        Self { cx, run, journal, hands, inbox, trouble: None, waiting, stuck_at: None, leaving: false }
+    }
+
     /// Runs until the run is final and idle, or the engine leaves it.
-    pub(super) async fn drive(mut self, first: Vec<Input>) {
+    pub(super) async fn drive(&mut self, first: Vec<Input>) {
         let mut batch: Vec<Waiting> = first.into_iter().map(|input| (input, None)).collect();
-        loop {
+        self.leaving = self.cx.shutdown.is_cancelled();
+        while !self.leaving {
             if !batch.is_empty() && matches!(self.transit(std::mem::take(&mut batch)).await, Next::Leave) {
                 return;
             }
-            if self.run.state.is_final() && self.run.live.is_empty() && self.inbox.is_empty() {
+            let idle = self.inbox.is_empty() && self.waiting.is_empty();
+            if self.run.state.is_final() && self.run.live.is_empty() && idle {
                 return;
             }
-            let Some(news) = self.wait().await else { return };
-            batch = news;
+            batch = self.wait().await;
+        }
+        if !batch.is_empty() {
+            match self.transit(batch).await {
+                // What is durable of it is known to the next engine, whatever came of this.
+                Next::GoOn | Next::Leave => {}
+            }
         }
     }
 
-    /// Waits for news or for the next time; `None`: leave the run.
-    async fn wait(&mut self) -> Option<Vec<Waiting>> {
-        let now = self.cx.clock.now();
-        let mut batch = Vec::new();
-        let message = match self.run.wakes_at() {
-            None => self.inbox.recv().await,
-            Some(at) => {
-                let overdue = at <= now.steady;
-                let clock = self.cx.clock.clone();
-                let time = async move {
-                    if overdue {
-                        tokio::time::sleep(SAME_TIME_PAUSE).await;
-                    } else {
-                        clock.sleep_until(at).await;
-                    }
-                };
-                tokio::select! {
-                    biased;
-                    message = self.inbox.recv() => message,
-                    () = time => Some(Message::News { input: Input::Tick, done: None }),
+    /// Waits for news, for the next time, or for the engine's end.
+    async fn wait(&mut self) -> Vec<Waiting> {
+        let mut batch: Vec<Waiting> = Vec::new();
+        let wakes = self.run.wakes_at();
+        let is_due = wakes.is_some_and(|at| at <= self.cx.clock.now().steady);
+        let mut paused = false;
+        // A time that has come is never put off by news; only one that does not move may wait a little.
+        if self.waiting.is_empty() && (!is_due || wakes == self.stuck_at) {
+            let clock = self.cx.clock.clone();
+            let time = async move {
+                match wakes {
+                    None => std::future::pending().await,
+                    Some(_) if is_due => tokio::time::sleep(SAME_TIME_PAUSE).await,
+                    Some(at) => clock.sleep_until(at).await,
                 }
+            };
+            tokio::select! {
+                biased;
+                message = self.inbox.recv() => {
+                    if let Some(message) = message {
+                        self.take(message, &mut batch);
+                    }
+                }
+                () = self.cx.shutdown.cancelled() => {}
+                () = time => paused = true,
             }
-        };
-        let mut message = message;
-        while let Some(next) = message {
-            match next {
-                Message::News { input, done } => batch.push((input, done)),
-                Message::Look(look) => look(&self.run, self.cx.clock.now()),
-                Message::Leave => return None,
-            }
-            if batch.len() >= BATCH {
-                break;
-            }
-            message = self.inbox.try_recv().ok();
         }
-        if batch.is_empty() && self.inbox.is_closed() {
-            return None;
+        self.leaving = self.cx.shutdown.is_cancelled();
+        let most = if self.leaving { usize::MAX } else { BATCH };
+        while batch.len() < most
+            && let Some(news) = self.waiting.pop_front()
+        {
+            batch.push(news);
         }
-        Some(batch)
+        while batch.len() < most
+            && let Ok(message) = self.inbox.try_recv()
+        {
+            self.take(message, &mut batch);
+        }
+        let wakes = self.run.wakes_at().filter(|at| *at <= self.cx.clock.now().steady);
+        if !self.leaving && wakes.is_some() && (paused || wakes != self.stuck_at) {
+            batch.push((Input::Tick, None));
+        }
+        batch
+    }
+
+    fn take(&mut self, message: Message, batch: &mut Vec<Waiting>) {
+        match message {
+            Message::News { input, done } => batch.push((input, done)),
+            Message::Look(look) => look(&self.run, self.cx.clock.now()),
+        }
     }
 
     /// Decides a batch, makes it durable, acts.
-    async fn transit(&mut self, batch: Vec<Waiting>) -> Next {
-        let mut failing_since: Option<Now> = None;
+    async fn transit(&mut self, mut batch: Vec<Waiting>) -> Next {
         loop {
             let now = self.cx.clock.now();
-            let mut draft = Draft::new(&mut self.run, now, fastrand::u64(1..));
-            let mut replies = Vec::with_capacity(batch.len());
-            if let Some(since) = failing_since {
-                let gap_ms = u64::try_from(now.steady.saturating_sub(since.steady)).unwrap_or(0);
-                if let Err(illegal) = decide(&mut draft, Input::StoreBack { gap_ms }) {
-                    return self.broken(&illegal);
-                }
-            }
-            for (input, _) in &batch {
-                let before = draft.run().sequence;
-                match decide(&mut draft, input.clone()) {
-                    Ok(reply) => replies.push((reply, before, draft.run().sequence)),
-                    Err(illegal) => return self.broken(&illegal),
-                }
-            }
-            let (records, commands) = draft.finish();
+            let Made { records, commands, replies } = match self.decide_all(&batch, now) {
+                Ok(made) => made,
+                Err(illegal) => return self.broken(&illegal),
+            };
             if records.is_empty() {
+                self.trouble = None;
                 return self.answer(batch, replies);
             }
-            match self.journal.commit(now.wall, self.run.state.is_final(), &records, commands).await {
+            let failed = match self.journal.commit(now.wall, self.run.state.is_final(), &records, commands).await {
                 Ok(permits) => {
-                    for permit in permits {
-                        self.hands.perform(permit);
-                    }
-                    self.told(&records);
+                    self.over_it();
+                    self.done(permits, &records);
                     return self.answer(batch, replies);
                 }
-                Err(CommitError::Store(error)) => {
-                    failing_since.get_or_insert(now);
-                    if !self.read_again(&error).await {
-                        return Next::Leave;
-                    }
+                Err(failed) => failed,
+            };
+            let after = match failed {
+                CommitError::Store(error) => self.stand_by(&error, None, &mut batch).await,
+                CommitError::InDoubt { error, doubt } => self.stand_by(&error, Some(*doubt), &mut batch).await,
+                error @ (CommitError::LostOwnership { .. } | CommitError::Unwritable(_)) => {
+                    After::Leave(error.to_string())
                 }
-                Err(error @ (CommitError::LostOwnership { .. } | CommitError::Unwritable(_))) => {
-                    tracing::error!(run = %self.hands.run.as_str(), %error, "this engine stops acting for the run");
-                    self.cx.say(format!("run {}: {error}", self.hands.run.as_str()));
+            };
+            match after {
+                After::Again => {}
+                After::Written(permits) => {
+                    if let Some(gap) = self.over_it() {
+                        self.waiting.push_front((gap, None));
+                    }
+                    self.done(permits, &records);
+                    return self.answer(batch, replies);
+                }
+                After::Leave(why) => {
+                    self.give_up(why);
                     return Next::Leave;
                 }
+                After::GoingDown => return Next::Leave,
             }
         }
     }
 
-    fn answer(&self, batch: Vec<Waiting>, replies: Vec<(Reply, u64, u64)>) -> Next {
+    /// Folds what follows from a batch into the run. An engine that goes down starts nothing: what was said and what
+    /// ended is written down, and the next engine decides what follows.
+    fn decide_all(&mut self, batch: &[Waiting], now: Now) -> Result<Made, Illegal> {
+        let settle = if self.leaving { note_down } else { decide };
+        let gap = self.trouble.as_ref().map(|trouble| trouble.gap(now));
+        let mut draft = Draft::new(&mut self.run, now, fastrand::u64(1..));
+        if let Some(gap) = gap {
+            settle(&mut draft, gap)?;
+        }
+        let mut replies = Vec::with_capacity(batch.len());
+        let mut ticked = false;
+        for (input, _) in batch {
+            let before = draft.run().sequence;
+            ticked |= *input == Input::Tick;
+            let reply = settle(&mut draft, input.clone())?;
+            replies.push((reply, before, draft.run().sequence));
+        }
+        let (records, commands) = draft.finish();
+        self.stuck_at = self.run.wakes_at().filter(|at| ticked && *at <= now.steady);
+        Ok(Made { records, commands, replies })
+    }
+
+    /// The events are durable: what they permit is carried out, and whoever shows them may show them.
+    pub(super) fn done(&self, permits: Vec<Permit>, records: &[Record]) {
+        for permit in permits {
+            self.hands.perform(permit);
+        }
+        self.cx.story(self.journal.head(), records);
+        if records.iter().any(|record| matches!(record.event, Event::RollbackDecided { .. })) {
+            // Runs that need this application hear of it; each knows whether it does.
+            self.cx.tell_all(&Input::RequirementRolledBack { app: self.run.plan.application.clone() });
+        }
+    }
+
+    fn answer(&self, batch: Vec<Waiting>, replies: Replies) -> Next {
         for ((_, done), (reply, before, after)) in batch.into_iter().zip(replies) {
             if let Some(done) = done {
                 let events = (after > before).then_some((before + 1, after));
@@ -156,49 +234,17 @@ impl Driver {
         Next::GoOn
     }
 
-    /// The store refused: nothing is dispatched until it writes again; the run is read afresh.
-    async fn read_again(&mut self, error: &StoreError) -> bool {
-        tracing::error!(run = %self.hands.run.as_str(), %error, "the run log cannot write; nothing is dispatched");
-        self.cx.say(format!(
-            "run {}: the run log cannot write ({error}); nothing new is started until it can",
-            self.hands.run.as_str()
-        ));
-        let mut pause = Duration::from_millis(100);
-        loop {
-            if self.cx.shutdown.is_cancelled() {
-                return false;
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(5));
-            if let Err(error) = self.cx.log.reopen().await {
-                tracing::warn!(%error, "the run log is still closed");
-                continue;
-            }
-            let plan = self.run.plan.clone();
-            match read_run(&*self.cx.log, &self.hands.run, move |_| Ok(plan)).await {
-                Ok((run, head)) => {
-                    self.run = run;
-                    self.journal = Journal::at(self.cx.log.clone(), head, self.run.epoch);
-                    self.cx.say(format!("run {}: the run log writes again", self.hands.run.as_str()));
-                    return true;
-                }
-                Err(error) => tracing::warn!(%error, "the run cannot be read yet"),
-            }
-        }
-    }
-
-    /// The events are durable: whoever shows them may show them.
-    fn told(&self, records: &[Record]) {
-        self.cx.story(self.journal.head(), records);
-    }
-
     /// A bug of ours: the run stops, nothing is guessed; its log tells the truth.
-    fn broken(&self, illegal: &crate::machine::Illegal) -> Next {
-        tracing::error!(run = %self.hands.run.as_str(), %illegal, "the run stops: this is a bug");
-        self.cx.say(format!(
-            "run {}: stopped because of a bug in bascule: {illegal}; its log is intact, please report this",
-            self.hands.run.as_str()
-        ));
+    fn broken(&self, illegal: &Illegal) -> Next {
+        self.give_up(format!("a bug in bascule: {illegal}; its log is intact, please report this"));
         Next::Leave
+    }
+
+    /// The engine stops acting for the run, and says so to whoever asks.
+    fn give_up(&self, why: String) {
+        let run = &self.hands.run;
+        tracing::error!(run = %run.as_str(), %why, "this engine stops acting for the run");
+        self.cx.say(format!("run {run}: this engine stops acting for it: {why}"));
+        self.cx.given_up().insert(run.clone(), why);
     }
 }

@@ -22,8 +22,6 @@ pub(super) enum Message {
     },
     /// Somebody wants to look: called with the run between two transitions, never inside one.
     Look(Looker),
-    /// Stop acting for the run, without a word to it.
-    Leave,
 }
 
 /// What a verb came to.

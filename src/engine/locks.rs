@@ -92,9 +92,9 @@ impl Locks {
         table.queue.retain(|waiter| waiter.holder != holder);
         let waiter = Waiter { holder, claims, undo: direction == Direction::Undo };
         let before = table.queue.iter().filter(|other| other.undo || !waiter.undo);
-        let overtakes = !before.clone().any(|other| overlaps(&other.claims, &waiter.claims));
+        let is_next = !before.clone().any(|other| overlaps(&other.claims, &waiter.claims));
         let blocking = table.blocking(&waiter);
-        if blocking.is_empty() && overtakes {
+        if blocking.is_empty() && is_next {
             table.held.insert(waiter.holder, waiter.claims);
             return Answer::Granted;
         }
@@ -121,8 +121,8 @@ impl Locks {
         let waiting: Vec<Waiter> = table.queue.drain(..).collect();
         for waiter in waiting {
             let free = table.blocking(&waiter).is_empty();
-            let overtakes = !table.queue.iter().any(|other| overlaps(&other.claims, &waiter.claims));
-            if free && overtakes {
+            let is_next = !table.queue.iter().any(|other| overlaps(&other.claims, &waiter.claims));
+            if free && is_next {
                 table.held.insert(waiter.holder.clone(), waiter.claims);
                 granted.push(waiter.holder);
             } else {

@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::registry::{self, Registry};
 use super::secrets::SecretSources;
 use crate::store::TakeOver;
+use crate::store::disk::{Disk, RealDisk};
 use crate::telemetry::Exporter;
 
 /// What an engine needs to know.
@@ -22,6 +23,8 @@ pub struct EngineOptions {
     pub secrets: SecretSources,
     /// The time; the system's clock outside of tests.
     pub clock: Option<Arc<dyn Clock>>,
+    /// The files of the run log and of plans; the operating system's outside of tests.
+    pub disk: Arc<dyn Disk>,
     /// The receiver of spans, over OTLP/HTTP.
     pub otlp: Option<String>,
 }
@@ -36,6 +39,7 @@ impl EngineOptions {
             executors: registry::executors(),
             secrets: SecretSources::default(),
             clock: None,
+            disk: Arc::new(RealDisk),
             otlp: None,
         }
     }

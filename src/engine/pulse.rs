@@ -1,12 +1,19 @@
-//! The engine's signs of life, its look at the wall clock, and who it is.
+//! The engine's signs of life, and its look at the wall clock.
+//!
+//! `alive` in the state directory holds when each run that is not over had an engine last: how long a run was without
+//! one is its own affair, not the directory's. It is replaced as a whole, so that a kill leaves the old one or the new.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::adopt::EngineError;
 use super::context::Context;
-use crate::machine::Input;
+use super::perform::tell;
 use crate::machine::fact::Millis;
+use crate::machine::{Input, Now};
+use crate::store::RunName;
 
 /// Distance of the engine's signs of life, and of its looks at the wall clock.
 const PULSE: Duration = Duration::from_secs(1);
@@ -14,54 +21,108 @@ const PULSE: Duration = Duration::from_secs(1);
 /// A wall clock that is off by more is in doubt.
 const JUMP_MS: i64 = 5_000;
 
+/// When engines were last alive in a directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Any engine.
+    at: Option<Millis>,
+    /// One that executed the run; runs that are over are not listed.
+    pub(super) runs: BTreeMap<RunName, Millis>,
+}
+
+impl Seen {
+    /// Reads what the last engine left.
+    pub(super) fn read(state: &Path) -> Self {
+        Self::parse(&std::fs::read_to_string(state.join("alive")).unwrap_or_default())
+    }
+
+    fn parse(text: &str) -> Self {
+        let mut lines = text.lines();
+        let at = lines.next().and_then(|line| line.trim().parse().ok());
+        let run = |line: &str| {
+            let (name, at) = line.split_once(' ')?;
+            Some((RunName::parse(name).ok()?, at.trim().parse().ok()?))
+        };
+        Self { at, runs: lines.filter_map(run).collect() }
+    }
+
+    fn text(at: Millis, runs: &BTreeMap<RunName, Millis>) -> String {
+        runs.iter().fold(format!("{at}\n"), |text, (run, at)| text + &format!("{run} {at}\n"))
+    }
+
+    /// When a run was executed last. One that is not listed was created after the last sign of life, because each lists
+    /// all that are open; without any the run's newest event is all that is known. A decision that was written down
+    /// without an engine is no sign of one.
+    pub(super) fn last(&self, run: &RunName, created: Millis, newest: Millis) -> Millis {
+        match (self.runs.get(run), self.at) {
+            (Some(at), _) => *at,
+            (None, Some(at)) => at.max(created),
+            (None, None) => newest,
+        }
+    }
+}
+
 /// Signs of life, and a look at the wall clock, each second.
 pub(super) async fn pulse(cx: Arc<Context>) {
     let mut tick = tokio::time::interval(PULSE);
-    let mut offset = 0;
-    let path = cx.state.join("alive");
+    let (path, fresh) = (cx.state.join("alive"), cx.state.join("alive.new"));
     loop {
         tokio::select! {
             () = cx.shutdown.cancelled() => return,
             _ = tick.tick() => {}
         }
         let now = cx.clock.now();
+        let text = {
+            let runs = cx.runs();
+            let mut seen = cx.seen();
+            seen.extend(runs.keys().map(|run| (run.clone(), now.wall)));
+            Seen::text(now.wall, &seen)
+        };
         // Lost with a crash of the machine, at worst a second is missing: no flush is needed.
-        drop(tokio::fs::write(&path, now.wall.to_string()).await);
-        let off = now.wall.saturating_sub(now.steady);
-        if (off - offset).abs() > JUMP_MS {
-            cx.say(format!(
-                "the wall clock jumped by {} s; `confirm-clock` says that it is right now",
-                (off - offset) / 1000
-            ));
-            cx.tell_all(&Input::ClockJumped { by_ms: off - offset }).await;
-            offset = off;
+        if tokio::fs::write(&fresh, text).await.is_ok() {
+            drop(tokio::fs::rename(&fresh, &path).await);
         }
+        look_at_the_clock(&cx, now);
     }
 }
 
-/// When an engine was last alive here.
-pub(super) fn read_pulse(state: &std::path::Path) -> Option<Millis> {
-    std::fs::read_to_string(state.join("alive")).ok()?.trim().parse().ok()
-}
-
-/// The id of a state directory: what the children of its attempts carry.
-pub(super) fn state_id(state: &std::path::Path) -> Result<String, EngineError> {
-    let path = state.join("id");
-    match std::fs::read_to_string(&path) {
-        Ok(id) if !id.trim().is_empty() => Ok(id.trim().to_owned()),
-        Ok(_) | Err(_) => {
-            let id = uuid::Uuid::now_v7().simple().to_string();
-            std::fs::write(&path, format!("{id}\n")).map_err(|source| EngineError::File {
-                path,
-                what: "written",
-                source,
-            })?;
-            Ok(id)
+/// Tells all runs if the wall clock jumped. Answers how far it is ahead, as they know it now.
+pub(super) fn look_at_the_clock(cx: &Arc<Context>, now: Now) -> Millis {
+    let off = now.wall.saturating_sub(now.steady);
+    let (by_ms, inboxes) = {
+        // While the list is held no run is added that would hear of the jump twice or not at all.
+        let runs = cx.runs();
+        let told = cx.clock_told.load(Ordering::SeqCst);
+        if (off - told).abs() <= JUMP_MS {
+            return told;
         }
+        cx.clock_told.store(off, Ordering::SeqCst);
+        (off - told, runs.values().map(|handle| handle.inbox.clone()).collect::<Vec<_>>())
+    };
+    cx.say(format!("the wall clock jumped by {} s; `confirm-clock` says that it is right now", by_ms / 1000));
+    for inbox in inboxes {
+        cx.beside(async move { tell(&inbox, Input::ClockJumped { by_ms }).await });
     }
+    off
 }
 
-/// The machine's name.
-pub(super) fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_run_has_its_own_last_sign_of_life() {
+        let name = |text| RunName::parse(text).expect("a run's name");
+        let runs = BTreeMap::from([(name("old/1"), 100), (name("live/2"), 5_000)]);
+        let seen = Seen::parse(&Seen::text(5_000, &runs));
+        assert_eq!(seen.last(&name("old/1"), 50, 90), 100, "its engine left it long before the others");
+        assert_eq!(
+            seen.last(&name("live/2"), 50, 9_000),
+            5_000,
+            "what was written without an engine is no sign of one"
+        );
+        assert_eq!(seen.last(&name("new/1"), 5_400, 9_000), 5_400, "created after the last sign");
+        assert_eq!(Seen::parse("").last(&name("new/1"), 5_400, 9_000), 9_000, "nothing else is known");
+        assert_eq!(Seen::parse("7000\n").last(&name("any/1"), 1, 2), 7_000, "as an earlier release wrote it");
+    }
 }

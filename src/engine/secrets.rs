@@ -3,15 +3,16 @@
 //! A secret `NAME` is looked up in this order: the variable `BASCULE_SECRET_NAME`; the file `NAME`
 //! in the folder `BASCULE_SECRETS_DIR`; the program `BASCULE_SECRETS_COMMAND`, called with the name
 //! as its only argument, which prints the value. One trailing newline of a file or a program is
-//! dropped. No value ever enters an event, a plan, an expression or a log.
+//! dropped. No value ever enters an event, a plan, an expression or a log ([`Redactor`]), and no child
+//! inherits those variables: the program sees the folder, never a value.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base64::Engine as _;
 use serde_json::Value;
 
+pub use super::redact::Redactor;
 use crate::machine::fact::SecretAt;
 
 /// Where secrets come from.
@@ -143,6 +144,11 @@ async fn ask(program: &std::path::Path, name: &str) -> Result<String, SecretErro
     let failed =
         |how: String| SecretError::Program { name: name.to_owned(), program: program.display().to_string(), how };
     let mut command = tokio::process::Command::new(program);
+    // It gives one secret at a time; those that the engine holds for other steps are not its business.
+    let held = std::env::vars_os().map(|(name, _)| name);
+    for other in held.filter(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes())) {
+        command.env_remove(other);
+    }
     command.arg(name).stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(PROGRAM_TIMEOUT, command.output())
         .await
@@ -154,123 +160,9 @@ async fn ask(program: &std::path::Path, name: &str) -> Result<String, SecretErro
     String::from_utf8(output.stdout).map(trim).map_err(|_| failed("printed something that is not UTF-8".to_owned()))
 }
 
-/// What stands in the place of a secret.
-const MASK: &[u8] = b"[redacted]";
-
-/// Removes secrets in every shape in which programs print them: plain, base64, URL, JSON, quoted
-/// for a shell.
-#[derive(Debug, Clone, Default)]
-pub struct Redactor {
-    needles: Vec<Vec<u8>>,
-}
-
-/// A shorter secret would redact half of every log; it is masked only as a whole word of an output.
-const SHORTEST: usize = 4;
-
-impl Redactor {
-    fn new(values: &[String]) -> Self {
-        let mut needles: Vec<Vec<u8>> = Vec::new();
-        for value in values.iter().filter(|value| value.len() >= SHORTEST) {
-            let json = serde_json::to_string(value).unwrap_or_default();
-            let quoted = value.replace('\'', "'\\''");
-            needles.push(value.clone().into_bytes());
-            needles.push(base64(value.as_bytes()).trim_end_matches('=').as_bytes().to_vec());
-            needles.push(url_encoded(value).into_bytes());
-            needles.push(json.trim_matches('"').as_bytes().to_vec());
-            needles.push(quoted.into_bytes());
-        }
-        // Longest first, so that a part does not spoil the whole.
-        needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
-        needles.dedup();
-        Self { needles }
-    }
-
-    /// Whether there is nothing to redact.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.needles.is_empty()
-    }
-
-    /// How many bytes a stream must hold back, so that a secret across two pieces is seen.
-    #[must_use]
-    pub fn hold_back(&self) -> usize {
-        self.needles.first().map_or(0, |longest| longest.len() - 1)
-    }
-
-    /// Bytes without secrets.
-    #[must_use]
-    pub fn bytes(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut clean = Vec::with_capacity(bytes.len());
-        let mut at = 0;
-        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            match self.needles.iter().find(|needle| rest.starts_with(needle)) {
-                Some(needle) => {
-                    clean.extend_from_slice(MASK);
-                    at += needle.len();
-                }
-                None => {
-                    clean.push(rest[0]);
-                    at += 1;
-                }
-            }
-        }
-        clean
-    }
-
-    /// Text without secrets.
-    #[must_use]
-    pub fn text(&self, text: &str) -> String {
-        if self.is_empty() {
-            text.to_owned()
-        } else {
-            String::from_utf8_lossy(&self.bytes(text.as_bytes())).into_owned()
-        }
-    }
-
-    /// A value without secrets, keys included.
-    #[must_use]
-    pub fn value(&self, value: Value) -> Value {
-        if self.is_empty() {
-            return value;
-        }
-        match value {
-            Value::String(text) => Value::String(self.text(&text)),
-            Value::Array(items) => Value::Array(items.into_iter().map(|item| self.value(item)).collect()),
-            Value::Object(fields) => {
-                Value::Object(fields.into_iter().map(|(key, value)| (self.text(&key), self.value(value))).collect())
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => value,
-        }
-    }
-}
-
-fn url_encoded(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, UNRESERVED).to_string()
-}
-
-/// Everything but what RFC 3986 calls unreserved.
-const UNRESERVED: &percent_encoding::AsciiSet =
-    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-fn base64(bytes: &[u8]) -> String {
-    base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_is_removed_in_every_shape() {
-        let redactor = Redactor::new(&["pa'ss w\"ord".to_owned()]);
-        for shape in ["pa'ss w\"ord", "cGEnc3Mgd1wib3Jk", "pa%27ss%20w%22ord", "pa'ss w\\\"ord", "pa'\\''ss w\"ord"] {
-            let clean = redactor.text(&format!("x {shape} y"));
-            let expected = shape != "cGEnc3Mgd1wib3Jk";
-            assert_eq!(clean == "x [redacted] y", expected, "{shape} became {clean}");
-        }
-        let plain = base64("pa'ss w\"ord".as_bytes());
-        assert!(!redactor.text(&plain).contains(plain.trim_end_matches('=')));
-    }
 
     #[tokio::test]
     async fn a_secret_comes_from_a_variable_a_file_or_a_program() {

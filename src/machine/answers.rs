@@ -32,18 +32,11 @@ impl Run {
                 QuestionKind::StepFailed { .. } | QuestionKind::LateStepFailed { .. } | QuestionKind::Denied { .. },
                 Some((ix, step)),
             ) => failed(self, ix, &step, &mut answers),
-            (QuestionKind::ValueUnknown { .. }, Some((ix, step))) => {
-                answers.push(Verb::Retry { step: step.clone() });
-                skip_or_waive(self, ix, &step, &mut answers);
-                if !self.plan.step(ix).section.is_check() {
-                    answers.push(happened(&step));
-                }
-            }
+            (QuestionKind::ValueUnknown { .. }, Some((ix, step))) => value_unknown(self, ix, &step, &mut answers),
             (QuestionKind::OutOfTime { .. }, Some((ix, step))) => {
                 answers.push(Verb::Extend { step: step.clone(), by_ms: self.plan.step(ix).timeout_ms.max(1) });
-                if self.rollback.is_none() {
-                    answers.push(Verb::Retry { step });
-                }
+                let back = matches!(self.step(ix).status, Status::Undo { .. });
+                answers.push(if back { Verb::UndoRetry { step } } else { Verb::Retry { step } });
             }
             (QuestionKind::CheckInconclusive { .. }, Some((ix, step))) => {
                 answers.push(Verb::GoOn { question: question.id });
@@ -62,13 +55,7 @@ impl Run {
             (QuestionKind::GateUnmet { .. }, _) => {
                 answers.push(Verb::WindowExtend { by_ms: WINDOW_MORE_MS });
             }
-            (QuestionKind::UndoByHand { .. }, Some((ix, step))) => {
-                answers.push(Verb::UndoDone { step: step.clone() });
-                answers.push(Verb::ItFailed { step: step.clone(), left: Left::Possible });
-                if verbs_step::may_not_waive(self, ix).is_none() {
-                    answers.push(Verb::UndoWaive { step });
-                }
-            }
+            (QuestionKind::UndoByHand { .. }, Some((ix, step))) => by_hand(self, ix, step, &mut answers),
             (QuestionKind::AwayTooLong { .. }, _) => answers.push(Verb::ContinueRollback),
             (QuestionKind::PastIrreversible { .. }, _) => answers.push(Verb::ForwardAgain),
             (
@@ -138,6 +125,22 @@ fn unknown(run: &Run, ix: StepIx, step: &StepId, direction: Direction, answers: 
     }
     if run.plan.step(ix).probe.is_some() {
         answers.push(Verb::ProbeAgain { step: step.clone() });
+    }
+}
+
+fn value_unknown(run: &Run, ix: StepIx, step: &StepId, answers: &mut Vec<Verb>) {
+    answers.push(Verb::Retry { step: step.clone() });
+    skip_or_waive(run, ix, step, answers);
+    if !run.plan.step(ix).section.is_check() {
+        answers.push(happened(step));
+    }
+}
+
+fn by_hand(run: &Run, ix: StepIx, step: StepId, answers: &mut Vec<Verb>) {
+    answers.push(Verb::UndoDone { step: step.clone() });
+    answers.push(Verb::ItFailed { step: step.clone(), left: Left::Possible });
+    if verbs_step::may_not_waive(run, ix).is_none() {
+        answers.push(Verb::UndoWaive { step });
     }
 }
 

@@ -14,7 +14,7 @@ use super::event::{Event, Record};
 use super::fact::{Direction, Millis, Resolved};
 use super::question::{Question, QuestionKind};
 use super::run::{Hold, Run};
-use super::state::{Forward, RunState};
+use super::state::{Forward, RunState, Status};
 use super::timers::Timer;
 use crate::plan::{Call, StepId, StepIx};
 
@@ -177,7 +177,10 @@ fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
 #[expect(clippy::wildcard_enum_match_arm, reason = "the caller sends only these")]
 fn run_event(run: &mut Run, record: &Record) -> Result<(), Illegal> {
     match &record.event {
-        Event::Owned { epoch, away_ms, .. } => whole::owned(run, *epoch, away_ms.is_some(), record.at),
+        Event::Owned { epoch, away_ms, clock_offset_ms, .. } => {
+            whole::owned(run, *epoch, away_ms.is_some(), record.at);
+            run.clock_offset = clock_offset_ms.unwrap_or(0);
+        }
         Event::Held { restart } => {
             run.hold = Some(Hold { restart: *restart, by: record.by.clone(), since: record.at });
         }
@@ -264,7 +267,10 @@ fn asked_timer(run: &Run, kind: &QuestionKind) -> Option<Timer> {
     use QuestionKind as Q;
     let ix = kind.step().and_then(|step| run.plan.find(step));
     match kind {
-        Q::OutOfTime { .. } => ix.map(|ix| Timer::Deadline(ix, Direction::Forward)),
+        Q::OutOfTime { .. } => ix.map(|ix| match run.step(ix).status {
+            Status::Forward(_) => Timer::Deadline(ix, Direction::Forward),
+            Status::Undo { .. } => Timer::Deadline(ix, Direction::Undo),
+        }),
         Q::PostCheckFailed { .. } => ix.map(Timer::By),
         Q::StartWindowEnded { .. } => Some(Timer::StartBy),
         Q::UnknownOutcome { .. }

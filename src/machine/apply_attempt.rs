@@ -5,7 +5,7 @@ use super::apply_run::hand_back;
 use super::books::{begin_generation, forget_effects, idle, leave_undo, mark_effects, set_forward, set_undo, succeed};
 use super::command::Command;
 use super::event::{Event, Record};
-use super::fact::{Direction, End, Failure, Found, Interruption, Left, Millis, Resolution, Resolved};
+use super::fact::{Direction, End, Failure, Found, Interruption, Left, Millis, Resolution, Resolved, Work};
 use super::perform::{attempt_action, probe_action};
 use super::run::Run;
 use super::state::{Attempt, Forward, RunState, Status, StepLocks, UndoState};
@@ -54,11 +54,18 @@ pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Ille
         Event::Resolved { step, resolution } => resolved(run, step, resolution, record.at),
         Event::Extended { step, deadline } => {
             let ix = find(run, step)?;
-            match &mut run.steps[ix].status {
-                Status::Forward(Forward::Running(attempt)) => attempt.deadline = Some(*deadline),
+            let direction = match &mut run.steps[ix].status {
+                Status::Forward(Forward::Running(attempt)) => {
+                    attempt.deadline = Some(*deadline);
+                    Direction::Forward
+                }
+                Status::Undo { state: UndoState::Undoing(attempt), .. } => {
+                    attempt.deadline = Some(*deadline);
+                    Direction::Undo
+                }
                 Status::Forward(_) | Status::Undo { .. } => return Err(refuse(run, ix, "extended")),
-            }
-            run.timers.set(Timer::Deadline(ix, Direction::Forward), *deadline);
+            };
+            run.timers.set(Timer::Deadline(ix, direction), *deadline);
             Ok(vec![])
         }
         other => Err(Illegal::Needs { event: other.word(), needs: "a handler" }),
@@ -189,10 +196,10 @@ fn ended_forward(run: &mut Run, ix: StepIx, end: &End, at: Millis) {
         End::Cancelled { .. } => {
             set_forward(run, ix, Forward::Failed { failure: Failure::new("it was stopped"), left });
         }
-        End::Unknown { failure } => {
+        End::Unknown { failure, work } => {
             record.last_failure = Some(failure.clone());
-            // Work elsewhere may go on: it is found again by its handle, never done beside itself.
-            record.unsettled = !looks_only && handle.is_some();
+            // What may go on is found again by its handle, or asked about: never done beside itself.
+            record.unsettled = !looks_only && *work == Work::MayGoOn;
             record.attached = handle;
             set_forward(run, ix, Forward::Unknown { failure: failure.clone(), probing: false });
         }
@@ -221,7 +228,7 @@ fn ended_undo(run: &mut Run, ix: StepIx, end: &End, at: Millis) -> Result<(), Il
             UndoState::Unknown { failure: Failure::new("the undo was stopped"), probing: false }
         }
         End::Cancelled { .. } => UndoState::Failed { failure: Failure::new("the undo was stopped") },
-        End::Unknown { failure } => {
+        End::Unknown { failure, .. } => {
             run.steps[ix].attached = handle;
             UndoState::Unknown { failure: failure.clone(), probing: false }
         }
@@ -420,9 +427,13 @@ fn probed_forward(run: &mut Run, ix: StepIx, failure: Failure, found: &Found, at
             let to = if back { Forward::Unknown { failure, probing: false } } else { idle(run, ix) };
             set_forward(run, ix, to);
         }
-        Found::Partial { .. } | Found::CannotTell { .. } => {
+        Found::Partial { .. } => {
+            // What ended half-way is there to be undone.
+            run.steps[ix].unsettled = false;
+            run.steps[ix].attached = None;
             set_forward(run, ix, Forward::Unknown { failure, probing: false });
         }
+        Found::CannotTell { .. } => set_forward(run, ix, Forward::Unknown { failure, probing: false }),
     }
 }
 

@@ -14,7 +14,6 @@ use crate::plan::{Section, StepId, StepIx};
 /// Another engine took the run. What only the former one knew is gone: requests for locks, samples.
 pub(super) fn owned(run: &mut Run, epoch: u64, came_back: bool, at: Millis) {
     run.epoch = epoch;
-    run.clock_offset = 0;
     if run.locks != Locks::Held {
         run.locks = Locks::None;
     }

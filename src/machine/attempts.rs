@@ -1,5 +1,7 @@
 //! What the end of an attempt means.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::apply::Illegal;
@@ -7,9 +9,10 @@ use super::books::may_stand;
 use super::decide::{ask, close};
 use super::draft::Draft;
 use super::event::Event;
-use super::fact::{Cause, Direction, End, Failure, Found, Interruption, Left, LogDigest, Resolution};
+use super::fact::{Cause, Direction, End, Failure, Found, Interruption, Left, LogDigest, Resolution, Work};
 use super::input::{Outcome, ProbeOutcome};
-use super::judge;
+use super::judge::{self, Judged};
+use super::large::recorded;
 use super::question::QuestionKind;
 use super::state::{Attempt, Forward, Status, UndoState};
 use super::{checks, eval, failures, undoing, window_rules};
@@ -46,9 +49,11 @@ pub(super) fn ended(d: &mut Draft<'_>, news: Ended) -> Result<(), Illegal> {
     let Ended { step: ix, direction, attempt, outcome, verify, log } = news;
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
-    let end = judge::end(d, ix, direction, outcome, verify);
-    let Some(live) = current(d, ix, direction, attempt) else { return late(d, ix, direction, attempt, end) };
+    let judged = judge::end(d, ix, direction, outcome, verify);
+    let Some(live) = current(d, ix, direction, attempt) else { return late(d, ix, direction, attempt, judged) };
+    let Judged { end, outputs } = judged;
     let succeeded = matches!(end, End::Succeeded { .. });
+    let goes_on = matches!(end, End::Unknown { work: Work::MayGoOn, .. });
     let left = match &end {
         End::Failed { left, .. } | End::Cancelled { left } => *left,
         End::Succeeded { .. } | End::Unknown { .. } => Left::Possible,
@@ -59,11 +64,15 @@ pub(super) fn ended(d: &mut Draft<'_>, news: Ended) -> Result<(), Illegal> {
         return Ok(());
     }
     close(d, None, |kind| matches!(kind, QuestionKind::OutOfTime { step: about } if *about == step.id))?;
+    if direction == Direction::Undo && goes_on {
+        // Not even what is repeatable is repeated beside itself.
+        return undoing::ask_about_part(d, ix);
+    }
     if direction == Direction::Undo {
         return undoing::undo_ended(d, ix, left);
     }
     if succeeded {
-        return forward_succeeded(d, ix);
+        return succeeded_with(d, ix, outputs);
     }
     if d.run().rollback.is_some() && !matches!(step.section, Section::Fence | Section::RollbackCheck) {
         // Settling: what it left behind is undone; nobody tries again.
@@ -73,10 +82,15 @@ pub(super) fn ended(d: &mut Draft<'_>, news: Ended) -> Result<(), Illegal> {
 }
 
 pub(super) fn forward_succeeded(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+    succeeded_with(d, ix, None)
+}
+
+/// `outputs`: all that the attempt returned; without them what is recorded of it counts.
+fn succeeded_with(d: &mut Draft<'_>, ix: StepIx, outputs: Option<Arc<Value>>) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
     if let StepKind::Action(call) = &step.kind {
-        let outputs = d.run().step(ix).outputs.clone().unwrap_or_default();
+        let outputs = outputs.or_else(|| d.run().step(ix).outputs.clone()).unwrap_or_default();
         for (name, expression) in &step.check.baseline {
             if let Ok(value) = eval::value(d.run(), expression, call, &outputs) {
                 d.emit(Event::BaselineCaptured { name: name.clone(), value })?;
@@ -110,20 +124,20 @@ pub(super) fn forward_succeeded(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Ill
 /// A result of an attempt that counts no more: recorded, never applied. If it is the answer of the
 /// attempt that nobody could prove stopped, it is the evidence that was missing. If it reports an
 /// effect otherwise, it raises a question, repeats the undo, or alarms.
-fn late(d: &mut Draft<'_>, ix: StepIx, direction: Direction, attempt: u32, end: End) -> Result<(), Illegal> {
+fn late(d: &mut Draft<'_>, ix: StepIx, direction: Direction, attempt: u32, judged: Judged) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
     let record = d.run().step(ix);
     let newest = direction == Direction::Forward && attempt == record.attempts;
     let unknown = matches!(record.status, Status::Forward(Forward::Unknown { .. }));
     let proves = if newest && (record.unsettled || unknown) { Proves::ItsEnd } else { Proves::Nothing };
-    d.emit(Event::LateResult { step: step.id.clone(), attempt, direction, end: end.clone() })?;
+    d.emit(Event::LateResult { step: step.id.clone(), attempt, direction, end: judged.end.clone() })?;
     if d.run().state.is_final() || step.effect == Effect::None {
         return Ok(());
     }
     match direction {
-        Direction::Undo => late_undo(d, ix, attempt, &end),
-        Direction::Forward => late_forward(d, ix, proves, end),
+        Direction::Undo => late_undo(d, ix, attempt, &judged.end),
+        Direction::Forward => late_forward(d, ix, proves, judged),
     }
 }
 
@@ -137,7 +151,8 @@ enum Proves {
 }
 
 /// `proves`: it is the answer of the very attempt that nobody could prove stopped.
-fn late_forward(d: &mut Draft<'_>, ix: StepIx, proves: Proves, end: End) -> Result<(), Illegal> {
+fn late_forward(d: &mut Draft<'_>, ix: StepIx, proves: Proves, judged: Judged) -> Result<(), Illegal> {
+    let Judged { end, outputs } = judged;
     let step = d.run().plan.step(ix).id.clone();
     let effect = match &end {
         End::Succeeded { .. } | End::Unknown { .. } => true,
@@ -146,7 +161,7 @@ fn late_forward(d: &mut Draft<'_>, ix: StepIx, proves: Proves, end: End) -> Resu
     // What it says of itself says nothing of the attempts before it.
     let stands = effect || d.run().step(ix).touched_before;
     match &d.run().step(ix).status {
-        Status::Forward(Forward::Unknown { .. }) if proves == Proves::ItsEnd => settled_late(d, ix, end),
+        Status::Forward(Forward::Unknown { .. }) if proves == Proves::ItsEnd => settled_late(d, ix, end, outputs),
         // It ended, so it can be undone now.
         Status::Undo { state: UndoState::Unknown { .. }, .. } if proves == Proves::ItsEnd => {
             let resolution = match end {
@@ -170,7 +185,7 @@ fn late_forward(d: &mut Draft<'_>, ix: StepIx, proves: Proves, end: End) -> Resu
 }
 
 /// The own late answer of an attempt whose outcome nobody knew.
-fn settled_late(d: &mut Draft<'_>, ix: StepIx, end: End) -> Result<(), Illegal> {
+fn settled_late(d: &mut Draft<'_>, ix: StepIx, end: End, all: Option<Arc<Value>>) -> Result<(), Illegal> {
     let step = d.run().plan.step(ix).id.clone();
     let resolution = match end {
         End::Succeeded { outputs } => Resolution::Happened { outputs },
@@ -185,7 +200,7 @@ fn settled_late(d: &mut Draft<'_>, ix: StepIx, end: End) -> Result<(), Illegal> 
     d.emit(Event::Resolved { step: step.clone(), resolution })?;
     close(d, None, |kind| kind.step() == Some(&step))?;
     if happened {
-        return forward_succeeded(d, ix);
+        return succeeded_with(d, ix, all);
     }
     if d.run().rollback.is_some() { Ok(()) } else { failures::failed(d, ix) }
 }
@@ -246,6 +261,12 @@ pub(super) fn probed(
         ProbeOutcome::Call(outcome) => judge::probe_call(d, ix, outcome),
     };
     let step = d.run().plan.step(ix).id.clone();
+    let (found, outputs) = match found {
+        Found::Done { outputs } => (Found::Done { outputs: recorded(&outputs) }, Some(outputs)),
+        other @ (Found::NotStarted | Found::InProgress { .. } | Found::Partial { .. } | Found::CannotTell { .. }) => {
+            (other, None)
+        }
+    };
     d.emit(Event::Probed { step: step.clone(), direction, found: found.clone() })?;
     if direction == Direction::Undo {
         return undoing::undo_probed(d, ix, &found);
@@ -253,7 +274,7 @@ pub(super) fn probed(
     match found {
         Found::Done { .. } => {
             close(d, None, |kind| kind.step() == Some(&step))?;
-            forward_succeeded(d, ix)
+            succeeded_with(d, ix, outputs)
         }
         Found::NotStarted | Found::InProgress { .. } => failures::not_started(d, ix),
         Found::Partial { found } => failures::partial(d, ix, found),
@@ -274,10 +295,12 @@ pub(super) fn out_of_time(d: &mut Draft<'_>, ix: StepIx, direction: Direction) -
     if attempt.interrupted.is_some() {
         return unproved(d, ix, direction);
     }
-    let asks = direction == Direction::Forward
-        && step.on_timeout == OnTimeout::Ask
-        && !step.section.is_check()
-        && d.run().rollback.is_none();
+    let asks = step.on_timeout == OnTimeout::Ask
+        && match direction {
+            Direction::Forward => !step.section.is_check() && d.run().rollback.is_none(),
+            // Data on its way home is not thrown away because an estimate was short.
+            Direction::Undo => step.moves_data,
+        };
     if asks {
         return ask(d, QuestionKind::OutOfTime { step: step.id.clone() });
     }

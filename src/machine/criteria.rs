@@ -7,6 +7,7 @@ use super::eval;
 use super::event::Event;
 use super::fact::{Cause, CriterionState, Millis, Verdict};
 use super::input::Outcome;
+use super::large::recorded;
 use super::question::QuestionKind;
 use super::rollback;
 use super::state::RunState;
@@ -52,6 +53,7 @@ pub(super) fn sampled(d: &mut Draft<'_>, ix: usize, planned: Millis, outcome: Ou
     }
     let (verdict, result) = judge(d, criterion, outcome);
     let measured = !matches!(verdict, Verdict::Inconclusive { .. });
+    let result = result.as_ref().map(recorded);
     d.emit(Event::Sampled { criterion: criterion.id.clone(), planned, verdict, result })?;
     if !measured {
         return Ok(());
@@ -84,7 +86,7 @@ fn judge(
     let inconclusive = |because: String| Verdict::Inconclusive { because: because.into() };
     let result = match outcome {
         Outcome::Succeeded { outputs } => outputs,
-        Outcome::Failed { failure, .. } | Outcome::Unknown { failure } => {
+        Outcome::Failed { failure, .. } | Outcome::Unknown { failure, .. } => {
             return (inconclusive(failure.to_string()), None);
         }
         Outcome::Cancelled { .. } => return (inconclusive("it was stopped".to_owned()), None),

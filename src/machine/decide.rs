@@ -156,6 +156,7 @@ pub(super) fn holds_up_a_rollback(kind: &QuestionKind) -> bool {
     !matches!(
         kind,
         QuestionKind::LateEffect { .. }
+            | QuestionKind::OutOfTime { .. }
             | QuestionKind::UndoByHand { .. }
             | QuestionKind::UnknownOutcome { direction: Direction::Undo, .. }
     )

@@ -62,6 +62,9 @@ pub enum Event {
         /// How long no engine was there; absent for the first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         away_ms: Option<u64>,
+        /// How far the wall clock was ahead of the engine's time; absent: not at all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        clock_offset_ms: Option<Millis>,
     },
     /// The run's state changed.
     Moved {

@@ -46,6 +46,24 @@ pub enum Left {
     Possible,
 }
 
+/// Whether an attempt whose outcome nobody knows has at least ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Work {
+    /// It ended.
+    #[default]
+    Over,
+    /// Its end is not proved: it is neither run again nor undone.
+    MayGoOn,
+}
+
+impl Work {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    fn is_over(&self) -> bool {
+        *self == Self::Over
+    }
+}
+
 /// Why something failed, for the person who must act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -101,6 +119,9 @@ pub enum End {
     Unknown {
         /// What is not known.
         failure: Failure,
+        /// Whether something of it may still act.
+        #[serde(default, skip_serializing_if = "Work::is_over")]
+        work: Work,
     },
 }
 

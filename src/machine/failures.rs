@@ -25,6 +25,8 @@ pub(super) fn failed(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
     match step.section {
+        // It stays unknown until a person says what is the case.
+        Section::Fence if goes_on_unseen(d, ix) => return Ok(()),
         Section::PreCheck => return pre_check(d, ix),
         Section::PostCheck => return post_check(d, ix),
         Section::Ready => return checks::judge_way_back(d),
@@ -151,7 +153,16 @@ fn last_failure(d: &Draft<'_>, ix: StepIx) -> Failure {
     }
 }
 
+/// Whether something of a step may still act that cannot be found again: it is not run beside itself.
+fn goes_on_unseen(d: &Draft<'_>, ix: StepIx) -> bool {
+    let record = d.run().step(ix);
+    record.unsettled && record.attached.is_none()
+}
+
 fn retry_or_fail(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+    if goes_on_unseen(d, ix) {
+        return ask_unknown(d, ix);
+    }
     let retry = d.run().plan.step(ix).retry;
     let tries = d.run().step(ix).tries;
     if tries >= retry.attempts {

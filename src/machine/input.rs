@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::fact::{Actor, Direction, Failure, Left, LockScope, LogDigest, Millis};
+use super::fact::{Actor, Direction, Failure, Left, LockScope, LogDigest, Millis, Work};
 use crate::plan::{StepId, StepIx};
 
 /// How a call ended, as the executor said it, before any expression was evaluated.
@@ -32,7 +32,23 @@ pub enum Outcome {
     Unknown {
         /// What is not known.
         failure: Failure,
+        /// Whether something of it may still act.
+        work: Work,
     },
+}
+
+impl Outcome {
+    /// Nobody knows what it did, but it ended.
+    #[must_use]
+    pub fn unknown(failure: Failure) -> Self {
+        Self::Unknown { failure, work: Work::Over }
+    }
+
+    /// Nobody knows what it did, and something of it may still act.
+    #[must_use]
+    pub fn adrift(failure: Failure) -> Self {
+        Self::Unknown { failure, work: Work::MayGoOn }
+    }
 }
 
 /// What a probe says, before any expression was evaluated.

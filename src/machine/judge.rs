@@ -1,57 +1,89 @@
 //! From an executor's words to a judgement: outcome, verification, the conditions of the plan.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::draft::Draft;
 use super::eval;
-use super::fact::{Direction, End, Failure, Found, Left};
+use super::fact::{Direction, End, Failure, Found, Left, Work};
 use super::input::Outcome;
+use super::large::recorded;
 use crate::plan::step::{Expr, Probe};
 use crate::plan::{Call, StepIx, StepKind};
 use crate::runbook::expr::Truth;
 
+/// What came of an attempt.
+#[derive(Debug, Clone)]
+pub(super) struct Judged {
+    /// What is recorded.
+    pub(super) end: End,
+    /// All that it returned, for what is still to be judged; the record may name a file instead.
+    pub(super) outputs: Option<Arc<Value>>,
+}
+
 /// Puts the executor's words, the verification and the `pass` condition together.
-pub(super) fn end(d: &Draft<'_>, ix: StepIx, direction: Direction, outcome: Outcome, verify: Option<Outcome>) -> End {
+pub(super) fn end(
+    d: &Draft<'_>,
+    ix: StepIx,
+    direction: Direction,
+    outcome: Outcome,
+    verify: Option<Outcome>,
+) -> Judged {
+    match judged(d, ix, direction, outcome, verify) {
+        Ok(outputs) => Judged { end: End::Succeeded { outputs: recorded(&outputs) }, outputs: Some(outputs) },
+        Err(end) => Judged { end, outputs: None },
+    }
+}
+
+fn judged(
+    d: &Draft<'_>,
+    ix: StepIx,
+    direction: Direction,
+    outcome: Outcome,
+    verify: Option<Outcome>,
+) -> Result<Arc<Value>, End> {
     let plan = &d.run().plan;
     let step = plan.step(ix);
     let outputs = match outcome {
         Outcome::Succeeded { outputs } => outputs,
-        Outcome::Failed { failure, left } => return End::Failed { failure, left },
-        Outcome::Cancelled { left } => return End::Cancelled { left },
-        Outcome::Unknown { failure } => return End::Unknown { failure },
+        Outcome::Failed { failure, left } => return Err(End::Failed { failure, left }),
+        Outcome::Cancelled { left } => return Err(End::Cancelled { left }),
+        Outcome::Unknown { failure, work } => return Err(End::Unknown { failure, work }),
     };
     let verification = match direction {
         Direction::Forward => step.verify.as_ref(),
         Direction::Undo => step.undo_action().and_then(|undo| undo.verify.as_ref()),
     };
     if let Some(verification) = verification {
-        let missing = || Outcome::Unknown { failure: Failure::new("nobody verified it") };
+        let missing = || Outcome::unknown(Failure::new("nobody verified it"));
         match looked(d, verify.unwrap_or_else(missing), verification.pass.as_ref(), &verification.call) {
             Looked::Passed => {}
             Looked::Failed(failure) => {
                 let message = format!("it ended well, but `verify` says otherwise: {failure}").into();
-                return End::Failed { failure: Failure { message, ..failure }, left: Left::Possible };
+                return Err(End::Failed { failure: Failure { message, ..failure }, left: Left::Possible });
             }
             Looked::Inconclusive(failure) => {
                 let message = format!("it ended well, but could not be verified: {failure}").into();
-                return End::Unknown { failure: Failure { message, ..failure } };
+                return Err(End::Unknown { failure: Failure { message, ..failure }, work: Work::Over });
             }
         }
     }
-    let StepKind::Action(call) = &step.kind else { return End::Succeeded { outputs } };
+    let StepKind::Action(call) = &step.kind else { return Ok(outputs) };
     if let (Some(pass), Direction::Forward) = (&step.check.pass, direction) {
         match eval::judge(d.run(), pass, call, &outputs) {
             Truth::True => {}
             Truth::False => {
                 let message = format!("`{}` is false: {}", pass.as_str(), brief(&outputs));
-                return End::Failed { failure: Failure::new(message), left: Left::Possible };
+                return Err(End::Failed { failure: Failure::new(message), left: Left::Possible });
             }
             Truth::Unknown(why) => {
-                return End::Unknown { failure: Failure::new(format!("`{}` has no value: {why}", pass.as_str())) };
+                let failure = Failure::new(format!("`{}` has no value: {why}", pass.as_str()));
+                return Err(End::Unknown { failure, work: Work::Over });
             }
         }
     }
-    End::Succeeded { outputs }
+    Ok(outputs)
 }
 
 /// What came of a call that only looks.
@@ -76,7 +108,7 @@ fn looked(d: &Draft<'_>, outcome: Outcome, pass: Option<&Expr>, call: &Call) -> 
         },
         Outcome::Failed { failure, .. } => Looked::Failed(failure),
         Outcome::Cancelled { .. } => Looked::Inconclusive(Failure::new("it was stopped")),
-        Outcome::Unknown { failure } => Looked::Inconclusive(failure),
+        Outcome::Unknown { failure, .. } => Looked::Inconclusive(failure),
     }
 }
 
@@ -99,7 +131,7 @@ pub(super) fn probe_call(d: &Draft<'_>, ix: StepIx, outcome: Outcome) -> Found {
                 Found::CannotTell { failure: Failure::new(format!("`{}` has no value: {why}", done.as_str())) }
             }
         },
-        Outcome::Failed { failure, .. } | Outcome::Unknown { failure } => Found::CannotTell { failure },
+        Outcome::Failed { failure, .. } | Outcome::Unknown { failure, .. } => Found::CannotTell { failure },
         Outcome::Cancelled { .. } => Found::CannotTell { failure: Failure::new("the probe was stopped") },
     }
 }
@@ -113,7 +145,7 @@ pub(super) fn native_probe(d: &Draft<'_>, ix: StepIx, direction: Direction, foun
     }
     match found {
         Found::Done { .. } | Found::Partial { .. } => Found::NotStarted,
-        Found::NotStarted => Found::Done { outputs: std::sync::Arc::new(Value::Object(serde_json::Map::new())) },
+        Found::NotStarted => Found::Done { outputs: Arc::new(Value::Object(serde_json::Map::new())) },
         Found::InProgress { .. } => {
             Found::CannotTell { failure: Failure::new("the step itself still seems to be under way") }
         }

@@ -34,6 +34,7 @@ mod forward;
 pub mod input;
 pub mod invariants;
 mod judge;
+pub mod large;
 mod perform;
 pub mod question;
 mod recover;

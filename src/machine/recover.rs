@@ -5,7 +5,7 @@ use super::checks;
 use super::decide::{ask, close};
 use super::draft::Draft;
 use super::event::Event;
-use super::fact::{Direction, Failure, Interruption, LockScope};
+use super::fact::{Direction, Failure, Interruption, LockScope, Millis};
 use super::question::QuestionKind;
 use super::run::Locks;
 use super::state::{RunState, UndoState};
@@ -14,6 +14,9 @@ use super::{attempts, eval, failures, rollback, undoing, window_rules};
 use crate::plan::policy::OnWindowClose;
 use crate::plan::step::{Effect, Probe};
 use crate::plan::{Section, StepIx};
+
+/// A wall clock that is off by more than this has jumped.
+const CLOCK_JUMP_MS: Millis = 5_000;
 
 /// A new owner took the run; every former attempt is dead, its processes ended.
 pub(super) fn recovered(
@@ -24,7 +27,9 @@ pub(super) fn recovered(
     away_ms: Option<u64>,
 ) -> Result<(), Illegal> {
     let asked_for_locks = matches!(d.run().locks, Locks::Requested | Locks::Awaited(_));
-    d.emit(Event::Owned { epoch, host, pid, away_ms })?;
+    // Of smaller differences an engine tells nobody, either.
+    let clock_offset_ms = Some(d.now().wall - d.now().steady).filter(|ahead| ahead.abs() > CLOCK_JUMP_MS);
+    d.emit(Event::Owned { epoch, host, pid, away_ms, clock_offset_ms })?;
     let Some(away_ms) = away_ms else { return Ok(()) };
     if d.run().state.is_final() {
         return Ok(());

@@ -190,7 +190,7 @@ fn extend_window(d: &mut Draft<'_>, by_ms: u64) -> Result<Reply, Illegal> {
         return Ok(Reply::refused("no window is open", "the window opens with exposure"));
     };
     let open = matches!(d.run().state, RunState::CuttingOver | RunState::Observing | RunState::Deciding);
-    if !open || d.run().rollback.is_some() {
+    if !open || d.run().rollback.is_some() || d.run().commit_intended {
         let why = format!("a run that is {} has no window to extend", d.run().state);
         return Ok(Reply::refused(why, "`rollback` still works by hand where nothing was committed"));
     }

@@ -109,7 +109,8 @@ fn going_forward(d: &Draft<'_>) -> Result<(), Reply> {
 
 fn extend(d: &mut Draft<'_>, ix: StepIx, by_ms: u64) -> Result<Reply, Illegal> {
     let step = id(d, ix);
-    let running = attempts::under_way(d, ix, Direction::Forward);
+    let back = || attempts::under_way(d, ix, Direction::Undo);
+    let running = attempts::under_way(d, ix, Direction::Forward).or_else(back);
     let Some(attempt) = running else {
         return Ok(Reply::refused(format!("`{step}` is not running"), "only a running step has a deadline to move"));
     };
@@ -155,7 +156,7 @@ fn retry(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
         d.run().questions.values().any(|question| question.kind.step() == Some(&step) && which(&question.kind))
     };
     if is_asked(|kind| matches!(kind, QuestionKind::OutOfTime { .. })) {
-        return stop_and_see(d, ix);
+        return stop_and_see(d, ix, Direction::Forward);
     }
     let asked_value = is_asked(|kind| matches!(kind, QuestionKind::ValueUnknown { .. }));
     let legal = match &d.run().step(ix).status {
@@ -191,10 +192,10 @@ fn retry(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
 }
 
 /// A step that is out of time is stopped; its declared effect decides what follows, as after a crash.
-fn stop_and_see(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
+fn stop_and_see(d: &mut Draft<'_>, ix: StepIx, direction: Direction) -> Result<Reply, Illegal> {
     let step = id(d, ix);
-    if let Some(attempt) = attempts::under_way(d, ix, Direction::Forward).filter(|a| a.interrupted.is_none()) {
-        let (attempt, direction, why) = (attempt.number, Direction::Forward, Interruption::Asked);
+    if let Some(attempt) = attempts::under_way(d, ix, direction).filter(|a| a.interrupted.is_none()) {
+        let (attempt, why) = (attempt.number, Interruption::Asked);
         d.emit(Event::Interrupted { step: step.clone(), attempt, direction, why })?;
     }
     let answer = Some("stop it and try again");
@@ -385,6 +386,10 @@ fn undo(d: &mut Draft<'_>, ix: StepIx, event: Event) -> Result<Reply, Illegal> {
     let partial = d.run().partial.contains(&ix);
     if !ordered && !partial {
         return Ok(Reply::refused("the run is not on its way back", "`rollback` begins the way back"));
+    }
+    let late = |kind: &QuestionKind| matches!(kind, QuestionKind::OutOfTime { step: about } if *about == step);
+    if matches!(event, Event::UndoReadied { .. }) && d.run().questions.values().any(|question| late(&question.kind)) {
+        return stop_and_see(d, ix, Direction::Undo);
     }
     let (again, waives) = (matches!(event, Event::UndoReadied { .. }), matches!(event, Event::UndoWaived { .. }));
     if waives && let Some(refused) = may_not_waive(d.run(), ix) {

@@ -242,7 +242,7 @@ fn failures(account: &Account, story: &Story) -> Vec<Deviation> {
                 Direction::Undo => ("undo failed", format!("the undo of `{step}`")),
             };
             let why = last.failure.as_deref().unwrap_or("without a reason");
-            all.push(found(last.to, kind, format!("{name} failed for good: {why}")));
+            all.push(found(last.to, kind, format!("{name} failed: {why}")));
         }
     }
     all

@@ -31,7 +31,9 @@ pub(super) fn facts(account: &Account, story: &Story, view: &RunView, hours: &Ho
     let mut all = Vec::new();
     let mut add = |name: &str, value: String| all.push(Fact { name: name.to_owned(), value, exact: false });
     add("Application", format!("{}, run {}", plan.application, view.summary.number));
-    add("From, to", format!("{}{cluster} → {}", plan.source_platform, plan.target_platform));
+    if !(plan.source_platform.is_empty() && plan.target_platform.is_empty()) {
+        add("From, to", format!("{}{cluster} → {}", plan.source_platform, plan.target_platform));
+    }
     if let Some(wave) = plan.wave {
         add("Wave", wave.to_string());
     }

@@ -206,7 +206,9 @@ fn kept(story: &Story) -> Vec<LeftToDo> {
     }
     if !silent.is_empty() {
         let what = format!("the clean-up of {} keeps what it removes", silent.join(", "));
-        let why = Some("none of them said whether something was there, or where it lies now".to_owned());
+        let why = Some(
+            "their undos did not say what was there and where it lies now: look before the space is needed".to_owned(),
+        );
         all.push(LeftToDo { why, how, ..of("kept", what) });
     }
     all

@@ -180,8 +180,9 @@ fn rolled_back(story: &Story, view: &RunView, hours: &Hours) -> String {
     let app = &run.plan.application;
     let served = match rollback.restored {
         Some(at) => format!(
-            "the source has served users again since {}, verified, {} after the decision",
+            "the source has served users again since {}{}, {} after the decision",
             hours.time(at),
+            if is_checked(run) { ", verified" } else { ", which no check verified" },
             span(at.saturating_sub(rollback.decided))
         ),
         None => "the source serves".to_owned(),
@@ -193,6 +194,11 @@ fn rolled_back(story: &Story, view: &RunView, hours: &Hours) -> String {
         n => format!(" {n} things stay applied and are listed below."),
     };
     format!("{app} went back at {} because {why}; {served}.{rest}", hours.time(rollback.decided))
+}
+
+/// Whether the plan has a check that proves that the source serves.
+fn is_checked(run: &crate::machine::Run) -> bool {
+    !run.plan.section(crate::plan::Section::RollbackCheck).is_empty()
 }
 
 fn stuck_on(view: &RunView) -> String {

@@ -300,7 +300,7 @@ impl Walk {
             End::Succeeded { outputs } => (Outcome::Done, None, Some(outputs.clone())),
             End::Failed { failure, .. } => (Outcome::Failed, Some(failure.to_string()), None),
             End::Cancelled { .. } => (Outcome::Stopped, None, None),
-            End::Unknown { failure } => (Outcome::Unknown, Some(failure.to_string()), None),
+            End::Unknown { failure, .. } => (Outcome::Unknown, Some(failure.to_string()), None),
         };
         let index = self.close((step, direction), at, outcome, failure);
         if let Some(tried) = index.and_then(|index| self.story.tries.get_mut(index)) {

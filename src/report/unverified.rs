@@ -31,6 +31,7 @@ fn of(what: impl Into<String>, why: impl Into<String>) -> Unverified {
 pub(super) fn unverified(story: &Story, events: &[&Record]) -> Vec<Unverified> {
     let mut all = Vec::new();
     all.extend(safe_end(story));
+    all.extend(source(story));
     all.extend(criteria(story));
     all.extend(baselines(story));
     all.extend(watch(story));
@@ -51,6 +52,13 @@ fn condition(proof: Proof) -> &'static str {
         Proof::Backup => "that a backup ran on the target",
         Proof::Ownership => "that ownership was taken over",
     }
+}
+
+/// That users are back: a way back without a check is believed, not seen.
+fn source(story: &Story) -> Option<Unverified> {
+    let restored = story.run.rollback.as_ref().and_then(|rollback| rollback.restored);
+    let unchecked = restored.is_some() && story.run.plan.section(Section::RollbackCheck).is_empty();
+    unchecked.then(|| of("that the source serves again", "the plan has no `rollbackChecks`"))
 }
 
 /// The four conditions of a safe end: proved by nothing in the plan, or by something that has not passed.

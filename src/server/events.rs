@@ -1,7 +1,8 @@
 //! Events of a run: a page, or as they come.
 
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -54,7 +55,7 @@ pub(super) async fn events(
         return Err(Problem::not_found(format!("there is no run {name}")));
     }
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|id| id.parse().ok());
-    let reader = Reader::new(site.engine.log().clone(), name, last.unwrap_or(query.after));
+    let reader = Reader::new(&site, name, last.unwrap_or(query.after));
     let wants_stream = headers
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
@@ -83,10 +84,39 @@ pub(super) async fn events(
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], text).into_response())
 }
 
+/// Where transitions begin: so many events come before such a version. A page that is asked for is read from the last
+/// mark before it, not from the run's beginning. What is durable never changes, so neither does a mark.
+#[derive(Debug, Default)]
+pub(super) struct Marks(Mutex<HashMap<RunName, BTreeMap<u64, u64>>>);
+
+impl Marks {
+    fn of(&self) -> MutexGuard<'_, HashMap<RunName, BTreeMap<u64, u64>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last mark at or before a sequence number: how many events come before which version.
+    fn before(&self, run: &RunName, after: u64) -> (u64, u64) {
+        let marks = self.of();
+        let found = marks.get(run).and_then(|marks| marks.range(..=after).next_back());
+        found.map_or((0, 1), |(sequence, version)| (*sequence, *version))
+    }
+
+    /// Keeps one in so many transitions.
+    fn set(&self, run: &RunName, sequence: u64, version: u64) {
+        let mut marks = self.of();
+        let known = marks.entry(run.clone()).or_default();
+        let last = known.range(..=sequence).next_back().map_or(1, |(_, version)| *version);
+        if version >= last + READ as u64 {
+            known.insert(sequence, version);
+        }
+    }
+}
+
 /// Reads a run's events in order, from a sequence number on. It reads the log again rather than queueing: a slow
 /// reader misses nothing and holds nobody up.
 pub(super) struct Reader {
     log: Arc<dyn RunLog>,
+    marks: Arc<Marks>,
     run: RunName,
     /// Events up to here were given.
     after: u64,
@@ -98,8 +128,10 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(log: Arc<dyn RunLog>, run: RunName, after: u64) -> Self {
-        Self { log, run, after, sequence: 0, next: 1, is_final: false }
+    pub(super) fn new(site: &Site, run: RunName, after: u64) -> Self {
+        let (log, marks) = (site.engine.log().clone(), site.marks.clone());
+        let (sequence, next) = marks.before(&run, after);
+        Self { log, marks, run, after, sequence, next, is_final: false }
     }
 
     /// Events that are there and were not given yet; empty: none now.
@@ -110,6 +142,7 @@ impl Reader {
             for transition in &page {
                 self.take(transition, &mut events)?;
             }
+            self.marks.set(&self.run, self.sequence, self.next);
             if page.is_empty() || !events.is_empty() {
                 return Ok(events);
             }
@@ -209,4 +242,24 @@ fn sent(event: &EventView) -> Sent {
 
 fn json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("views have string keys and finite numbers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_read_from_the_last_mark_before_it() {
+        let marks = Marks::default();
+        let run = RunName::parse("shop/1").expect("a run's name");
+        assert_eq!(marks.before(&run, 9_999), (0, 1));
+        marks.set(&run, 300, 100);
+        assert_eq!(marks.before(&run, 9_999), (0, 1), "too near to be worth a mark");
+        marks.set(&run, 900, 257);
+        marks.set(&run, 903, 258);
+        marks.set(&run, 2_000, 513);
+        assert_eq!(marks.before(&run, 899), (0, 1));
+        assert_eq!(marks.before(&run, 1_999), (900, 257));
+        assert_eq!(marks.before(&run, 2_000), (2_000, 513));
+    }
 }

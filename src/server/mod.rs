@@ -16,6 +16,7 @@
 //! claimed. Nothing here decides anything. Start with [`Server::start`].
 
 mod events;
+mod gate;
 mod graph;
 mod logs;
 pub mod peer;
@@ -25,21 +26,23 @@ pub mod socket;
 pub mod verbs;
 pub mod wire;
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use crate::machine::fact::Millis;
+use gate::Gate;
 use peer::Peer;
 use problem::Problem;
 use socket::SocketError;
@@ -59,8 +62,30 @@ pub struct Site {
     pub closing: CancellationToken,
     /// The owner, told to whoever asks.
     pub health: Health,
+    /// What changes something comes through here.
+    pub gate: Gate,
+    marks: Arc<events::Marks>,
+    /// The user of the state directory: nobody else but root may speak.
+    user: Option<u32>,
     busy: AtomicUsize,
     touched: AtomicI64,
+}
+
+/// A request under way. It counts until it is dropped, also where its client leaves in the middle.
+struct Busy(Arc<Site>);
+
+impl Busy {
+    fn new(site: Arc<Site>) -> Self {
+        site.busy.fetch_add(1, Ordering::SeqCst);
+        Self(site)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.touched.store(self.0.engine.clock().now().steady, Ordering::SeqCst);
+        self.0.busy.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Site {
@@ -69,7 +94,17 @@ impl Site {
     pub fn new(engine: Arc<Engine>, health: Health) -> Arc<Self> {
         let touched = AtomicI64::new(engine.clock().now().steady);
         let closing = CancellationToken::new();
-        Arc::new(Self { engine, closing, health, busy: AtomicUsize::new(0), touched })
+        let user = std::fs::metadata(engine.state_dir()).ok().map(|meta| meta.uid());
+        Arc::new(Self {
+            engine,
+            closing,
+            health,
+            gate: Gate::default(),
+            marks: Arc::default(),
+            user,
+            busy: AtomicUsize::new(0),
+            touched,
+        })
     }
 
     /// Requests under way, and when the newest one ended: an owner does not leave while somebody talks to it.
@@ -127,6 +162,7 @@ impl Server {
 
     /// Ends open streams, lets requests finish for a moment, removes the socket.
     pub async fn stop(self) {
+        self.site.gate.close();
         self.site.closing.cancel();
         if let Err(error) = self.task.await {
             tracing::warn!(%error, "the server did not end by itself");
@@ -153,13 +189,19 @@ fn router(site: Arc<Site>) -> Router {
         .with_state(site)
 }
 
-/// Counts requests under way. A stream counts until its head is sent: whoever only watches holds nobody.
+/// Counts requests under way. A stream counts until its head is sent: whoever only watches holds nobody. The file's
+/// mode keeps other users out; this keeps them out where somebody changed that.
 async fn count(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
-    site.busy.fetch_add(1, Ordering::SeqCst);
-    let response = next.run(request).await;
-    site.touched.store(site.engine.clock().now().steady, Ordering::SeqCst);
-    site.busy.fetch_sub(1, Ordering::SeqCst);
-    response
+    let peer = request.extensions().get::<ConnectInfo<Peer>>().and_then(|ConnectInfo(peer)| peer.uid);
+    if let (Some(uid), Some(user)) = (peer, site.user)
+        && uid != user
+        && uid != 0
+    {
+        let what = format!("{} may not use the engine of {}", peer::user_name(uid), peer::user_name(user));
+        return Problem::new(axum::http::StatusCode::FORBIDDEN, what).into_response();
+    }
+    let _busy = Busy::new(site);
+    next.run(request).await
 }
 
 async fn no_route(request: Request) -> Problem {

@@ -38,12 +38,21 @@ pub fn this_process(claimed: Option<String>) -> Actor {
 /// The name of a user on this machine; `uid 1000` where it has none here.
 #[must_use]
 pub fn user_name(uid: u32) -> String {
+    entry(uid, 0).unwrap_or_else(|| format!("uid {uid}"))
+}
+
+/// This process's home as the machine knows it, for callers whose environment does not say: `cron`, `systemd`.
+#[must_use]
+pub fn home() -> Option<std::path::PathBuf> {
+    entry(rustix::process::getuid().as_raw(), 5).filter(|home| home.starts_with('/')).map(Into::into)
+}
+
+/// A field of a user's line in the machine's list.
+fn entry(uid: u32, field: usize) -> Option<String> {
     let names = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let named = names.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        let number = fields.nth(1)?;
-        (number.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    named.unwrap_or_else(|| format!("uid {uid}"))
+    names.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let number: u32 = fields.get(2)?.parse().ok()?;
+        (number == uid).then(|| fields.get(field).map(|field| (*field).to_owned()))?
+    })
 }

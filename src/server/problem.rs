@@ -95,6 +95,11 @@ impl From<EngineError> for Problem {
         match &error {
             EngineError::Read(ReadError::NoRun(_)) => Self::of(StatusCode::NOT_FOUND, &error),
             EngineError::Gone(_) => Self::leaving(),
+            EngineError::GivenUp { .. } => Self::of(StatusCode::CONFLICT, &error).hint(
+                "end this engine and start another one, which reads the run again: `bascule resume`; if that cannot read it \
+                 either, `bascule repair` shows what its log holds",
+            ),
+            EngineError::MayExist(_) => Self::of(StatusCode::INTERNAL_SERVER_ERROR, &error),
             EngineError::MissingInputs(_) => Self::of(StatusCode::UNPROCESSABLE_ENTITY, &error),
             EngineError::Store(StoreError::Corrupt(_))
             | EngineError::Read(ReadError::Store(StoreError::Corrupt(_))) => {

@@ -53,7 +53,12 @@ pub(super) async fn list(
         if query.open && entry.head.is_final && entry.stopped.is_none() {
             continue;
         }
-        runs.push(summary(&site, &entry, rows.get(entry.head.run.as_str()).copied()).await?);
+        let name = entry.head.run.as_str();
+        // One run that cannot be read hides no other one.
+        runs.push(match summary(&site, &entry, rows.get(name).copied()).await {
+            Ok(summary) => summary,
+            Err(problem) => RunSummary::unreadable(name, entry.head.at_ms, problem.detail),
+        });
     }
     Ok(Json(runs))
 }
@@ -183,15 +188,14 @@ pub(super) async fn create(
     let hash = PlanHash::from(request.plan_hash);
     let plan = Plan::read(request.plan.get().as_bytes(), &hash)
         .map_err(|error| Problem::of(StatusCode::UNPROCESSABLE_ENTITY, &error))?;
-    let handle = site
-        .engine
-        .create(NewRun {
-            plan: Arc::new(plan),
-            by: peer.actor(request.claimed),
-            reason: request.reason.map(Into::into),
-            trust_claimed_names: request.trust_claimed_names,
-        })
-        .await?;
+    let new = NewRun {
+        plan: Arc::new(plan),
+        by: peer.actor(request.claimed),
+        reason: request.reason.map(Into::into),
+        trust_claimed_names: request.trust_claimed_names,
+    };
+    let engine = site.engine.clone();
+    let handle = site.gate.inside(async move { engine.create(new).await }).await?;
     Ok((StatusCode::CREATED, Json(RunCreated { run: handle.name().to_string() })))
 }
 

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
@@ -61,19 +61,25 @@ impl ShortPath {
     }
 }
 
-/// Listens. The caller owns the directory, so what is there already is nobody's.
+/// Listens. The caller owns the directory, so what is there already is nobody's and is replaced.
+///
+/// The socket is made in a folder of its own, which nobody else may enter, and gets its name once it is private.
 ///
 /// # Errors
-/// It cannot be removed or made.
+/// It cannot be made.
 pub(super) fn listen(socket: &Path) -> Result<UnixListener, SocketError> {
     let failed = |what| move |source| SocketError { path: socket.to_owned(), what, source };
-    match fs::remove_file(socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("removed")(error)),
+    let folder = socket.with_extension("new");
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("prepared")(error)),
         Ok(()) | Err(_) => {}
     }
-    let short = ShortPath::of(socket).map_err(failed("reached"))?;
+    fs::DirBuilder::new().mode(0o700).create(&folder).map_err(failed("prepared"))?;
+    let fresh = folder.join("s");
+    let short = ShortPath::of(&fresh).map_err(failed("reached"))?;
     let listener = UnixListener::bind(short.path()).map_err(failed("listened on"))?;
-    // The directory keeps others out until this is done, and after.
-    fs::set_permissions(socket, fs::Permissions::from_mode(0o600)).map_err(failed("made private"))?;
+    fs::set_permissions(&fresh, fs::Permissions::from_mode(0o600)).map_err(failed("made private"))?;
+    fs::rename(&fresh, socket).map_err(failed("named"))?;
+    fs::remove_dir(&folder).map_err(failed("prepared"))?;
     Ok(listener)
 }

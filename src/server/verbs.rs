@@ -33,7 +33,10 @@ pub(super) async fn decide(
         let (run, now) = runs::run_now(&site, &name).await?;
         return preview(run, now, verb, Told { by, reason }).map(Json);
     }
-    let decided = site.engine.decide(&name, verb, by, reason).await?;
+    let decided = {
+        let (engine, name) = (site.engine.clone(), name.clone());
+        site.gate.inside(async move { engine.decide(&name, verb, by, reason).await }).await?
+    };
     if let Reply::Refused { why, hint } = decided.reply {
         return Err(Problem::refused(why).hint(hint));
     }
@@ -87,7 +90,7 @@ pub fn preview(mut run: Run, now: Now, verb: Verb, told: Told) -> Result<VerbAns
 
 /// The events from `first` to `last`, as they stand in the log.
 async fn written(site: &Site, name: &RunName, first: u64, last: u64) -> Result<Vec<EventView>, Problem> {
-    let mut reader = Reader::new(site.engine.log().clone(), name.clone(), first - 1);
+    let mut reader = Reader::new(site, name.clone(), first - 1);
     let mut events = Vec::new();
     while events.last().is_none_or(|event: &EventView| event.sequence < last) {
         let page = reader.next().await?;

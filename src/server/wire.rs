@@ -289,6 +289,9 @@ pub struct Health {
     pub pid: u32,
     /// The state directory.
     pub state: String,
+    /// The folder from which relative paths of steps are seen.
+    #[serde(default)]
+    pub folder: String,
     /// Since when.
     pub started_at: Millis,
     /// It ends when its runs have no work: not a foreground process of a person.

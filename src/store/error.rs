@@ -67,6 +67,17 @@ pub enum StoreError {
         /// What it is on, in words.
         kind: String,
     },
+    /// Others could have changed what is in the state directory.
+    #[error(
+        "{dir} is no private directory: {why}; look what is in it, then `chmod 700` it as its owner, or name a directory \
+         that does not exist yet"
+    )]
+    NotPrivate {
+        /// The state directory.
+        dir: PathBuf,
+        /// Whose it is, or who may change it.
+        why: String,
+    },
     /// The state directory was last used elsewhere.
     #[error(
         "{dir} was last used on another machine, by {owner}; make sure that no engine runs there, then pass --take-over"

@@ -33,6 +33,15 @@ pub enum CommitError {
     /// Nothing of it is in the log; the run must be read again before it goes on.
     #[error("the run log cannot write")]
     Store(#[source] StoreError),
+    /// It may be in the log or not, and the log cannot tell yet. Once it can, [`Journal::resolve`] does.
+    #[error("the run log failed while it wrote: what was decided may be in it or not")]
+    InDoubt {
+        /// What failed.
+        #[source]
+        error: StoreError,
+        /// What was to be written.
+        doubt: Box<InDoubt>,
+    },
     /// Another engine owns the run: stop acting for it.
     #[error("another engine took run {run} over (epoch {epoch}); this one stops acting for it")]
     LostOwnership {
@@ -44,6 +53,23 @@ pub enum CommitError {
     /// The events cannot be written as JSON: a bug of ours.
     #[error(transparent)]
     Unwritable(#[from] super::error::BadRecord),
+}
+
+/// A transition of which nobody knows yet whether it is in the log, with what it would permit.
+#[derive(Debug)]
+pub struct InDoubt {
+    new: NewTransition,
+    commands: Vec<Command>,
+}
+
+/// What became of a transition in doubt.
+#[derive(Debug)]
+#[must_use = "the permits are for commands that nobody else will perform"]
+pub enum Resolved {
+    /// It is in the log: the run is where it was decided to be, and its commands are permitted.
+    Written(Vec<Permit>),
+    /// It is not: the run must be read again before it goes on.
+    Absent,
 }
 
 /// Why a run cannot be read back.
@@ -104,10 +130,16 @@ impl Journal {
         &self.head
     }
 
+    /// The run was read again and stands here. The epoch stays: it belongs to the owner, not to the log.
+    pub fn stand_at(&mut self, head: Head) {
+        self.head = head;
+    }
+
     /// Makes what was decided durable; then, and only then, permits its commands.
     ///
     /// The draft has folded the records into the run already. After an error the run is ahead of
-    /// the log and must be read again: [`read_run`].
+    /// the log and must be read again: [`read_run`]. Only after [`CommitError::InDoubt`] it may be where the log is,
+    /// and must be kept until that is known.
     ///
     /// # Errors
     /// Not written, or owned by another engine.
@@ -126,36 +158,72 @@ impl Journal {
             is_final,
             payload: Payload::of(records)?,
         };
-        self.head = self.append(new).await?;
-        Ok(commands.into_iter().map(|command| Permit { command }).collect())
+        match self.append(&new).await {
+            Ok(head) => {
+                self.head = head;
+                Ok(permits(commands))
+            }
+            Err(NotDone::Nothing(error)) => Err(CommitError::Store(error)),
+            Err(NotDone::Unknown(error)) => {
+                Err(CommitError::InDoubt { error, doubt: Box::new(InDoubt { new, commands }) })
+            }
+            Err(NotDone::Lost(head)) => Err(CommitError::LostOwnership { run: head.run, epoch: head.epoch }),
+        }
+    }
+
+    /// Finds out what became of a transition in doubt, once the log can be read again. After an error nothing is known
+    /// yet, and the same may be asked again.
+    ///
+    /// # Errors
+    /// The log cannot tell, or another engine owns the run.
+    pub async fn resolve(&mut self, doubt: &mut InDoubt) -> Result<Resolved, CommitError> {
+        match settle(&*self.log, &doubt.new, &self.head).await.map_err(CommitError::Store)? {
+            Settled::Mine(head) if head.version == doubt.new.expected + 1 => {
+                self.head = head;
+                Ok(Resolved::Written(permits(std::mem::take(&mut doubt.commands))))
+            }
+            Settled::Absent(_) => Ok(Resolved::Absent),
+            Settled::Mine(head) | Settled::Other(head) => {
+                Err(CommitError::LostOwnership { run: head.run, epoch: head.epoch })
+            }
+        }
     }
 
     /// Appends, and finds out what is the case when the answer does not say.
-    async fn append(&self, new: NewTransition) -> Result<Head, CommitError> {
+    async fn append(&self, new: &NewTransition) -> Result<Head, NotDone> {
         let mut tries = 0;
         loop {
             let settled = match self.log.append(new.clone()).await {
                 Appended::Done(head) => return Ok(head),
-                Appended::NotWritten(error) => return Err(CommitError::Store(error)),
+                Appended::NotWritten(error) => return Err(NotDone::Nothing(error)),
                 // A refusal may be spurious, an answer may be lost: the log itself knows.
-                Appended::Conflict(_) => settle(&*self.log, &new, &self.head).await.map_err(CommitError::Store)?,
-                Appended::InDoubt(error) => match settle(&*self.log, &new, &self.head).await {
-                    Ok(settled) => settled,
-                    Err(_) => return Err(CommitError::Store(error)),
-                },
+                Appended::Conflict(_) => settle(&*self.log, new, &self.head).await.map_err(NotDone::Unknown)?,
+                Appended::InDoubt(error) => {
+                    settle(&*self.log, new, &self.head).await.map_err(|_| NotDone::Unknown(error))?
+                }
             };
             match settled {
                 Settled::Mine(head) => return Ok(head),
-                Settled::Other(head) => {
-                    return Err(CommitError::LostOwnership { run: head.run, epoch: head.epoch });
-                }
-                Settled::Absent(head) if tries >= SPURIOUS_TRIES => {
-                    return Err(CommitError::LostOwnership { run: head.run, epoch: head.epoch });
-                }
+                Settled::Other(head) => return Err(NotDone::Lost(head)),
+                Settled::Absent(head) if tries >= SPURIOUS_TRIES => return Err(NotDone::Lost(head)),
                 Settled::Absent(_) => tries += 1,
             }
         }
     }
+}
+
+/// Why an append was not acknowledged.
+enum NotDone {
+    /// Nothing of it is in the log.
+    Nothing(StoreError),
+    /// It may be there.
+    Unknown(StoreError),
+    /// Another owner's head stands there.
+    Lost(Head),
+}
+
+fn permits(commands: Vec<Command>) -> Vec<Permit> {
+    commands.into_iter().map(|command| Permit { command }).collect()
 }
 
 /// A run that is being read back: the same fold as live running, its commands thrown away.
@@ -224,16 +292,28 @@ pub async fn read_run<F>(log: &dyn RunLog, name: &RunName, plan_of: F) -> Result
 where
     F: FnOnce(&crate::plan::PlanHash) -> Result<Arc<Plan>, StoreError>,
 {
+    let run = read_known(log, name, plan_of).await?;
+    let head = log.head(name).await?;
+    Ok((run, head))
+}
+
+/// Reads back what the log is known to hold of a run, also while it is closed after a failure. Good for looking only:
+/// one more transition may be on the disk.
+///
+/// # Errors
+/// As [`read_run`].
+pub async fn read_known<F>(log: &dyn RunLog, name: &RunName, plan_of: F) -> Result<Run, ReadError>
+where
+    F: FnOnce(&crate::plan::PlanHash) -> Result<Arc<Plan>, StoreError>,
+{
     let mut replay = Replay::new(name, plan_of);
     let mut next = 1;
     loop {
         let page = log.read(name, next, PAGE).await?;
         replay.take(&page)?;
         if page.len() < PAGE {
-            break;
+            return replay.finish();
         }
         next += page.len() as u64;
     }
-    let head = log.head(name).await?;
-    Ok((replay.finish()?, head))
 }

@@ -69,7 +69,8 @@ impl JournalFile {
         Self::open_at(&path, Some(owned), options)
     }
 
-    /// As [`JournalFile::open`], on a disk that this process cannot lock, such as a recorded one.
+    /// As [`JournalFile::open`], where the caller keeps the directory owned for longer than the journal is open, or on a
+    /// disk that this process cannot lock, such as a recorded one.
     ///
     /// # Errors
     /// As [`JournalFile::open`].
@@ -119,6 +120,37 @@ impl JournalFile {
             }
         }
         stopped
+    }
+
+    /// Reads lines of a run; `None` if one of them moved meanwhile. Only a line that still stands where nothing can be
+    /// read is damage, and stops the run.
+    async fn read_places(
+        &self,
+        run: &RunName,
+        from: u64,
+        places: Vec<Place>,
+    ) -> Result<Option<Vec<Transition>>, StoreError> {
+        let reader = Arc::clone(&self.reader);
+        let read = move || {
+            let read = |place| (place, reader.transition(place));
+            places.into_iter().map(read).collect::<Vec<_>>()
+        };
+        let mut transitions = Vec::new();
+        for (version, (place, read)) in (from..).zip(self.blocking(read).await?) {
+            let found = read.as_ref().is_ok_and(|read| read.as_ref().is_some_and(|found| found.run == *run));
+            if !found {
+                let mut state = self.shared.state();
+                let Some(known) = state.runs.get_mut(run) else { return Ok(None) };
+                if known.place(version) != Some(place) {
+                    return Ok(None);
+                }
+                let cause = Cause::Unreadable { segment: place.segment, offset: place.offset.into() };
+                read?;
+                return Err(StoreError::Corrupt(known.stop(cause)));
+            }
+            transitions.extend(read?);
+        }
+        Ok(Some(transitions))
     }
 
     /// Runs blocking work where it does not hold up other tasks.
@@ -209,34 +241,24 @@ impl RunLog for JournalFile {
 
     async fn read(&self, run: &RunName, from: u64, limit: usize) -> Result<Vec<Transition>, StoreError> {
         let from = from.max(1);
-        let places: Vec<Place> = {
-            let state = self.shared.state();
-            let Some(found) = state.runs.get(run) else { return Ok(Vec::new()) };
-            if let Some(stopped) = &found.stopped {
-                return Err(StoreError::Corrupt(Arc::clone(stopped)));
-            }
-            if from < found.first {
-                return Err(StoreError::Pruned { run: run.clone(), first: found.first });
-            }
-            (from..).map_while(|version| found.place(version)).take(limit).collect()
-        };
-        let reader = Arc::clone(&self.reader);
-        let read = move || {
-            let read: Result<Vec<_>, StoreError> =
-                places.into_iter().map(|place| Ok((place, reader.transition(place)?))).collect();
-            read
-        };
-        let mut transitions = Vec::new();
-        for (place, transition) in self.blocking(read).await?? {
-            let Some(transition) = transition.filter(|transition| transition.run == *run) else {
-                let mut state = self.shared.state();
-                let cause = Cause::Unreadable { segment: place.segment, offset: place.offset.into() };
-                let Some(found) = state.runs.get_mut(run) else { return Ok(Vec::new()) };
-                return Err(StoreError::Corrupt(found.stop(cause)));
+        loop {
+            let places: Vec<Place> = {
+                let state = self.shared.state();
+                let Some(found) = state.runs.get(run) else { return Ok(Vec::new()) };
+                if let Some(stopped) = &found.stopped {
+                    return Err(StoreError::Corrupt(Arc::clone(stopped)));
+                }
+                if from < found.first {
+                    return Err(StoreError::Pruned { run: run.clone(), first: found.first });
+                }
+                (from..).map_while(|version| found.place(version)).take(limit).collect()
             };
-            transitions.push(transition);
+            match self.read_places(run, from, places).await? {
+                Some(transitions) => return Ok(transitions),
+                // The journal was opened again meanwhile, and its lines stand elsewhere now.
+                None => tokio::task::yield_now().await,
+            }
         }
-        Ok(transitions)
     }
 
     async fn head(&self, run: &RunName) -> Result<Head, StoreError> {

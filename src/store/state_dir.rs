@@ -85,9 +85,11 @@ pub struct StateDir {
 }
 
 impl StateDir {
-    /// Creates the directory if needed (readable by its user only), and owns it.
+    /// Creates the directory if needed (readable by its user only), and owns it. One that is there must belong to this
+    /// user, and nobody else may write to it; if others may only read it, that is ended.
     ///
     /// # Errors
+    /// [`StoreError::NotPrivate`] for a directory of somebody else's, or one that others may have changed;
     /// [`StoreError::Held`] if another process, or another part of this one, owns it; [`StoreError::NetworkFileSystem`]
     /// and [`StoreError::OtherMachine`] unless told to take over; or what the disk answered.
     pub fn own(path: &Path, take_over: TakeOver) -> Result<Self, StoreError> {
@@ -136,13 +138,43 @@ pub fn owner_of(path: &Path) -> Result<Option<Owner>, StoreError> {
 fn create_private(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::DirBuilderExt;
     if path.is_dir() {
-        return Ok(());
+        return check_private(path);
     }
     let failed = |doing| move |cause| StoreError::io(doing, path, cause);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("creating the state directory"))?;
     // The new directory's name must survive a power loss before anything in it counts.
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent).and_then(|dir| dir.sync_all()).map_err(failed("flushing the directory that holds it"))
+}
+
+/// Whoever can write to the directory decides what is executed, and whoever can read it reads what steps said.
+fn check_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let failed = |doing| move |cause| StoreError::io(doing, path, cause);
+    let meta = fs::metadata(path).map_err(failed("looking at the state directory"))?;
+    let me = rustix::process::geteuid().as_raw();
+    let refused = |why: String| Err(StoreError::NotPrivate { dir: path.into(), why });
+    if me != 0 && meta.uid() != me {
+        return refused(format!("it belongs to user {}, and this is user {me}", meta.uid()));
+    }
+    let mode = meta.mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(failed("reading the state directory"))? {
+        names.push(entry.map_err(failed("reading the state directory"))?.file_name());
+    }
+    // A new owner's log may lie in it already.
+    let is_new = names.iter().all(|name| name == "engine.log");
+    let is_state = names.iter().any(|name| name == "journal" || name == "lock");
+    if !is_new && (!is_state || mode & 0o022 != 0) {
+        let what = if mode & 0o022 == 0 { "read" } else { "change" };
+        return refused(format!("other users may {what} what is in it (mode {mode:04o})"));
+    }
+    tracing::warn!(dir = %path.display(), "other users could look into the state directory (mode {mode:04o}); now they cannot");
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o700))
+        .map_err(failed("making the state directory private"))
 }
 
 fn lock_exclusively(path: &Path) -> Result<File, StoreError> {
@@ -264,6 +296,31 @@ mod tests {
         assert_eq!(judge_file_system(0xFE53_4D42, || None).as_deref(), Some("a network file system (SMB/CIFS)"));
         assert_eq!(judge_file_system(fuse, || on("fuse.sshfs")).as_deref(), Some("a FUSE file system (fuse.sshfs)"));
         assert_eq!(judge_file_system(fuse, || on("fuseblk")), None, "ntfs-3g on a local disk");
+    }
+
+    #[test]
+    fn a_directory_that_others_could_change_is_refused_and_one_that_they_could_read_is_closed() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("state");
+        let mode = || fs::metadata(&path).expect("it is there").permissions().mode() & 0o777;
+        let set = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is ours");
+        fs::create_dir(&path).expect("a folder");
+        set(0o775);
+        drop(StateDir::own(&path, TakeOver::No).expect("an empty one is closed"));
+        assert_eq!(mode(), 0o700);
+        set(0o755);
+        drop(StateDir::own(&path, TakeOver::No).expect("nobody could change it"));
+        assert_eq!(mode(), 0o700);
+        set(0o770);
+        let refused = StateDir::own(&path, TakeOver::No).expect_err("somebody could have changed it").to_string();
+        assert!(refused.contains("mode 0770") && refused.contains("chmod 700"), "{refused}");
+        let other = folder.path().join("other");
+        fs::create_dir(&other).expect("a folder");
+        fs::write(other.join("thesis.txt"), "").expect("a file");
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        StateDir::own(&other, TakeOver::No).expect_err("not a state directory");
+        assert_eq!(fs::metadata(&other).expect("it is there").permissions().mode() & 0o777, 0o755, "left as it was");
     }
 
     #[test]

@@ -261,7 +261,7 @@ fn status_of(end: &End) -> Status {
             Status::error(format!("failed {effect}: {failure}"))
         }
         End::Cancelled { .. } => Status::error("stopped"),
-        End::Unknown { failure } => Status::error(format!("unknown: {failure}")),
+        End::Unknown { failure, .. } => Status::error(format!("unknown: {failure}")),
     }
 }
 

@@ -80,6 +80,10 @@ impl Answers<'_> {
             QuestionKind::OutOfTime { step } => {
                 let verb = Verb::Extend { step: step.clone(), by_ms: MORE_MS };
                 self.add("give it more time", &verb, "its deadline moves; nothing is interrupted", AT_ONCE);
+                let effect = "it is told to stop; what it declares of its effect decides what follows";
+                self.add("stop it", &Verb::Retry { step: step.clone() }, effect, AT_ONCE);
+                let effect = "its undo is told to stop, and begins again";
+                self.add("stop it", &Verb::UndoRetry { step: step.clone() }, effect, AT_ONCE);
                 self.back();
             }
             QuestionKind::Denied { step, .. } => {
@@ -237,7 +241,7 @@ impl Answers<'_> {
         self.add("roll back", &Verb::Rollback, effect, &length);
         if let Some(answer) = self.list.get_mut(before) {
             answer.last_possible_at = self.turn_back_at;
-            answer.last_possible = Some("by hand until the commit".to_owned());
+            answer.last_possible = Some("possible until the commit".to_owned());
         } else if self.run.commit_intended {
             self.close();
         }

@@ -2,7 +2,7 @@
 
 use super::{question, words};
 use crate::machine::event::Event;
-use crate::machine::fact::{Direction, End, Found, LockScope, Resolution, Verdict, Wait};
+use crate::machine::fact::{Direction, End, Found, LockScope, Resolution, Verdict, Wait, Work};
 use crate::plan::StepId;
 
 /// The line.
@@ -67,7 +67,7 @@ pub(super) fn line(event: &Event) -> String {
         Event::WindowOpened { .. } => "rollback window open".to_owned(),
         Event::WindowExtended { .. } => "rollback window extended".to_owned(),
         Event::WindowExpired { watched: true } => "rollback window over: the gate is judged".to_owned(),
-        Event::WindowExpired { watched: false } => "rollback window over while nobody watched".to_owned(),
+        Event::WindowExpired { watched: false } => "rollback window over; the gate was not judged".to_owned(),
         Event::GateJudged { gaps } if gaps.is_empty() => "gate met".to_owned(),
         Event::GateJudged { gaps } => {
             format!("gate not met: {}", gaps.iter().map(words::gap).collect::<Vec<_>>().join("; "))
@@ -134,7 +134,8 @@ fn end(end: &End) -> String {
         End::Succeeded { .. } => "done".to_owned(),
         End::Failed { failure, left } => format!("FAILED: {failure}; {}", words::left(*left)),
         End::Cancelled { left } => format!("stopped; {}", words::left(*left)),
-        End::Unknown { failure } => format!("outcome unknown: {failure}"),
+        End::Unknown { failure, work: Work::Over } => format!("outcome unknown: {failure}"),
+        End::Unknown { failure, work: Work::MayGoOn } => format!("outcome unknown, and it may go on: {failure}"),
     }
 }
 

@@ -33,7 +33,9 @@ pub(super) fn next(run: &Run, now: Now) -> Vec<NextCommand> {
         next.look("events", "shows every event");
     } else {
         next.add(&Verb::ConfirmClock, "says that the wall clock is right now");
-        next.add(&Verb::Resume, "forward work goes on");
+        next.add(&Verb::ContinueRollback, "the way back goes on");
+        let goes_on = if run.rollback.is_some() { "lifts the hold" } else { "forward work goes on" };
+        next.add(&Verb::Resume, goes_on);
         next.add(&Verb::Go, "pre-checks are repeated, then the cutover begins");
         for ix in 0..run.steps.len() {
             next.step(ix);
@@ -83,7 +85,10 @@ impl Next<'_> {
                 let role = plan.step(ix).check.waivable_by.first().cloned();
                 self.add(&Verb::Waive { step: id(), role }, "goes on without it");
             }
-            Status::Undo { state: UndoState::Failed { .. } | UndoState::Unknown { probing: false, .. }, .. } => {
+            Status::Undo {
+                state: UndoState::Failed { .. } | UndoState::Backoff { .. } | UndoState::Unknown { probing: false, .. },
+                ..
+            } => {
                 self.stuck(ix);
             }
             Status::Forward(Forward::Failed { .. } | Forward::Unknown { probing: false, .. })

@@ -113,7 +113,7 @@ fn one(run: &Run, question: &Question, now: Now, times: &Times) -> QuestionView 
         turn_back_at,
         tried: tried(run, kind),
         answers: answers::of(run, now, question, times),
-        silence: silence(run),
+        silence: silence(run, now),
         who: "whoever may use this state directory; the name is recorded".to_owned(),
     }
 }
@@ -254,7 +254,7 @@ fn blind(run: &Run, criterion: &str) -> Vec<String> {
 
 fn tried(run: &Run, kind: &QuestionKind) -> String {
     let Some(ix) = kind.step().and_then(|step| run.plan.find(step)) else {
-        return "nothing: it cannot be tried".to_owned();
+        return "nothing: there is nothing that could be tried again".to_owned();
     };
     let record = run.step(ix);
     let back = record.undo_attempts;
@@ -266,10 +266,13 @@ fn tried(run: &Run, kind: &QuestionKind) -> String {
     }
 }
 
-fn silence(run: &Run) -> String {
-    let guarded = run.exposed.is_some() && run.rollback.is_none() && !run.commit_intended;
-    if guarded {
-        "nothing is done by itself but what criteria do while the window is open".to_owned()
+fn silence(run: &Run, now: Now) -> String {
+    let open = super::service::open_window(run).is_some_and(|window| window.deadline > now.steady);
+    let guarded = open && run.exposed.is_some() && run.rollback.is_none() && !run.commit_intended;
+    if guarded && crate::machine::may_act(run, now).is_ok() {
+        "the run waits; a criterion that trips while the window is open still goes back by itself".to_owned()
+    } else if guarded {
+        "the run waits; criteria are sampled until the window is over, and a trip asks, too".to_owned()
     } else {
         "nothing: the run waits, nothing is done by itself".to_owned()
     }

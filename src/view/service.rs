@@ -86,11 +86,30 @@ fn place(run: &Run) -> (&'static str, &'static str, Option<Millis>) {
             ("atTarget", text, Some(exposed))
         }
         (Some(_), _) => ("unsure", "service in doubt: users are being brought back to the source", None),
+        // From the intent of the exposing step on they may be on the target.
+        (None, _) if run.possibly_exposed.is_some() && exposing_is_unknown(run) => {
+            ("unsure", "service in doubt: nobody knows whether users reach the target", run.possibly_exposed)
+        }
         (None, Some(down)) if run.up_since.is_none() => ("down", "service DOWN: the source was taken down", Some(down)),
         (None, _) if run.possibly_exposed.is_some() => {
             ("unsure", "service in doubt: nobody knows whether users reach the target", run.possibly_exposed)
         }
         (None, _) => ("atSource", "service up: the source serves, it was not taken down", None),
+    }
+}
+
+fn exposing_is_unknown(run: &Run) -> bool {
+    let Some(ix) = run.plan.exposing() else { return false };
+    match run.forward(ix) {
+        Forward::Unknown { .. } | Forward::Failed { .. } => true,
+        Forward::Pending
+        | Forward::Ready
+        | Forward::Running(_)
+        | Forward::Backoff { .. }
+        | Forward::Waiting { .. }
+        | Forward::Succeeded
+        | Forward::Skipped { .. }
+        | Forward::NotRun => run.rollback.is_some(),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::machine::Now;
 use crate::machine::fact::{Failure, Millis, Wait};
 use crate::machine::run::Run;
 use crate::machine::state::{Attempt, Forward, Status, UndoState};
+use crate::plan::step::Effect;
 use crate::plan::{StepIx, StepKind};
 
 /// Why something failed.
@@ -209,6 +210,7 @@ fn detail(run: &Run, ix: StepIx) -> String {
             record.last_failure.as_ref().map(|failure| format!("will be tried again: {failure}")).unwrap_or_default()
         }
         Forward::Waiting { on, .. } => wait_text(run, ix, on),
+        Forward::Failed { failure, .. } if run.plan.step(ix).effect == Effect::None => failure.to_string(),
         Forward::Failed { failure, left } => format!("{failure}; {}", words::left(*left)),
         Forward::Unknown { failure, probing: true } => format!("being looked at: {failure}"),
         Forward::Unknown { failure, probing: false } => failure.to_string(),
@@ -302,6 +304,7 @@ fn waiting(run: &Run, ix: StepIx, forward: &Forward) -> Option<WaitView> {
 
 fn failure(run: &Run, ix: StepIx, forward: &Forward) -> Option<FailureView> {
     match forward {
+        Forward::Failed { failure, .. } if run.plan.step(ix).effect == Effect::None => Some(FailureView::of(failure)),
         Forward::Failed { failure, left } => {
             Some(FailureView { left: Some(words::left(*left).to_owned()), ..FailureView::of(failure) })
         }

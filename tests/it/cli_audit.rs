@@ -127,7 +127,7 @@ fn repair_says_what_stops_what_does_not_and_what_each_way_out_loses() {
     assert!(stopped["then"].as_str().is_some_and(|then| then.contains("cutting over")), "{stopped}");
     assert_eq!(found["untouched"].as_array().map(Vec::len), Some(3));
     // The others go on; the stopped one says why it does not.
-    place.call(&["approve", "witness/1", "go_no_go", "--yes"]).exits(0);
+    place.call(&["approve", "witness/1", "go_no_go", "--role", "owner", "--yes"]).exits(0);
     let refused = place.call(&["status", "victim/1"]).exits(1);
     assert!(refused.err.contains("bascule repair"), "{}", refused.err);
 }

@@ -1,6 +1,7 @@
 //! Runs through the real program: several processes, one state directory, signals, crashes.
 
 mod first;
+mod lossy;
 mod place;
 
 pub(crate) use place::{Place, Seen, Started, step};
@@ -282,4 +283,96 @@ fn a_run_is_named_in_three_ways() {
     assert!(many.err.contains("2 runs are open: bank/1, shop/1"), "{}", many.err);
     let near = place.call(&["status", "shp"]).exits(1);
     assert!(near.err.contains("did you mean `shop`?"), "{}", near.err);
+}
+
+#[test]
+fn a_verb_whose_answer_was_lost_counts_once() {
+    let place = Place::new();
+    let book = place.runbook("shop", &three(None, "10m"));
+    let mut run = place.start(&["run", &book]);
+    run.until("observing");
+    let deadline = |view: &serde_json::Value| view["window"]["deadlineAt"].clone();
+    let before = deadline(&place.status("shop/1"));
+    assert!(before.is_i64(), "{before}");
+    // The owner decides, and dies before anybody hears of it.
+    let line = lossy::Line::cut(&place, run);
+    let said = place.call(&["window", "extend", "shop/1", "--by", "30m", "--reason", "month end", "--yes"]);
+    line.end();
+    let said = said.exits(0);
+    assert!(
+        said.out.contains("month end"),
+        "the event that the dead owner wrote is shown:\n{}\n{}",
+        said.out,
+        said.err
+    );
+    let events = place.call(&["events", "shop/1", "--all", "--json"]).exits(0);
+    assert_eq!(events.out.matches("\"event\":\"windowExtended\"").count(), 1, "{}", events.out);
+    // The same words once more are another decision.
+    place.call(&["window", "extend", "shop/1", "--by", "30m", "--reason", "month end", "--yes"]).exits(0);
+    let events = place.call(&["events", "shop/1", "--all", "--json"]).exits(0);
+    assert_eq!(events.out.matches("\"event\":\"windowExtended\"").count(), 2, "{}", events.out);
+}
+
+#[test]
+fn what_a_person_paused_stays_paused_until_it_is_named() {
+    let place = Place::new();
+    let shop = place.runbook("shop", &three(Some("gate"), "1s"));
+    let bank = place.runbook("bank", &three(Some("gate"), "1s"));
+    let mut run = place.start(&["run", &shop]);
+    run.until("second: started");
+    let mut other = place.start(&["run", &bank]);
+    other.until("second: started");
+    place.call(&["pause", "bank/1", "--reason", "storage asked", "--as", "marta"]).exits(0);
+    run.kill();
+    drop(other.end());
+    place.open("gate");
+    let resumed = place.call(&["resume"]);
+    assert!(resumed.err.contains("bank/1: stays paused by") && resumed.err.contains("marta"), "{}", resumed.err);
+    assert!(resumed.err.contains("`bascule resume bank/1` lifts it"), "{}", resumed.err);
+    assert_eq!(place.status("shop/1")["state"], "accepted");
+    assert_eq!(place.status("bank/1")["hold"]["restart"], false);
+    place.call(&["resume", "bank/1"]).exits(0);
+    assert_eq!(place.status("bank/1")["state"], "accepted");
+}
+
+#[test]
+fn work_by_hand_is_asked_for_forwards_and_back() {
+    let place = Place::new();
+    let by_hand = "  - { manual: put the tape into slot 7, id: tape, undo: { byHand: take the tape out } }\n";
+    let rest = format!(
+        "rollbackWindow: 60s\ncutoverSteps:\n{}{by_hand}{}",
+        step("first", None, ", effect: idempotent, takesSourceDown: true"),
+        step("switch", None, EXPOSES)
+    );
+    let book = place.runbook("shop", &rest);
+    let mut run = place.start(&["run", &book]);
+    run.until("tape: waits for work by hand");
+    let next = place.call(&["status", "shop"]).exits(0);
+    assert!(next.out.contains("put the tape into slot 7"), "{}", next.out);
+    place.call(&["resolve", "shop", "tape", "--happened", "--output", "slot=7"]).exits(0);
+    run.until("rollback window open");
+    place.call(&["rollback", "shop", "--application", "shop"]).exits(0);
+    run.until("tape: waits for a person who takes it back by hand");
+    let view = place.status("shop");
+    assert_eq!((view["state"].as_str(), view["needsPerson"].as_bool()), (Some("rolling_back"), Some(true)), "{view}");
+    let asked = place.call(&["status", "shop"]).exits(0);
+    assert!(asked.out.contains("take the tape out"), "the instructions stand beside the question:\n{}", asked.out);
+    assert!(asked.out.contains("bascule undo done shop/1 tape"), "{}", asked.out);
+    place.call(&["resolve", "shop", "tape", "--happened", "--reason", "it is on the shelf"]).exits(0);
+    run.end().exits(3);
+    assert_eq!(place.ledger(), ["first", "switch", "undo first", "undo switch"]);
+}
+
+#[test]
+fn an_application_that_goes_back_takes_along_what_needs_it() {
+    let place = Place::new();
+    let bank = place.runbook("bank", &three(None, "1s"));
+    place.call(&["run", &bank]).exits(0);
+    let needs = "requires: [{ app: bank, state: accepted, onItsRollback: rollback }]\n";
+    let shop = place.runbook("shop", &format!("{needs}{}", three(None, "60s")));
+    let mut run = place.start(&["run", &shop]);
+    run.until("rollback window open");
+    place.call(&["rollback", "bank", "--application", "bank"]).exits(0);
+    run.end().exits(3);
+    assert_eq!(place.status("shop")["state"], "rolled_back");
 }

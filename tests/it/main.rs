@@ -1,10 +1,13 @@
 //! Integration tests, in one binary so that they link once. One module per subject.
 
+mod attempts;
 mod cli_audit;
 mod cli_dry;
 mod cli_run;
 mod documents;
+mod engine;
 mod histories;
+mod journals;
 #[cfg(feature = "lab")]
 mod lab_runs;
 mod machine;
@@ -19,7 +22,6 @@ mod stores_faults;
 mod stores_index;
 mod stores_journal;
 mod stores_power;
-#[expect(dead_code, reason = "the words in which nights are told; not every one is used yet")]
 mod support;
 mod telemetry;
 mod tidy;

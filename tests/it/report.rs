@@ -315,7 +315,7 @@ fn nothing_that_a_step_or_a_person_says_becomes_markup() {
             reason: Some(evil.into()),
         })
         .expect("a note");
-    night.samples("orders", min(18), Outcome::Unknown { failure: failure.clone() });
+    night.samples("orders", min(18), Outcome::unknown(failure.clone()));
     let ix = night.sim.plan.find(&"power_on".into()).expect("a step");
     night.until(min(15));
     night

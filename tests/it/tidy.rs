@@ -154,7 +154,9 @@ fn executors_are_touched_by_the_engine_alone() {
         .iter()
         .filter(|path| text(path).lines().any(|line| line.contains(".execute(&") || line.contains(".undo(&exec")))
         .map(|path| name(path))
-        .filter(|name| !["src/engine/perform.rs", "src/engine/attempt.rs"].contains(&name.as_str()))
+        .filter(|name| {
+            !["src/engine/perform.rs", "src/engine/attempt.rs", "src/engine/look.rs"].contains(&name.as_str())
+        })
         .collect();
     refuse("executors called outside of engine/perform.rs and its attempts", &touching);
 }

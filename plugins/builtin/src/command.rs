@@ -21,9 +21,13 @@ use serde_json::Value;
 
 use crate::params;
 use crate::period::Period;
-use crate::process::{self, Ended, GroupEnd, Launch, Taps};
+use crate::proc_table::group_file;
+use crate::process::{self, Ended, GroupEnd, Launch, Note, Taps};
 
 use listen::Listener;
+
+/// With the time after KILL it stays below what an attempt has for its end ([`bascule_plugin::STOP_LIMIT`]).
+const LONGEST_TERMINATION: Duration = Duration::from_secs(45);
 
 /// The variable that names the file for outputs.
 const OUTPUTS_VARIABLE: &str = "BASCULE_OUTPUTS";
@@ -53,7 +57,8 @@ struct Params {
     parse: Option<Parse>,
     /// The exit codes that mean success; `[0]` unless given.
     success_codes: Option<Vec<i32>>,
-    /// The time between TERM and KILL when the command must stop; `10s` unless given.
+    /// The time between TERM and KILL when the command must stop; `10s` unless given, at most `45s`.
+    #[schemars(extend("x-maxDuration" = "45s"))]
     terminate_after: Option<Period>,
 }
 
@@ -81,6 +86,12 @@ impl Params {
         }
         if params.success_codes.as_ref().is_some_and(Vec::is_empty) {
             return Err(params::wrong("`successCodes` is empty, so the command could never succeed"));
+        }
+        if params.terminate_after() > LONGEST_TERMINATION {
+            return Err(params::wrong(&format!(
+                "`terminateAfter` is longer than {}: what must stop has to be gone within a minute",
+                Period(LONGEST_TERMINATION)
+            )));
         }
         if let Some(cwd) = params.cwd.as_ref().filter(|cwd| !cwd.is_absolute()) {
             // The engine may be started again from another folder.
@@ -120,6 +131,7 @@ impl Params {
                 (None, text) => text.as_ref().map(|text| text.clone().into_bytes()),
             },
             terminate_after: self.terminate_after(),
+            note: Some(Note { path: group_file(cx.scratch()), attempt: cx.attempt_id().to_owned() }),
         }
     }
 
@@ -154,6 +166,11 @@ impl Executor for Command {
         Effect::Once
     }
 
+    fn stops_within(&self, with: &Value) -> Duration {
+        let terminate_after = Params::read(with).map_or(Duration::ZERO, |params| params.terminate_after());
+        terminate_after + process::AFTER_KILL + Duration::from_secs(2)
+    }
+
     async fn validate(&self, cx: &CheckCx, with: &Value, _role: Role) -> Validation {
         let params = match Params::read(with) {
             Ok(params) => params,
@@ -185,16 +202,19 @@ impl Executor for Command {
         let taps = Taps { out: &mut |bytes| listener.hear(bytes), err: &mut |bytes| last.hear(bytes) };
         let ended = process::run(cx, params.launch(cx, &file), taps).await;
         let Listener { captured, .. } = listener;
-        match ended {
+        let outcome = match ended {
             Err(error) => Outcome::untouched(explain_start(&params, &error)),
-            Ok(Ended::Lost { source, end }) => Outcome::Unknown {
-                failure: Failure::caused(format!("nobody can say how {} ended{}", params.name(), warn(end)), &source),
-            },
+            Ok(Ended::Lost { source, end }) => {
+                let failure = Failure::caused(format!("nobody can say how {} ended", params.name()), &source);
+                after_end(end, Outcome::unknown(failure), &params)
+            }
             Ok(Ended::Stopped { why, end }) => stopped(&params, why, end),
             Ok(Ended::Exited { status, lingering }) => {
                 if let Some(code) = status.code().filter(|code| params.is_success(*code)) {
                     leave(cx, lingering).await;
-                    return finish(&params, code, &file, captured).await;
+                    let outcome = finish(&params, code, &file, captured).await;
+                    outputs::remove(&file).await;
+                    return outcome;
                 }
                 let mut failure = Failure::new(format!("{} ended with {}", params.name(), process::describe(status)));
                 failure.causes.extend(last.line());
@@ -205,7 +225,10 @@ impl Executor for Command {
                 };
                 after_end(end, Outcome::possible(failure), &params)
             }
-        }
+        };
+        // It may hold secrets, and what was in it is told by now.
+        outputs::remove(&file).await;
+        outcome
     }
 }
 
@@ -255,17 +278,11 @@ fn stopped(params: &Params, why: Stop, end: GroupEnd) -> Outcome {
 fn after_end(end: GroupEnd, outcome: Outcome, params: &Params) -> Outcome {
     match end {
         GroupEnd::Terminated | GroupEnd::Killed => outcome,
-        GroupEnd::Survived => Outcome::Unknown {
-            failure: Failure::new(format!("processes of {} survived KILL and may act on", params.name()))
-                .hint("look for processes in state D, which wait for storage that does not answer"),
-        },
-    }
-}
-
-fn warn(end: GroupEnd) -> &'static str {
-    match end {
-        GroupEnd::Terminated | GroupEnd::Killed => "",
-        GroupEnd::Survived => ", and its processes survived KILL",
+        GroupEnd::Survived => Outcome::adrift(
+            Failure::new(format!("processes of {} survived KILL and may act on", params.name())).hint(
+                "look for processes in state D, which wait for storage that does not answer, and for those of other users",
+            ),
+        ),
     }
 }
 
@@ -287,6 +304,7 @@ async fn check_shell(cx: &CheckCx, script: &str) -> Validation {
         cwd: None,
         stdin: None,
         terminate_after: Duration::ZERO,
+        note: None,
     };
     // Its words go to the finding, not to a log that may have no reader.
     let (quiet, inbox) = CheckCx::new(cx.deadline(), tokio_util::sync::CancellationToken::new());
@@ -360,5 +378,14 @@ mod tests {
         assert!(refusal(&json!({"argv": ["true"], "cwd": "here"})).contains("absolute"));
         assert!(refusal(&json!({"argv": ["true"], "enviroment": {}})).contains("`enviroment`"));
         assert!(refusal(&json!({"argv": ["true"], "terminateAfter": "10"})).contains("does not say its unit"));
+        assert!(refusal(&json!({"argv": ["true"], "terminateAfter": "46s"})).contains("longer than 45s"));
+    }
+
+    #[test]
+    fn a_command_gets_the_time_to_stop_that_its_step_says() {
+        let within = |with| Command.stops_within(&with);
+        assert!(within(json!({"argv": ["true"], "terminateAfter": "30s"})) > Duration::from_secs(40));
+        let longest = within(json!({"argv": ["true"], "terminateAfter": "45s"}));
+        assert!(longest <= bascule_plugin::STOP_LIMIT, "{longest:?}");
     }
 }

@@ -20,11 +20,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bascule_plugin::Failure;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{
+    ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, HeaderMap, HeaderName,
+    HeaderValue, PROXY_AUTHORIZATION, USER_AGENT,
+};
 use reqwest::{Certificate, Client, Method, Url, redirect, retry};
 use serde_json::Value;
 
 use crate::params;
+
+/// The header field that tells a server which attempt asks: for its logs.
+const ATTEMPT_HEADER: &str = "bascule-attempt";
 
 /// A body is read so far; more is cut.
 const LONGEST_BODY: usize = 1024 * 1024;
@@ -41,6 +47,26 @@ struct Request {
     follow_redirects: FollowRedirects,
     /// Certificates that are trusted besides those of the system.
     ca_file: Option<PathBuf>,
+}
+
+impl Request {
+    /// Whether it carries something that is not for everybody: a body, or a header field that no
+    /// redirect takes off. (The HTTP library takes off `Authorization` and cookies.)
+    fn is_confidential(&self) -> bool {
+        let taken_off = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
+        let ours = [ATTEMPT_HEADER, call::KEY_HEADER];
+        let public = |name: &HeaderName| {
+            is_harmless(name)
+                || taken_off.contains(name)
+                || ours.iter().any(|ours| name.as_str().eq_ignore_ascii_case(ours))
+        };
+        self.body.is_some() || !self.headers.keys().all(public)
+    }
+}
+
+/// Header fields that say nothing but which answers are welcome.
+fn is_harmless(name: &HeaderName) -> bool {
+    [ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, USER_AGENT].contains(name)
 }
 
 /// Whether an answer that points elsewhere is followed.
@@ -119,8 +145,17 @@ pub(crate) struct Clients(Mutex<HashMap<Way, Client>>);
 struct Way {
     /// Plain text only: such a client need not read the system's certificates.
     plain: bool,
-    follow_redirects: FollowRedirects,
+    redirects: Redirects,
     connect_within: Duration,
+}
+
+/// Where an answer may point to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Redirects {
+    Nowhere,
+    /// To the same scheme, host and port: what the request carries is for that server.
+    SameOrigin,
+    Anywhere,
 }
 
 impl Clients {
@@ -168,12 +203,16 @@ impl Clients {
     }
 
     async fn client(&self, request: &Request) -> Result<Client, String> {
-        let follow_redirects = request.follow_redirects;
+        let redirects = match request.follow_redirects {
+            FollowRedirects::No => Redirects::Nowhere,
+            FollowRedirects::Yes if request.is_confidential() => Redirects::SameOrigin,
+            FollowRedirects::Yes => Redirects::Anywhere,
+        };
         // A plain address may point to one that is not.
-        let plain = request.url.scheme() == "http" && follow_redirects == FollowRedirects::No;
+        let plain = request.url.scheme() == "http" && redirects != Redirects::Anywhere;
         // The connection must fail before the exchange does, to know that nothing was sent.
         let connect_within = (request.timeout * 4 / 5).min(Duration::from_secs(10));
-        let way = Way { plain, follow_redirects, connect_within };
+        let way = Way { plain, redirects, connect_within };
         if let Some(path) = request.ca_file.as_ref().filter(|_| !plain) {
             // Read each time, because such files are renewed.
             let pem =
@@ -192,9 +231,15 @@ impl Clients {
 }
 
 fn build(way: &Way, roots: Vec<Certificate>) -> Result<Client, String> {
-    let policy = match way.follow_redirects {
-        FollowRedirects::Yes => redirect::Policy::limited(10),
-        FollowRedirects::No => redirect::Policy::none(),
+    let policy = match way.redirects {
+        Redirects::Nowhere => redirect::Policy::none(),
+        Redirects::SameOrigin => {
+            redirect::Policy::custom(|attempt| redirected(attempt, |from, to| !is_same_origin(from, to)))
+        }
+        Redirects::Anywhere => redirect::Policy::custom(|attempt| {
+            // Not from encryption to plain text, whatever the port.
+            redirected(attempt, |from, to| from.scheme() == "https" && to.scheme() == "http")
+        }),
     };
     let mut builder = Client::builder()
         .user_agent(concat!("bascule/", env!("CARGO_PKG_VERSION")))
@@ -203,9 +248,24 @@ fn build(way: &Way, roots: Vec<Certificate>) -> Result<Client, String> {
         .retry(retry::never())
         .no_proxy()
         .redirect(policy)
+        // An address may hold a secret in its query.
+        .referer(false)
         .connect_timeout(way.connect_within);
     builder = if way.plain { builder.tls_certs_only([]) } else { builder.tls_certs_merge(roots) };
     builder.build().map_err(reason)
+}
+
+/// Whether two addresses are of the same server: scheme, host and port.
+fn is_same_origin(one: &Url, other: &Url) -> bool {
+    one.origin() == other.origin()
+}
+
+/// Follows a redirect unless it leads where it must not; then the answer that points there is the answer.
+fn redirected(attempt: redirect::Attempt<'_>, stays: impl Fn(&Url, &Url) -> bool) -> redirect::Action {
+    if attempt.previous().last().is_some_and(|from| stays(from, attempt.url())) {
+        return attempt.stop();
+    }
+    if attempt.previous().len() > 10 { attempt.error("too many redirects") } else { attempt.follow() }
 }
 
 /// Why an exchange failed: the causes, without the address that everybody knows already.
@@ -238,11 +298,26 @@ fn place(url: &Url) -> String {
     url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
+/// An address without what may be secret in it: for people.
+fn shown(url: &Url) -> String {
+    format!("{}://{}{}", url.scheme(), place(url), url.path())
+}
+
+/// As [`shown`], of what cannot be read as an address.
+fn shown_text(text: &str) -> String {
+    let text = text.split(['?', '#']).next().unwrap_or_default();
+    match text.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, rest)| rest)),
+        None => text.rsplit_once('@').map_or(text, |(_, rest)| rest).to_owned(),
+    }
+}
+
 /// An address that can be called.
 fn read_url(parameter: &str, text: &str) -> Result<Url, Failure> {
-    let url = Url::parse(text).map_err(|error| params::wrong(&format!("`{parameter}`: `{text}`: {error}")))?;
+    let wrong = |why: &str| params::wrong(&format!("`{parameter}`: `{}`{why}", shown_text(text)));
+    let url = Url::parse(text).map_err(|error| wrong(&format!(": {error}")))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(params::wrong(&format!("`{parameter}`: `{text}` is no http or https address")));
+        return Err(wrong(" is no http or https address"));
     }
     Ok(url)
 }
@@ -307,5 +382,10 @@ mod tests {
     fn a_place_tells_no_secret() {
         let url = Url::parse("https://user:secret@esx-07/vms?token=secret").expect("an address");
         assert_eq!(place(&url), "esx-07:443");
+        assert_eq!(shown(&url), "https://esx-07:443/vms");
+        for text in ["https://user:secret@esx-07:x/vms?token=secret", "user:secret@esx-07", "esx-07/vms?token=secret"] {
+            let message = read_url("url", text).expect_err("it is none").message;
+            assert!(message.contains("esx-07") && !message.contains("secret"), "{message}");
+        }
     }
 }

@@ -18,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::proc_table::{self, GroupNote};
+
 /// How much of a child's output is held at a time.
 const CHUNK: usize = 8 * 1024;
 
@@ -25,7 +27,7 @@ const CHUNK: usize = 8 * 1024;
 const DRAIN: Duration = Duration::from_millis(500);
 
 /// How long a group may take to vanish after KILL before it counts as one that cannot be ended.
-const AFTER_KILL: Duration = Duration::from_secs(10);
+pub(crate) const AFTER_KILL: Duration = Duration::from_secs(10);
 
 /// A program to start.
 #[derive(Debug, Clone)]
@@ -42,6 +44,18 @@ pub struct Launch {
     pub stdin: Option<Vec<u8>>,
     /// The time between TERM and KILL when it must stop.
     pub terminate_after: Duration,
+    /// Where its process group is noted while it lives, and under which attempt: children that lose
+    /// their environment (`sudo`, `env -i`) are found by it.
+    pub note: Option<Note>,
+}
+
+/// A place for the note of a group.
+#[derive(Debug, Clone)]
+pub struct Note {
+    /// The file, in a folder that exists.
+    pub path: PathBuf,
+    /// The attempt's id.
+    pub attempt: String,
 }
 
 /// Who hears what a child writes, chunk by chunk. The attempt's log hears it anyway.
@@ -119,6 +133,7 @@ pub enum LaunchError {
 /// The program could not be started, so nothing happened.
 pub async fn run(cx: &CheckCx, launch: Launch, taps: Taps<'_>) -> Result<Ended, LaunchError> {
     let (mut child, mut group) = spawn(&launch)?;
+    group.noted(launch.note.as_ref()).await;
     let (stdin, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let io = async {
         tokio::join!(
@@ -143,7 +158,7 @@ pub async fn run(cx: &CheckCx, launch: Launch, taps: Taps<'_>) -> Result<Ended, 
                 // A pipe still open here belongs to a grandchild; its words are not awaited.
                 timeout(DRAIN, &mut io).await.ok();
             }
-            return Ok(Ended::Exited { status, lingering: group.still_alive() });
+            return Ok(Ended::Exited { status, lingering: group.still_alive().await });
         }
         Over::Exited(Err(source)) => Err(source),
         Over::Told(why) => Ok(why),
@@ -179,6 +194,9 @@ enum Over {
 
 fn spawn(launch: &Launch) -> Result<(Child, Group), LaunchError> {
     let mut command = Command::new(&launch.program);
+    for name in secret_variables(std::env::vars_os().map(|(name, _)| name)) {
+        command.env_remove(name);
+    }
     command
         .args(&launch.args)
         .envs(launch.env.iter().map(|(name, value)| (name, value)))
@@ -197,7 +215,16 @@ fn spawn(launch: &Launch) -> Result<(Child, Group), LaunchError> {
     let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     // A child that was just started has an id until somebody waits for it.
     let id = id.ok_or_else(|| LaunchError::Spawn { program: program(), source: io::ErrorKind::NotFound.into() })?;
-    Ok((child, Group { id, armed: true }))
+    Ok((child, Group { id, armed: true, note: None }))
+}
+
+/// Variables of the engine that hold secrets of all runs, or say where they are: a child gets those
+/// that its step names, and no others.
+fn secret_variables(names: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    names.filter(|name| {
+        let name = name.as_encoded_bytes();
+        name.starts_with(b"BASCULE_SECRET_") || name.starts_with(b"BASCULE_SECRETS_")
+    })
 }
 
 fn name(program: &OsString) -> String {
@@ -228,6 +255,7 @@ async fn pump(cx: &CheckCx, stream: Stream, pipe: Option<impl AsyncRead + Unpin>
 pub struct Group {
     id: Pid,
     armed: bool,
+    note: Option<PathBuf>,
 }
 
 impl Group {
@@ -239,22 +267,43 @@ impl Group {
 
     /// Lets the processes run on.
     pub fn leave(mut self) {
+        self.is_over();
+    }
+
+    /// Nothing is to be ended any more, nor to be found by anybody.
+    fn is_over(&mut self) {
         self.armed = false;
+        if let Some(path) = self.note.take() {
+            // One that stays names a group that nobody has any more.
+            std::fs::remove_file(path).ok();
+        }
+    }
+
+    /// Notes the group where an engine that comes after finds it.
+    async fn noted(&mut self, note: Option<&Note>) {
+        let Some(Note { path, attempt }) = note.cloned() else { return };
+        let (first, at) = (self.id(), path.clone());
+        let written = blocking(move || GroupNote::of(&attempt, first).map(|note| note.write(&at))).await;
+        // Without the note its processes are still found by their environment.
+        self.note = matches!(written, Some(Ok(()))).then_some(path);
     }
 
     /// The group if a process of it is left; nothing is done to one that is not.
-    fn still_alive(mut self) -> Option<Self> {
-        self.armed = self.is_alive();
-        self.armed.then_some(self)
+    async fn still_alive(mut self) -> Option<Self> {
+        if self.is_alive().await {
+            return Some(self);
+        }
+        self.is_over();
+        None
     }
 
     /// Whether a process of the group lives. A zombie that nobody reaps does not.
-    #[must_use]
-    pub fn is_alive(&self) -> bool {
+    pub async fn is_alive(&self) -> bool {
+        let group = self.id();
         match test_kill_process_group(self.id) {
             Err(Errno::SRCH) => false,
             // Twice, because a process born behind the first look is found by the second.
-            Ok(()) | Err(_) => (0..2).any(|_| members_live(self.id()).unwrap_or(true)),
+            Ok(()) | Err(_) => blocking(move || (0..2).any(|_| members_live(group).unwrap_or(true))).await,
         }
     }
 
@@ -265,12 +314,12 @@ impl Group {
         // A stopped process takes no TERM before it is continued.
         kill_process_group(self.id, Signal::CONT).ok();
         if self.vanishes_within(terminate_after).await {
-            self.armed = false;
+            self.is_over();
             return GroupEnd::Terminated;
         }
         kill_process_group(self.id, Signal::KILL).ok();
         if self.vanishes_within(AFTER_KILL).await {
-            self.armed = false;
+            self.is_over();
             return GroupEnd::Killed;
         }
         GroupEnd::Survived
@@ -279,14 +328,14 @@ impl Group {
     async fn vanishes_within(&self, limit: Duration) -> bool {
         let (start, mut pause) = (Instant::now(), Duration::from_millis(1));
         loop {
-            if !self.is_alive() {
+            if !self.is_alive().await {
                 return true;
             }
             if start.elapsed() >= limit {
                 return false;
             }
             sleep(pause.min(limit.saturating_sub(start.elapsed()))).await;
-            pause = (pause * 2).min(Duration::from_millis(50));
+            pause = (pause * 2).min(Duration::from_millis(100));
         }
     }
 }
@@ -302,20 +351,15 @@ impl Drop for Group {
 
 /// Whether a process of the group is no zombie; nothing where there is no `/proc` to say so.
 fn members_live(group: i32) -> Option<bool> {
-    let mut seen_any = false;
-    for entry in std::fs::read_dir("/proc").ok()?.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
-        // After the name, which may hold anything: state, parent, group.
-        let mut fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
-        let state = fields.next();
-        seen_any |= state.is_some();
-        let member = fields.nth(1).and_then(|id| id.parse::<i32>().ok()) == Some(group);
-        if member && !matches!(state, Some("Z" | "X")) {
-            return Some(true);
-        }
+    Some(proc_table::processes()?.iter().any(|process| process.group == group && process.lives))
+}
+
+/// Reads all of `/proc`, or a file, where nobody waits for it.
+async fn blocking<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(look).await {
+        Ok(seen) => seen,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
-    seen_any.then_some(false)
 }
 
 /// How a child ended, in words: `exit code 3`, `signal 9 (KILL)`.
@@ -338,5 +382,17 @@ fn signal_name(signal: i32) -> &'static str {
         13 => " (PIPE)",
         15 => " (TERM)",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_of_other_runs_secrets_are_known_by_their_names() {
+        let names = ["BASCULE_SECRET_VCENTER", "BASCULE_SECRETS_DIR", "BASCULE_SECRETS_COMMAND", "BASCULE_RUN", "PATH"];
+        let found: Vec<OsString> = secret_variables(names.into_iter().map(OsString::from)).collect();
+        assert_eq!(found, ["BASCULE_SECRET_VCENTER", "BASCULE_SECRETS_DIR", "BASCULE_SECRETS_COMMAND"]);
     }
 }

@@ -57,7 +57,7 @@ pub enum Report {
     },
 }
 
-/// The engine could not make a handle durable: stop, and say that the outcome is unknown.
+/// The engine could not make a handle durable: stop waiting, and end with [`crate::Outcome::adrift`].
 #[derive(Debug, thiserror::Error)]
 #[error("the engine could not record the handle of remote work")]
 pub struct HandleRefused;
@@ -223,6 +223,12 @@ impl ExecCx {
         self.attempt
     }
 
+    /// The id of this attempt, as its children carry it.
+    #[must_use]
+    pub fn attempt_id(&self) -> &str {
+        &self.attempt_id
+    }
+
     /// The handle of work that goes on since before an interruption.
     #[must_use]
     pub fn attached(&self) -> Option<&Value> {
@@ -256,7 +262,7 @@ impl ExecCx {
     /// Makes the handle of remote work durable. Call it before waiting for the work.
     ///
     /// # Errors
-    /// The engine is going down or its store fails: end with [`crate::Outcome::Unknown`].
+    /// The engine is going down or its store fails: end with [`crate::Outcome::adrift`].
     pub async fn handle(&self, value: Value) -> Result<(), HandleRefused> {
         let (recorded, answer) = oneshot::channel();
         self.check.reports.send(Report::Handle { value, recorded }).await.map_err(|_| HandleRefused)?;

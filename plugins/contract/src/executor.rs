@@ -1,5 +1,7 @@
 //! The one trait that an executor implements.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -55,6 +57,12 @@ pub trait Executor: Send + Sync + 'static {
     /// a read among calls (`http.call` with GET) need not be treated as a change.
     fn effect(&self, _with: &Value) -> Effect {
         self.describe().effect
+    }
+
+    /// How long an attempt with these parameters may take to end after it was told to stop; after
+    /// that it is ended by force, and counts as one that may go on. At most [`crate::STOP_LIMIT`].
+    fn stops_within(&self, _with: &Value) -> Duration {
+        Duration::from_secs(20)
     }
 
     /// Looks at the real system, changes nothing: could this work now?

@@ -42,6 +42,17 @@ pub enum Left {
     Possible,
 }
 
+/// Whether an attempt whose outcome nobody knows has at least ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Work {
+    /// It ended: nothing acts on.
+    Over,
+    /// Its end is not proved (a process that survives KILL, a job elsewhere that nobody can end): the
+    /// engine neither runs the step again nor undoes it before somebody says what is the case.
+    MayGoOn,
+}
+
 /// Why an attempt failed: for the person who must act on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -114,6 +125,8 @@ pub enum Outcome {
     Unknown {
         /// What is not known, and why.
         failure: Failure,
+        /// Whether something of it may still act. When in doubt: [`Work::MayGoOn`].
+        work: Work,
     },
 }
 
@@ -135,6 +148,18 @@ impl Outcome {
     pub fn possible(failure: Failure) -> Self {
         Self::Failed { failure, left: Left::Possible }
     }
+
+    /// Nobody knows what it did, but it ended.
+    #[must_use]
+    pub fn unknown(failure: Failure) -> Self {
+        Self::Unknown { failure, work: Work::Over }
+    }
+
+    /// Nobody knows what it did, and something of it may still act.
+    #[must_use]
+    pub fn adrift(failure: Failure) -> Self {
+        Self::Unknown { failure, work: Work::MayGoOn }
+    }
 }
 
 /// What a probe says of an attempt whose end nobody saw.
@@ -152,7 +177,7 @@ pub enum ProbeAnswer {
         /// What `execute` needs to find it again.
         handle: Value,
     },
-    /// Part of it happened.
+    /// Part of it happened, and nothing is going on: a job elsewhere that failed half-way.
     Partial {
         /// What was found.
         found: String,

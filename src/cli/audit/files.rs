@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::engine::attempt_log;
+use crate::engine::{attempt_log, repetitions};
 use crate::machine::event::{Event, Record};
-use crate::machine::fact::{Direction, LogDigest};
+use crate::machine::fact::{Direction, End, LogDigest};
 use crate::plan::StepId;
 use crate::store::disk::RealDisk;
 use crate::store::{Blobs, Hash, RunName, Snapshot, StoreError};
@@ -48,8 +48,16 @@ pub(super) fn check(state: &Path, snapshot: &Snapshot) -> Result<Checked, StoreE
                         if plans.insert(plan.to_string()) {
                             plan_file(&blobs, plan.as_str(), name, &mut checked);
                         }
-                    } else if let Event::AttemptEnded { step, attempt, direction, log: Some(log), .. } = &record.event {
-                        attempt_file(state, (name, step), &label(*direction, *attempt), log, &mut checked);
+                    } else if let Event::AttemptEnded { step, attempt, direction, end, log: Some(log) } = &record.event
+                    {
+                        let label = label(*direction, *attempt);
+                        let folder = attempt_log::folder(state, name, step);
+                        // Of a check that is repeated only the last that passed are kept.
+                        let may_be_gone =
+                            matches!(end, End::Succeeded { .. }) && repetitions::may_have_gone(&folder, &label);
+                        if !may_be_gone || attempt_log::path(state, name, step, &label).exists() {
+                            attempt_file(state, (name, step), &label, log, &mut checked);
+                        }
                     }
                 }
             }

@@ -111,7 +111,7 @@ fn of_export(file: &Path, heads: &[KnownHead]) -> Result<Answer, CliError> {
 }
 
 fn of_journal(state: &Path, heads: &[KnownHead]) -> Result<Answer, CliError> {
-    if !state.join("journal").is_dir() {
+    if !crate::cli::look::has_journal(state)? {
         return Err(CliError::new(format!("there is no journal in {}", state.display()))
             .hint("name the state directory with --state, or an export as FILE"));
     }

@@ -216,7 +216,7 @@ impl Story {
                 self.line(at, &format!("  {GOOD}✓{GOOD:#} {what}{took}{told}"));
             }
             End::Failed { .. } if is_sample => {}
-            End::Failed { failure, .. } | End::Unknown { failure } => {
+            End::Failed { failure, .. } | End::Unknown { failure, .. } => {
                 let margin = " ".repeat(13);
                 let why = wrap(&failure.to_string(), columns().saturating_sub(margin.len()));
                 self.line(at, &format!("  {BAD}✗{BAD:#} {what}{took}\n{margin}{}", why.join(&format!("\n{margin}"))));

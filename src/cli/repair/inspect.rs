@@ -99,7 +99,7 @@ pub(super) fn run(ctx: &Ctx) -> Result<Exit, CliError> {
 /// # Errors
 /// It cannot be read.
 pub(super) fn read(state: &Path) -> Result<Snapshot, CliError> {
-    if !state.join("journal").is_dir() {
+    if !crate::cli::look::has_journal(state)? {
         return Err(CliError::new(format!("there is no journal in {}", state.display()))
             .hint("name the state directory with --state, or BASCULE_STATE"));
     }

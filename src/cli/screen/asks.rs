@@ -25,6 +25,12 @@ pub(super) fn questions(view: &RunView, canvas: &Canvas, detail: Detail) -> Vec<
     lines
 }
 
+/// One of them; nothing, if it is closed.
+pub(super) fn question(view: &RunView, number: u64, canvas: &Canvas, detail: Detail) -> Vec<Line> {
+    let found = view.questions.iter().find(|question| u64::from(question.question) == number);
+    found.map(|question| one(view, question, canvas, detail)).unwrap_or_default()
+}
+
 fn one(view: &RunView, question: &QuestionView, canvas: &Canvas, detail: Detail) -> Vec<Line> {
     let asked = format!("asked {}", when::ago(question.asked_at, view.now_at));
     let head = format!("{} {}. {}", canvas.glyphs.ask, question.question, question.what);

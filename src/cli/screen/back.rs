@@ -68,7 +68,7 @@ fn line(undo: &UndoView, view: &RunView, canvas: &Canvas, cells: usize) -> Line 
         .cell(Look::Dim, undo.stage.as_deref().unwrap_or(""), 10)
         .cell(Look::Dim, &time, 15);
     if undo.attempt > 1 {
-        line = line.add(Look::Warn, format!(" #{} of {}", undo.attempt, undo.attempts));
+        line = line.add(Look::Warn, format!(" #{}", undo.attempt));
     }
     if let Some(progress) = &undo.progress {
         line = line.join(steps::bar(progress, glyphs));

@@ -22,7 +22,7 @@ pub(super) fn needs(view: &RunView, canvas: &Canvas, room: usize) -> Vec<Line> {
         }
     }
     let undos = view.rollback.iter().flat_map(|rollback| rollback.restore.iter().chain(&rollback.cleanup));
-    for undo in undos.filter(|undo| matches!(undo.state.as_str(), "failed" | "unknown")) {
+    for undo in undos.filter(|undo| matches!(undo.state.as_str(), "failed" | "unknown" | "backoff")) {
         one(&mut lines, view, canvas, (&undo.step, &failed_undo(undo), room));
     }
     lines
@@ -50,7 +50,12 @@ fn waits(step: &StepView) -> Option<Vec<String>> {
 }
 
 fn failed_undo(undo: &UndoView) -> Vec<String> {
-    let mut texts = vec![format!("the undo {}", if undo.state == "failed" { "failed" } else { "is unknown" })];
+    let what = match undo.state.as_str() {
+        "failed" => "the undo failed",
+        "backoff" => "the undo fails, and is tried again",
+        _ => "whether the undo happened is unknown",
+    };
+    let mut texts = vec![what.to_owned()];
     match &undo.failure {
         Some(failure) => {
             texts.push(failure.message.clone());

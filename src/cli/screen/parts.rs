@@ -1,20 +1,24 @@
 //! The head of a run's picture: what, where users are, how long the way back is open.
 
 use super::line::{Line, Look};
-use super::{Canvas, command, span, state_look};
-use crate::cli::when;
+use super::{Canvas, command, paragraph, span, state_look};
+use crate::cli::{text, when};
 use crate::view::{RunView, words};
 
 /// Name, state, time.
 pub(super) fn title(view: &RunView, canvas: &Canvas) -> Line {
     let summary = &view.summary;
     let state = summary.state.replace('_', " ").to_uppercase();
-    let mut line = Line::of(Look::Strong, &summary.run).add(Look::Plain, "  ").add(state_look(view), state);
+    // A long name gives way to the state, not the state to a long name.
+    let clock = canvas.zone.clock(view.now_at);
+    let room = canvas.columns.saturating_sub(text::width(&state) + text::width(&clock) + 4).max(8);
+    let mut line =
+        Line::of(Look::Strong, text::cut(&summary.run, room)).add(Look::Plain, "  ").add(state_look(view), state);
     if let Some(hold) = &view.hold {
         let why = if hold.restart { "  HELD after an interruption" } else { "  HELD" };
         line = line.add(Look::Warn, why);
     }
-    line.right(Look::Dim, &canvas.zone.clock(view.now_at), canvas.columns)
+    line.right(Look::Dim, &clock, canvas.columns)
 }
 
 /// What it does, since when, why.
@@ -85,8 +89,8 @@ pub(super) fn is_unwatched(view: &RunView) -> bool {
 }
 
 /// The window, and whether the way back was seen open. Absent where neither means anything yet.
-pub(super) fn window(view: &RunView, canvas: &Canvas) -> Option<Line> {
-    let window = view.window.as_ref()?;
+pub(super) fn window(view: &RunView, canvas: &Canvas) -> Vec<Line> {
+    let Some(window) = view.window.as_ref() else { return Vec::new() };
     let mut line = match (window.open, window.left_ms, window.deadline_at) {
         (true, Some(left), Some(deadline)) => {
             let near = canvas.zone.near(deadline, view.now_at);
@@ -95,18 +99,26 @@ pub(super) fn window(view: &RunView, canvas: &Canvas) -> Option<Line> {
         }
         (_, _, Some(deadline)) if !view.summary.is_final && view.rollback.is_none() => {
             let near = canvas.zone.near(deadline, view.now_at);
-            Line::of(Look::Plain, format!("window over since {near}: nothing rolls back by itself"))
+            let when = if deadline > view.now_at { "closed before its end at" } else { "over since" };
+            Line::of(Look::Plain, format!("window {when} {near}: nothing rolls back by itself"))
         }
-        _ if view.summary.is_final || view.rollback.is_some() => return None,
+        _ if view.summary.is_final || view.rollback.is_some() => return Vec::new(),
         _ => Line::of(Look::Dim, format!("window {} from {}", words::span_u(window.length_ms), from(&window.from))),
     };
     if let Some(way_back) = way_back(view, canvas) {
         line = line.add(Look::Dim, canvas.glyphs.dot).join(way_back);
     }
-    if window.open {
-        line = line.add(Look::Dim, format!("{}a trip is {}", canvas.glyphs.dot, trip(view)));
+    if !window.open {
+        return vec![line];
     }
-    Some(line)
+    let trip = format!("a trip is {}", trip(view));
+    let longer = line.clone().add(Look::Dim, canvas.glyphs.dot).add(Look::Dim, &trip);
+    if longer.width() <= canvas.columns {
+        return vec![longer];
+    }
+    let mut lines = vec![line];
+    lines.extend(paragraph(Look::Dim, &trip, 2, canvas.columns));
+    lines
 }
 
 fn from(from: &str) -> &str {

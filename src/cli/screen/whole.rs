@@ -105,7 +105,8 @@ pub fn brief(view: &RunView, canvas: &Canvas) -> Vec<String> {
         },
         (None, Some(window)) => match (window.open, window.deadline_at) {
             (true, Some(at)) => format!(
-                "Automatic way back until {}, {} left; data: {}.",
+                "{} until {}, {} left; data: {}.",
+                if view.data.trip == "automatic" { "Automatic way back" } else { "The window is open, a trip asks," },
                 canvas.zone.near(at, view.now_at),
                 words::span(window.left_ms.unwrap_or(0)),
                 view.data.text
@@ -140,8 +141,8 @@ pub fn brief(view: &RunView, canvas: &Canvas) -> Vec<String> {
     vec![what, format!("{service}."), back, now, next]
 }
 
-/// The open questions, complete.
+/// An open question, complete.
 #[must_use]
-pub fn questions(view: &RunView, canvas: &Canvas) -> Vec<Line> {
-    asks::questions(view, canvas, Detail::Full)
+pub fn question(view: &RunView, number: u64, canvas: &Canvas) -> Vec<Line> {
+    asks::question(view, number, canvas, Detail::Full)
 }

@@ -1,7 +1,7 @@
 //! `with` against the executor's JSON Schema, with the place of every mistake.
 //!
 //! Only what the schemas of executors use is looked at: `type`, `properties`, `required`,
-//! `additionalProperties`, `enum`, `const`, `items`, limits, `oneOf`, `anyOf`, `allOf` and local `$ref`.
+//! `additionalProperties`, `enum`, `const`, `items`, limits, `x-maxDuration`, `oneOf`, `anyOf`, `allOf` and local `$ref`.
 //! What is not known says nothing: the executor itself looks again before it starts. A string with
 //! a placeholder can become anything and fits everywhere.
 
@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::bind::is_constant;
 use super::context::Context;
 use crate::runbook::codes;
+use crate::runbook::duration;
 use crate::runbook::model::{Data, DataValue};
 use crate::runbook::problem::Problem;
 use crate::runbook::source::{Span, Text};
@@ -122,6 +123,7 @@ impl<'a> Checker<'a> {
             }
             DataValue::Null | DataValue::Bool(_) | DataValue::Map(_) => None,
         };
+        self.is_short_enough(schema, data, at);
         let Some((size, least, most, unit)) = measured else { return };
         for (bound, word, broken) in [
             (limit(least), "at least", limit(least).is_some_and(|least| size < least)),
@@ -131,6 +133,17 @@ impl<'a> Checker<'a> {
                 let wanted = format!("{word} {bound} {unit}");
                 self.blame(&format!("`{at}` must be {}", wanted.trim_end()), data.span, wanted.trim_end());
             }
+        }
+    }
+
+    /// `x-maxDuration`, a keyword of our own: JSON Schema knows no durations.
+    fn is_short_enough(&mut self, schema: &Value, data: &Data, at: &str) {
+        let Some(longest) = schema.get("x-maxDuration").and_then(Value::as_str) else { return };
+        let DataValue::Text(text) = &data.value else { return };
+        if let (Ok(limit), Ok(given)) = (duration::parse(longest), duration::parse(text))
+            && given > limit
+        {
+            self.blame(&format!("`{at}` must be at most {longest}"), data.span, &format!("at most {longest}"));
         }
     }
 

@@ -14,6 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The folder.
 pub(crate) struct Place {
     folder: tempfile::TempDir,
+    variables: Vec<(String, String)>,
 }
 
 /// What a call came to.
@@ -34,7 +35,13 @@ impl Seen {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+        Self { folder: tempfile::tempdir().expect("a temporary folder"), variables: Vec::new() }
+    }
+
+    /// The program finds this in its environment.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -83,6 +90,7 @@ impl Place {
             .env("PATH", "/usr/bin:/bin")
             .env("HOME", self.path())
             .env("BASCULE_STATE", self.state())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -73,12 +73,12 @@ fn a_refresh_that_runs_when_the_word_comes_is_waited_for() {
 fn a_check_that_fails_at_the_word_leaves_it_prepared_and_the_word_must_come_again() {
     let mut night = Night::of(prepared_plan().seal()).begin();
     night.until(min(5));
-    night.from_now_on("space", Act::fails(Left::Nothing));
+    night.every_time("space", Act::fails(Left::Nothing));
     night.say(Verb::Go);
     night.until(min(8));
     assert_eq!(night.state(), RunState::Prepared);
     assert!(!night.sim.run.go && night.questions().is_empty());
-    night.from_now_on("space", Act::ok());
+    night.every_time("space", Act::ok());
     night.until(min(12));
     assert_eq!(night.state(), RunState::Prepared, "passing is not the word");
     night.say(Verb::Go);
@@ -128,7 +128,7 @@ fn a_preparation_step_that_fails_asks() {
     let mut night = Night::of(prepared_plan().seal()).always("seed", Act::fails(Left::Possible)).begin();
     night.until_it_is(RunState::Deciding);
     assert_eq!(asks(&night), ["LateStepFailed"]);
-    night.from_now_on("seed", Act::ok());
+    night.every_time("seed", Act::ok());
     night.say(Verb::Retry { step: "seed".into() });
     night.until_it_is(RunState::Prepared);
 }
@@ -139,7 +139,7 @@ fn a_failed_check_is_tried_every_minute_until_it_passes() {
     night.until(min(5));
     assert_eq!((night.state(), times(&night, "space")), (RunState::Checking, 5));
     assert!(night.questions().is_empty(), "it stays in `checking`");
-    night.from_now_on("space", Act::ok());
+    night.every_time("space", Act::ok());
     night.until_it_is(RunState::Observing);
 }
 
@@ -160,7 +160,7 @@ fn a_check_that_stays_inconclusive_asks() {
     let mut night = Night::of(small().seal()).always("space", Act::unknown()).begin();
     night.until_it_is(RunState::Deciding);
     assert_eq!((asks(&night), times(&night, "space")), (vec!["CheckInconclusive".to_owned()], 3));
-    night.from_now_on("space", Act::ok());
+    night.every_time("space", Act::ok());
     let question = *night.sim.run.questions.keys().next().expect("one is open");
     night.say(Verb::GoOn { question });
     night.until_it_is(RunState::Observing);

@@ -6,6 +6,7 @@ use bascule::machine::fact::Left;
 use bascule::machine::question::QuestionKind;
 use bascule::machine::state::UndoState;
 use bascule::machine::{RunState, Verb};
+use bascule::plan::Section;
 use bascule::plan::step::{Undo, UndoAction};
 
 use super::{asked, asks, performed_back, place};
@@ -130,4 +131,31 @@ fn going_back_while_somebody_is_at_it_takes_back_what_they_may_have_begun() {
     night.say(Verb::Rollback);
     night.until_quiet();
     assert_eq!(asks(&night), ["UndoByHand"]);
+}
+
+#[test]
+fn a_fence_by_hand_is_waited_for_before_data_comes_home() {
+    let plan = || {
+        plans::founding().body(|body| {
+            let fence = body.steps.iter_mut().find(|step| step.section == Section::Fence).expect("it is there");
+            fence.kind = manual("fence").step.kind;
+        })
+    };
+    let fence = || "fence:stop_writes".into();
+    let going_back = || {
+        let (mut night, _) = super::observing(plan());
+        night.say(Verb::Rollback);
+        night.until_quiet();
+        assert!(!night.performed().contains('!'), "{}", night.performed());
+        night
+    };
+    let mut night = going_back();
+    night.say(Verb::Happened { step: fence(), outputs: BTreeMap::new() });
+    night.until_it_is(RunState::RolledBack);
+    let mut night = going_back();
+    night.say(Verb::ItFailed { step: fence(), left: Left::Possible });
+    night.until_it_is(RunState::Stuck);
+    assert!(!night.performed().contains("sync!"));
+    night.say(Verb::UndoDone { step: fence() });
+    night.until_it_is(RunState::RolledBack);
 }

@@ -100,7 +100,7 @@ fn work_elsewhere_whose_end_nobody_knows_is_not_undone_beside_itself() {
     let plan = plans::Draft::new()
         .add(cut("work").effect(Effect::Once).undo())
         .add(cut("switch").exposes().effect(Effect::Idempotent));
-    let mut night = Night::of(plan.seal()).on("work", Act::unknown().handle(json!({ "job": 7 }))).begin();
+    let mut night = Night::of(plan.seal()).on("work", Act::adrift().handle(json!({ "job": 7 }))).begin();
     night.until(5_000);
     night.say(Verb::Rollback);
     night.until_it_is(RunState::Stuck);
@@ -177,11 +177,11 @@ fn checks_that_are_too_old_after_an_interruption_run_again_first() {
     night.until_it_is(RunState::Accepted);
     let mut night = Night::of(plan().seal()).on("work", Act::hangs()).begin();
     night.until(5_000);
-    night.from_now_on("space", Act::fails(Left::Nothing));
+    night.every_time("space", Act::fails(Left::Nothing));
     night.crash(min(70));
     night.until_quiet();
     assert_eq!(asks(&night), ["StaleCheck"], "after the first effect it is a question");
-    night.from_now_on("space", Act::ok());
+    night.every_time("space", Act::ok());
     night.say(Verb::Retry { step: "space".into() });
     night.say(Verb::Resume);
     night.until_it_is(RunState::Accepted);
@@ -197,7 +197,7 @@ fn a_stale_check_that_fails_before_the_first_effect_refuses() {
     night.until(5_000);
     night.say(Verb::Pause);
     night.until(min(20));
-    night.from_now_on("space", Act::fails(Left::Nothing));
+    night.every_time("space", Act::fails(Left::Nothing));
     night.say(Verb::Resume);
     night.until_it_is(RunState::Refused);
 }

@@ -16,10 +16,10 @@ fn answering(answer: DataAnswer) -> plans::Draft {
 }
 
 fn why(kind: &QuestionKind) -> String {
-    match kind {
-        QuestionKind::Tripped { why, .. } | QuestionKind::StepFailed { why, .. } => why.to_string(),
-        other => panic!("{other:?} is not about the data"),
-    }
+    let (QuestionKind::Tripped { why, .. } | QuestionKind::StepFailed { why, .. }) = kind else {
+        panic!("{kind:?} is not about the data")
+    };
+    why.to_string()
 }
 
 #[test]

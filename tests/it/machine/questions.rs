@@ -59,7 +59,7 @@ fn step_failed() -> Night {
     let plan = founding().policies(|policies| policies.on_failure = OnFailure::Ask);
     let mut night = Night::of(plan.seal()).always("smoke", Act::fails(Left::Nothing)).begin();
     night.until(min(1));
-    night.from_now_on("smoke", Act::ok());
+    night.every_time("smoke", Act::ok());
     night
 }
 
@@ -75,7 +75,7 @@ fn check_inconclusive() -> Night {
     let plan = founding().body(|body| body.steps[0].check.waivable_by = vec!["lead".to_owned()]);
     let mut night = Night::of(plan.seal()).always("backup", Act::unknown()).begin();
     night.until_it_is(RunState::Deciding);
-    night.from_now_on("backup", Act::ok());
+    night.every_time("backup", Act::ok());
     night
 }
 
@@ -123,14 +123,14 @@ fn post_check_failed() -> Night {
     });
     let mut night = Night::of(plan.seal()).always("latency", Act::fails(Left::Nothing)).begin();
     night.until(min(12));
-    night.from_now_on("latency", Act::ok());
+    night.every_time("latency", Act::ok());
     night
 }
 
 fn gate_unmet() -> Night {
     let mut night = Night::of(founding().seal()).always("latency", Act::fails(Left::Nothing)).begin();
     night.until(min(95));
-    night.from_now_on("latency", Act::ok());
+    night.every_time("latency", Act::ok());
     night
 }
 
@@ -152,10 +152,10 @@ fn stale_check() -> Night {
     });
     let mut night = Night::of(plan.seal()).on("convert", Act::hangs()).begin();
     night.until(min(1));
-    night.from_now_on("backup", Act::fails(Left::Nothing));
+    night.every_time("backup", Act::fails(Left::Nothing));
     night.crash(min(20));
     night.until(min(22));
-    night.from_now_on("backup", Act::ok());
+    night.every_time("backup", Act::ok());
     night.say(Verb::Resume);
     night
 }
@@ -213,7 +213,7 @@ fn start_window_ended() -> Night {
     night.until(min(5));
     night.crash(min(20));
     night.until(min(26));
-    night.from_now_on("backup", Act::ok());
+    night.every_time("backup", Act::ok());
     night.say(Verb::Resume);
     night
 }

@@ -104,11 +104,11 @@ fn users_are_never_sent_to_a_source_that_is_down() {
 #[test]
 fn nothing_is_brought_home_while_the_target_still_writes() {
     let (mut night, _) = observing(plans::founding());
-    night.from_now_on("fence:stop_writes", Act::fails(Left::Possible));
+    night.every_time("fence:stop_writes", Act::fails(Left::Possible));
     let back = go_back(&mut night, RunState::Stuck);
     assert!(!back.contains(&"sync!".to_owned()), "{back:?}");
     assert!(night.refused(Verb::UndoWaive { step: "fence:stop_writes".into() }).contains("go on writing"));
-    night.from_now_on("fence:stop_writes", Act::ok());
+    night.every_time("fence:stop_writes", Act::ok());
     night.say(Verb::UndoRetry { step: "fence:stop_writes".into() });
     night.until_it_is(RunState::RolledBack);
 }
@@ -150,10 +150,10 @@ fn a_need_that_its_author_wrote_holds_up_what_stands_behind_it() {
 #[test]
 fn a_source_that_does_not_serve_is_stuck_and_cleans_nothing_up() {
     let (mut night, _) = observing(plans::founding());
-    night.from_now_on("restored:source_serves", Act::fails(Left::Nothing));
+    night.every_time("restored:source_serves", Act::fails(Left::Nothing));
     let back = go_back(&mut night, RunState::Stuck);
     assert!(!back.iter().any(|name| name == "convert!" || name == "power_on!"), "{back:?}");
-    night.from_now_on("restored:source_serves", Act::ok());
+    night.every_time("restored:source_serves", Act::ok());
     night.say(Verb::UndoRetry { step: "restored:source_serves".into() });
     night.until_it_is(RunState::RolledBack);
 }
@@ -248,4 +248,78 @@ fn a_late_answer_of_a_step_that_was_undone_repeats_the_undo() {
     night.sim.input(end).expect("news are taken");
     night.until_it_is(RunState::RolledBack);
     assert!(night.performed().contains("convert!"), "its end is proved now: {}", night.performed());
+}
+
+/// A run whose way back is looked at.
+fn watched_way_back() -> plans::Draft {
+    plans::founding()
+        .add(step(Section::Ready, "snapshot_there"))
+        .body(|body| body.steps.sort_by_key(|step| step.section))
+}
+
+fn looks(night: &Night) -> usize {
+    night.sim.hands.performed.iter().filter(|line| line.starts_with("ready:snapshot_there")).count()
+}
+
+#[test]
+fn the_way_back_is_looked_at_every_five_minutes_until_the_commit() {
+    let mut night = Night::of(watched_way_back().seal()).begin();
+    night.until(min(61));
+    assert_eq!(looks(&night), 13);
+    night.until_it_is(RunState::Accepted);
+    let looked = looks(&night);
+    night.until(min(60 * 24));
+    assert!(looks(&night) > looked + 200, "the source is kept, and rollback is still possible");
+    night.say(Verb::Commit);
+    let looked = looks(&night);
+    night.until(min(60 * 25));
+    assert_eq!(looks(&night), looked);
+}
+
+#[test]
+fn a_way_back_that_is_lost_before_exposure_stops_new_effects() {
+    let plan = watched_way_back().seal();
+    let mut night = Night::of(plan).on("convert", Act::ok().after(min(9))).begin();
+    night.until(min(1));
+    night.every_time("ready:snapshot_there", Act::fails(Left::Nothing));
+    night.until(min(30));
+    assert!(night.performed().lines().all(|line| !line.starts_with("power_on")), "{}", night.performed());
+    assert!(night.only(&["wayBack"]).contains("open=false"));
+    night.every_time("ready:snapshot_there", Act::ok());
+    night.until_it_is(RunState::Observing);
+}
+
+#[test]
+fn a_way_back_that_is_lost_after_exposure_stops_nothing() {
+    let mut night = Night::of(watched_way_back().seal()).begin();
+    night.until(min(10));
+    night.every_time("ready:snapshot_there", Act::fails(Left::Nothing));
+    night.until_it_is(RunState::Accepted);
+}
+
+#[test]
+fn data_on_its_way_home_is_not_stopped_when_its_time_is_up() {
+    let plan = plans::founding().body(|body| {
+        let sync = body.steps.iter_mut().find(|step| step.id.as_str() == "sync").expect("it is there");
+        sync.on_timeout = bascule::plan::step::OnTimeout::Ask;
+    });
+    let on_its_way = |undo: Act| {
+        let (mut night, _) = observing(plan.clone());
+        night.undo_always("sync", undo);
+        night.say(Verb::Rollback);
+        let at = night.now();
+        night.until(at + min(12));
+        let asked: Vec<String> = super::asks(&night);
+        assert_eq!((night.state(), asked), (RunState::RollingBack, vec!["OutOfTime".to_owned()]));
+        night
+    };
+    let mut night = on_its_way(Act::ok().after(min(30)));
+    night.say(Verb::Extend { step: "sync".into(), by_ms: 60 * 60_000 });
+    night.until_it_is(RunState::RolledBack);
+    assert!(!night.only(&["interrupted"]).contains("step=sync"), "{}", night.only(&["interrupted"]));
+    let mut night = on_its_way(Act::hangs());
+    night.undo_always("sync", Act::ok());
+    night.say(Verb::UndoRetry { step: "sync".into() });
+    night.until_it_is(RunState::RolledBack);
+    assert!(night.performed().contains("sync! 1.2"), "{}", night.performed());
 }

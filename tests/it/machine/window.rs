@@ -18,9 +18,9 @@ fn guarded(rule: TripRule) -> plans::Draft {
 }
 
 fn decided(night: &Night) -> Option<(Cause, i64)> {
-    night.sim.log.iter().rev().find_map(|record| match &record.event {
-        Event::RollbackDecided { because, .. } => Some((because.clone(), record.at - START)),
-        _ => None,
+    night.sim.log.iter().rev().find_map(|record| {
+        let Event::RollbackDecided { because, .. } = &record.event else { return None };
+        Some((because.clone(), record.at - START))
     })
 }
 

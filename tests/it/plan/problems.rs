@@ -1,5 +1,6 @@
 //! What the compiler refuses, and what it warns of, as a person sees it.
 
+use bascule::engine::registry;
 use bascule::plan::CatalogRank;
 
 use super::support::Bench;
@@ -197,6 +198,18 @@ fn executors_are_known_and_take_their_parameters() {
          \x20 - {{ id: d, uses: noop, effect: probe, undo: {{ uses: noop }} }}\n{EXPOSE}"
     )));
     insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn a_time_to_stop_that_nobody_would_wait_for_is_refused() {
+    let with = |time: &str| {
+        let step = format!(
+            "cutoverSteps:\n  - {{ id: a, uses: command, effect: none, with: {{ argv: [x], terminateAfter: {time} }} }}\n{EXPOSE}"
+        );
+        report(inline(&step).with_executors(registry::known(&registry::executors())))
+    };
+    assert!(with("46s").contains("`terminateAfter` must be at most 45s"), "{}", with("46s"));
+    assert!(!with("45s").contains("terminateAfter"), "{}", with("45s"));
 }
 
 #[test]

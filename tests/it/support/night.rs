@@ -50,7 +50,12 @@ impl Act {
 
     /// Nobody can say what it did.
     pub(crate) fn unknown() -> Self {
-        Self::with(Some(Outcome::Unknown { failure: Failure::new("no answer") }))
+        Self::with(Some(Outcome::unknown(Failure::new("no answer"))))
+    }
+
+    /// Nobody can say what it did, nor that it ended.
+    pub(crate) fn adrift() -> Self {
+        Self::with(Some(Outcome::adrift(Failure::new("its processes survived KILL"))))
     }
 
     /// It goes on for ever, unless it is told to stop.
@@ -220,7 +225,7 @@ impl Night {
     }
 
     /// What every attempt of a step does from now on.
-    pub(crate) fn from_now_on(&mut self, step: &str, act: Act) {
+    pub(crate) fn every_time(&mut self, step: &str, act: Act) {
         self.sim.hands.always.insert((step.to_owned(), false), act);
     }
 
@@ -259,7 +264,7 @@ impl Night {
 
     /// A criterion cannot be measured from a time on.
     pub(crate) fn blind_from(&mut self, criterion: &str, from: Millis) {
-        self.samples(criterion, from, Outcome::Unknown { failure: Failure::new("no data") });
+        self.samples(criterion, from, Outcome::unknown(Failure::new("no data")));
     }
 
     /// It begins, with nothing missing.

@@ -168,7 +168,7 @@ fn answer(run: &Run, world: &World, question: &Question, patience: u32) -> Verb 
         QuestionKind::StepFailed { .. } | QuestionKind::LateStepFailed { .. } if truth == Some(true) => {
             find(&|verb| matches!(verb, Verb::Happened { .. }))
         }
-        QuestionKind::OutOfTime { .. } => find(&|verb| matches!(verb, Verb::Retry { .. })),
+        QuestionKind::OutOfTime { .. } => find(&|verb| matches!(verb, Verb::Retry { .. } | Verb::UndoRetry { .. })),
         QuestionKind::GateUnmet { .. } if patience == 0 => find(&|verb| matches!(verb, Verb::Accept)),
         QuestionKind::Denied { .. } if patience == 0 => find(&|verb| matches!(verb, Verb::Cancel | Verb::Rollback)),
         _ => None,

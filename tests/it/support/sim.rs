@@ -205,12 +205,6 @@ impl<H: Hands> Sim<H> {
         }
     }
 
-    /// News that somebody else brings.
-    pub(crate) fn post(&mut self, at: Millis, input: Input) {
-        self.serial += 1;
-        self.queue.insert((at.max(self.now.steady), self.serial), input);
-    }
-
     /// When something happens next: news, or a time that the run waits for.
     pub(crate) fn next_at(&self) -> Option<Millis> {
         let news = self.queue.keys().next().map(|(at, _)| *at);

@@ -59,7 +59,11 @@ fn failed(left: Left) -> Outcome {
 }
 
 fn unknown() -> Outcome {
-    Outcome::Unknown { failure: Failure::new("no answer") }
+    Outcome::unknown(Failure::new("no answer"))
+}
+
+fn adrift() -> Outcome {
+    Outcome::adrift(Failure::new("its processes survived KILL"))
 }
 
 impl World {
@@ -173,13 +177,14 @@ impl World {
 
     fn acts(&mut self, now: Millis, action: &Action) -> (Doing, Option<(Millis, Outcome)>) {
         let took = self.pause();
-        let way = if self.fair { 0 } else { self.c.weighted(&[60, 10, 10, 7, 7]) };
+        let way = if self.fair { 0 } else { self.c.weighted(&[60, 10, 10, 7, 7, 3]) };
         let maybe = !self.fair && self.c.chance(50);
         let (effect, outcome) = match way {
             0 => (true, Some(done())),
             1 => (false, Some(failed(Left::Nothing))),
             2 => (maybe, Some(failed(Left::Possible))),
             3 => (maybe, Some(unknown())),
+            5 => (maybe, Some(adrift())),
             _ => (maybe, None),
         };
         let looks = self.plan.step(action.step).effect == Effect::None && action.direction == Direction::Forward;
@@ -188,7 +193,8 @@ impl World {
             direction: action.direction,
             attempt: action.attempt,
             generation: action.generation,
-            effect_at: (effect && !looks).then_some(now + took / 2),
+            // What survived its end acts when it can.
+            effect_at: (effect && !looks).then_some(if way == 5 { now + took + 90_000 } else { now + took / 2 }),
             remote: !self.fair && self.c.chance(15),
         };
         (doing, outcome.map(|outcome| (now + took, outcome)))
@@ -285,7 +291,7 @@ impl Hands for World {
             .doing
             .iter()
             .position(|doing| (doing.step, doing.direction, doing.attempt) == attempt && doing.effect_at.is_some());
-        let way = if self.fair { 0 } else { self.c.weighted(&[5, 3, 2, 1, 1]) };
+        let way = if self.fair { 0 } else { self.c.weighted(&[5, 3, 2, 1, 1, 1]) };
         match (way, place) {
             // It stops before anything happened.
             (0, Some(at)) => {
@@ -311,6 +317,11 @@ impl Hands for World {
             }
             // It goes on, and answers in its own time, or never.
             (3, _) => {}
+            // It survives what ends it, and that is known.
+            (5, _) => {
+                out.forget.push(attempt);
+                out.at(now + 500, input(adrift()));
+            }
             (_, _) => out.forget.push(attempt),
         }
     }

@@ -31,7 +31,7 @@ impl Clumsy {
             0 => Outcome::Succeeded { outputs: Arc::new(serde_json::json!({})) },
             1 => Outcome::Failed { failure, left: Left::Nothing },
             2 => Outcome::Failed { failure, left: Left::Possible },
-            3 => Outcome::Unknown { failure },
+            3 => Outcome::unknown(failure),
             _ => Outcome::Cancelled { left: Left::Possible },
         }
     }
@@ -64,7 +64,7 @@ impl Hands for Clumsy {
         let outcome = match self.choices.weighted(&[80, 12, 8]) {
             0 => sample(false),
             1 => sample(true),
-            _ => Outcome::Unknown { failure: Failure::new("no answer") },
+            _ => Outcome::unknown(Failure::new("no answer")),
         };
         out.at(now + 200, Input::Sampled { criterion: of.criterion, planned: of.planned, outcome });
     }

@@ -19,12 +19,20 @@ pub(super) async fn prepare(scratch: &Path) -> Result<PathBuf, Failure> {
     let cannot = |error: &io::Error| {
         Failure::caused(format!("cannot use the attempt's folder {} for the outputs file", scratch.display()), error)
     };
-    tokio::fs::create_dir_all(scratch).await.map_err(|error| cannot(&error))?;
+    // What a command hands back may hold secrets: nobody else reads there.
+    let mut folder = tokio::fs::DirBuilder::new();
+    folder.recursive(true).mode(0o700).create(scratch).await.map_err(|error| cannot(&error))?;
     let file = scratch.join("outputs");
     match tokio::fs::remove_file(&file).await {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot(&error)),
         Ok(()) | Err(_) => Ok(file),
     }
+}
+
+/// Removes the file, whatever is in it.
+pub(super) async fn remove(file: &Path) {
+    // A command that wrote none left none.
+    tokio::fs::remove_file(file).await.ok();
 }
 
 /// What the command left; nothing if it left no file.

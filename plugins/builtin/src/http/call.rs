@@ -19,11 +19,17 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::condition::Condition;
-use super::poll::{Follow, Poll};
+use super::poll::{Follow, Poll, Seen};
 use super::status::{self, Expected};
-use super::{Answer, Clients, ExchangeError, Request, place, read_ca_file, read_headers, read_url};
+use super::{
+    ATTEMPT_HEADER, Answer, Clients, ExchangeError, Request, place, read_ca_file, read_headers, read_url, shown,
+    shown_text,
+};
 use crate::params;
 use crate::period::Period;
+
+/// The header field of the idempotency key, unless the step says another.
+pub(super) const KEY_HEADER: &str = "Idempotency-Key";
 
 /// A body longer than this is an output only in part.
 const LONGEST_OUTPUT: usize = 64 * 1024;
@@ -190,13 +196,15 @@ impl Call {
 
     /// `POST http://esx-07:443/vms`, without query and secrets.
     fn name(&self) -> String {
-        let url = &self.request.url;
-        format!("{} {}://{}{}", self.request.method, url.scheme(), place(url), url.path())
+        format!("{} {}", self.request.method, shown(&self.request.url))
     }
 
-    /// Says under which key all attempts are the same action, so that the server can tell.
-    fn add_key(&mut self, key: &str) -> Result<(), Failure> {
-        let name = self.params.idempotency_header.as_deref().unwrap_or("Idempotency-Key");
+    /// Says who asks, and under which key all attempts are the same action, so that the server can tell.
+    fn sign(&mut self, key: &str, attempt: &str) -> Result<(), Failure> {
+        if let Ok(attempt) = HeaderValue::from_str(attempt) {
+            self.request.headers.entry(ATTEMPT_HEADER).or_insert(attempt);
+        }
+        let name = self.params.idempotency_header.as_deref().unwrap_or(KEY_HEADER);
         if self.is_safe() || name.is_empty() {
             return Ok(());
         }
@@ -280,7 +288,7 @@ impl Executor for HttpCall {
 
     async fn execute(&self, cx: &ExecCx, with: &Value) -> Outcome {
         let call = Call::read(with).and_then(|mut call| {
-            call.add_key(&cx.key().to_string())?;
+            call.sign(&cx.key().to_string(), cx.attempt_id())?;
             Ok(call)
         });
         let call = match call {
@@ -311,8 +319,22 @@ impl Executor for HttpCall {
             Ok(call) => call,
             Err(failure) => return ProbeAnswer::CannotTell { failure },
         };
-        if let (Some(_), Some(handle)) = (&call.params.poll, handle) {
-            return ProbeAnswer::InProgress { handle: handle.clone() };
+        if let (Some(poll), Some(handle)) = (&call.params.poll, handle) {
+            let asked = tokio::select! {
+                biased;
+                _ = cx.stopped() => Err(Failure::new("the probe was stopped")),
+                answer = poll.look(&self.0, &call.request, handle) => answer,
+            };
+            match asked {
+                Ok(Seen::Succeeded(answer)) => {
+                    return ProbeAnswer::Done { outputs: call.outputs(&answer, Some(handle)) };
+                }
+                Ok(Seen::Failed(found)) => return ProbeAnswer::Partial { found },
+                Ok(Seen::GoesOn) => return ProbeAnswer::InProgress { handle: handle.clone() },
+                // Another question may tell what became of it.
+                Ok(Seen::Gone(_)) if call.params.probe.is_some() => {}
+                Ok(Seen::Gone(failure)) | Err(failure) => return ProbeAnswer::CannotTell { failure },
+            }
         }
         let Some(probe) = &call.params.probe else {
             let failure = Failure::new(format!("nothing tells whether {} happened", call.name()))
@@ -351,12 +373,12 @@ impl HttpCall {
             Ok(handle) => handle,
             Err(why) => {
                 let failure = Failure::new(format!("{} started a job that cannot be followed: {why}", call.name()));
-                return Outcome::Unknown { failure };
+                return Outcome::adrift(failure);
             }
         };
         if let Err(error) = cx.handle(handle.clone()).await {
             let failure = Failure::caused(format!("the job that {} started is not awaited", call.name()), &error);
-            return Outcome::Unknown { failure };
+            return Outcome::adrift(failure);
         }
         let follow = self.follow(cx, call, poll, &handle);
         follow.to_the_end(Some(answer), |answer| call.outputs(answer, Some(&handle))).await
@@ -385,7 +407,8 @@ fn decide(call: &Call, probe: &Probe, answer: &Answer) -> ProbeAnswer {
 }
 
 fn cannot_tell(probe: &Probe, why: &str) -> ProbeAnswer {
-    ProbeAnswer::CannotTell { failure: Failure::new(format!("the probe of {} cannot tell: {why}", probe.url)) }
+    let url = shown_text(&probe.url);
+    ProbeAnswer::CannotTell { failure: Failure::new(format!("the probe of {url} cannot tell: {why}")) }
 }
 
 /// Whether somebody listens there now. Nothing is sent.
@@ -427,21 +450,23 @@ fn no_answer(call: &Call, why: &str) -> Outcome {
     if call.is_safe() {
         return Outcome::untouched(failure);
     }
-    Outcome::Unknown { failure: failure.hint("ask the system itself whether it acted, then `bascule resolve`") }
+    Outcome::unknown(failure.hint("ask the system itself whether it acted, then `bascule resolve`"))
 }
 
 fn unexpected(call: &Call, answer: &Answer) -> Failure {
     let text: String = answer.text().trim().chars().take(300).collect();
     let causes = if text.is_empty() { Vec::new() } else { vec![text] };
     let failure = Failure { message: format!("{} was answered {}", call.name(), answer.status), causes, hint: None };
-    let field = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("somewhere");
+    let field = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
+    let target = field("location").and_then(|location| call.request.url.join(location).ok());
     match answer.status {
         401 | 403 => failure.hint("check the credentials in `headers`"),
         429 | 503 if answer.headers.contains_key("retry-after") => {
-            failure.hint(format!("the server asks to wait: Retry-After {}", field("retry-after")))
+            failure.hint(format!("the server asks to wait: Retry-After {}", field("retry-after").unwrap_or_default()))
         }
         300..=399 => {
-            failure.hint(format!("it points to {}; use that address, or `followRedirects`", field("location")))
+            let target = target.map_or_else(|| "nowhere".to_owned(), |url| shown(&url));
+            failure.hint(format!("it points to {target}; use that address, or `followRedirects`, which carries bodies and own header fields to no other server"))
         }
         _ => failure,
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::call::Verb;
 use super::condition::Condition;
-use super::{Answer, Clients, ExchangeError, Request, read_url};
+use super::{Answer, Clients, ExchangeError, Request, is_harmless, is_same_origin, read_url, shown};
 use crate::params;
 use crate::period::Period;
 
@@ -54,6 +54,7 @@ impl Poll {
     }
 
     /// What is made durable before the job is awaited: where to ask, and where to end it.
+    /// It stays in the log of the run, so it holds no user and no password.
     pub(super) fn handle(&self, request: &Request, answer: &Answer) -> Result<Value, String> {
         let body = answer.json().unwrap_or_default();
         let url = match &self.url {
@@ -66,7 +67,56 @@ impl Poll {
         };
         let cancel = self.cancel.as_ref().and_then(|cancel| cancel.url.as_ref());
         let cancel = cancel.map(|url| fill(url, &body)).transpose()?;
-        Ok(json!({"url": url, "cancelUrl": cancel}))
+        Ok(json!({"url": without_user(url), "cancelUrl": cancel.map(without_user)}))
+    }
+
+    /// Servers that the author of the step names: what the request carries is for them.
+    fn named<'a>(&'a self, request: &'a Request) -> impl Iterator<Item = Url> + 'a {
+        let cancel = self.cancel.as_ref().and_then(|cancel| cancel.url.as_deref());
+        let written = [self.url.as_deref(), cancel].into_iter().flatten().filter_map(written_server);
+        std::iter::once(request.url.clone()).chain(written)
+    }
+
+    /// A question about the job. To a server that nobody but the first answer names it carries nothing
+    /// that is not for everybody: a `Location` may point anywhere.
+    fn question(&self, request: &Request, method: Method, mut url: Url) -> Request {
+        let mut headers = request.headers.clone();
+        match self.named(request).find(|named| is_same_origin(named, &url)) {
+            Some(named) if url.username().is_empty() && url.password().is_none() => {
+                // An address that has a host takes a user.
+                url.set_username(named.username()).ok();
+                url.set_password(named.password()).ok();
+            }
+            Some(_) => {}
+            None => {
+                headers = headers
+                    .into_iter()
+                    .filter_map(|(name, value)| Some((name?, value)))
+                    .filter(|(name, _)| is_harmless(name))
+                    .collect()
+            }
+        }
+        Request { method, url, headers, body: None, ..request.clone() }
+    }
+
+    /// Asks once what became of a job.
+    pub(super) async fn look(&self, clients: &Clients, request: &Request, handle: &Value) -> Result<Seen, Failure> {
+        let url = read_url("url", handle["url"].as_str().unwrap_or_default())?;
+        let answer = match clients.send(&self.question(request, Method::GET, url.clone())).await {
+            Ok(answer) => answer,
+            // As while it is followed: a server that does not answer is asked again.
+            Err(_) => return Ok(Seen::GoesOn),
+        };
+        match answer.status {
+            ..300 => Ok(match self.judge(&answer) {
+                Job::Succeeded => Seen::Succeeded(answer),
+                Job::Failed => Seen::Failed(failed(&url, &answer).to_string()),
+                Job::Running(_) => Seen::GoesOn,
+            }),
+            408 | 425 | 429 | 500.. => Ok(Seen::GoesOn),
+            404 | 410 => Ok(Seen::Gone(lost(&url, answer.status))),
+            status => Err(lost(&url, status)),
+        }
     }
 
     /// What an answer says of the job.
@@ -78,6 +128,39 @@ impl Poll {
             Some(_) | None => Job::Running(self.until.found(body.as_ref())),
         }
     }
+}
+
+/// What a single look says of a job.
+pub(super) enum Seen {
+    /// It has succeeded.
+    Succeeded(Answer),
+    /// It has failed: how.
+    Failed(String),
+    /// It goes on, as far as anybody knows.
+    GoesOn,
+    /// Its server knows it no more.
+    Gone(Failure),
+}
+
+/// An address without user and password; what is no address stays, and cannot be asked.
+fn without_user(text: String) -> String {
+    let Ok(mut url) = Url::parse(&text) else { return text };
+    let kept = url.set_username("").and_then(|()| url.set_password(None));
+    kept.map_or(text, |()| url.to_string())
+}
+
+/// The server that a template names, unless a value of the answer has a part in that.
+fn written_server(template: &str) -> Option<Url> {
+    let fixed = template.split("{/").next()?;
+    let (_, rest) = fixed.split_once("://")?;
+    let is_whole = fixed.len() == template.len() || rest.contains(['/', '?', '#']);
+    is_whole.then(|| Url::parse(fixed).ok()).flatten()
+}
+
+fn lost(url: &Url, status: u16) -> Failure {
+    let url = shown(url);
+    Failure::new(format!("the job at {url} cannot be followed any more: the server answers {status}"))
+        .hint("ask the system itself what became of the job; a server that only `Location` names gets no credentials: name it in `poll.url`")
 }
 
 enum Job {
@@ -134,9 +217,9 @@ impl Follow<'_> {
     pub(super) async fn to_the_end(&self, first: Option<Answer>, done: impl Fn(&Answer) -> Value) -> Outcome {
         let url = match read_url("url", self.handle["url"].as_str().unwrap_or_default()) {
             Ok(url) => url,
-            Err(failure) => return Outcome::Unknown { failure },
+            Err(failure) => return Outcome::adrift(failure),
         };
-        let question = self.question(Method::GET, url.clone());
+        let question = self.poll.question(self.request, Method::GET, url.clone());
         let mut answer = first;
         loop {
             if let Some(answer) = &answer {
@@ -155,7 +238,7 @@ impl Follow<'_> {
                 stop = self.cx.stopped() => return self.stop(stop, &url, done).await,
                 asked = asked => match self.understand(&url, asked).await {
                     Ok(answer) => answer,
-                    Err(failure) => return Outcome::Unknown { failure },
+                    Err(failure) => return Outcome::adrift(failure),
                 },
             };
         }
@@ -163,10 +246,6 @@ impl Follow<'_> {
 
     fn every(&self) -> Duration {
         self.poll.every.map_or(Duration::from_secs(5), |every| every.0)
-    }
-
-    fn question(&self, method: Method, url: Url) -> Request {
-        Request { method, url, body: None, ..self.request.clone() }
     }
 
     /// An answer, nothing if it is worth asking again, or that the job cannot be followed.
@@ -177,11 +256,7 @@ impl Follow<'_> {
                 self.cx.note(&format!("asked for the job, the server answers {}; asking again", answer.status)).await;
                 Ok(None)
             }
-            Ok(answer) => Err(Failure::new(format!(
-                "the job at {url} cannot be followed any more: the server answers {}",
-                answer.status
-            ))
-            .hint("ask the system itself what became of the job")),
+            Ok(answer) => Err(lost(url, answer.status)),
             Err(error) => {
                 self.cx.note(&format!("asked for the job: {error}; asking again")).await;
                 Ok(None)
@@ -191,9 +266,9 @@ impl Follow<'_> {
 
     /// The step must stop: ends the job if it can be ended, and says what is known of it.
     async fn stop(&self, stop: Stop, url: &Url, done: impl Fn(&Answer) -> Value) -> Outcome {
-        let goes_on = || Outcome::Unknown {
-            failure: Failure::new(format!("the remote job at {url} was not seen to end"))
-                .hint("it may act on; a `cancel` in `poll` would end it"),
+        let goes_on = || {
+            let failure = Failure::new(format!("the remote job at {} was not seen to end", shown(url)));
+            Outcome::adrift(failure.hint("it may act on; a `cancel` in `poll` would end it"))
         };
         let Some(cancel) = &self.poll.cancel else { return goes_on() };
         match tokio::time::timeout(AFTER_CANCEL, self.end(cancel, url)).await {
@@ -202,10 +277,11 @@ impl Follow<'_> {
             Ok(Ok(None)) => match stop {
                 Stop::Cancelled => Outcome::Cancelled { left: Left::Possible },
                 Stop::Deadline => Outcome::possible(Failure::new(format!(
-                    "the remote job at {url} did not end before the deadline and was told to end"
+                    "the remote job at {} did not end before the deadline and was told to end",
+                    shown(url)
                 ))),
             },
-            Ok(Err(failure)) => Outcome::Unknown { failure },
+            Ok(Err(failure)) => Outcome::adrift(failure),
             Err(_) => goes_on(),
         }
     }
@@ -217,10 +293,10 @@ impl Follow<'_> {
             None => url.clone(),
         };
         let method = cancel.method.unwrap_or(Verb::Delete).method();
-        if let Err(error) = self.clients.send(&self.question(method, target)).await {
+        if let Err(error) = self.clients.send(&self.poll.question(self.request, method, target)).await {
             self.cx.note(&format!("telling the job to end: {error}")).await;
         }
-        let question = self.question(Method::GET, url.clone());
+        let question = self.poll.question(self.request, Method::GET, url.clone());
         loop {
             match self.clients.send(&question).await {
                 // A job that is gone after it was told to go has ended.
@@ -239,12 +315,28 @@ impl Follow<'_> {
 
 fn failed(url: &Url, answer: &Answer) -> Failure {
     let text: String = answer.text().chars().take(300).collect();
-    Failure { message: format!("the remote job at {url} failed"), causes: vec![text], hint: None }
+    Failure { message: format!("the remote job at {} failed", shown(url)), causes: vec![text], hint: None }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_server_that_is_written_whole_is_named_by_the_author() {
+        let server = |template: &str| written_server(template).map(|url| url.origin().ascii_serialization());
+        assert_eq!(server("https://tasks:8443/{/id}").as_deref(), Some("https://tasks:8443"));
+        assert_eq!(server("https://tasks").as_deref(), Some("https://tasks"));
+        assert_eq!(server("https://tasks{/suffix}/jobs"), None);
+        assert_eq!(server("{/url}"), None);
+        assert_eq!(server("https://{/host}/jobs"), None);
+    }
+
+    #[test]
+    fn a_handle_holds_no_password() {
+        assert_eq!(without_user("https://user:secret@h/jobs/1?a=b".to_owned()), "https://h/jobs/1?a=b");
+        assert_eq!(without_user("no address".to_owned()), "no address");
+    }
 
     #[test]
     fn pointers_in_addresses_are_filled_from_the_answer() {

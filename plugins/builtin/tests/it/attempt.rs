@@ -29,6 +29,8 @@ pub(crate) struct Seen {
     pub(crate) outcome: Outcome,
     pub(crate) log: Log,
     pub(crate) took: Duration,
+    /// Names of files that are left in the attempt's folder.
+    pub(crate) files: Vec<String>,
 }
 
 /// What it reported. The log is cut, as a real one would be.
@@ -99,7 +101,10 @@ impl Attempt {
         drop(cx);
         engine.await.expect("the log is read to its end");
         let log = std::mem::take(&mut *log.lock().expect("no test panics with the log"));
-        Seen { outcome, log, took }
+        let folder = std::fs::read_dir(self.scratch.path().join("attempt"));
+        let names =
+            folder.into_iter().flatten().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        Seen { outcome, log, took, files: names.collect() }
     }
 }
 

@@ -38,6 +38,20 @@ async fn an_outputs_file_with_bad_json_is_a_failure_with_a_possible_effect() {
 }
 
 #[tokio::test]
+async fn nothing_stays_in_the_attempts_folder() {
+    for script in [
+        r#"echo '{"password": "x"}' > "$BASCULE_OUTPUTS""#,
+        r#"echo password=x > "$BASCULE_OUTPUTS"; exit 3"#,
+        r#"echo '{"password": ' > "$BASCULE_OUTPUTS""#,
+        // It ends only once its group is noted.
+        r#"until test -s "${BASCULE_OUTPUTS%/*}/group"; do :; done"#,
+    ] {
+        let seen = shell(script).await;
+        assert!(seen.files.is_empty(), "{script} left {:?}; {:?}", seen.files, seen.outcome);
+    }
+}
+
+#[tokio::test]
 async fn standard_output_can_be_the_result() {
     let with = json!({"argv": ["printf", "{\"state\": \"on\"}"], "parse": "json"});
     assert_eq!(Attempt::of("command").execute(with).await.outputs(), json!({"exitCode": 0, "result": {"state": "on"}}));

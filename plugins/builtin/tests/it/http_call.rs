@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bascule_plugin::{CheckCx, Effect, Left, Outcome, ProbeAnswer, Role, Validation};
+use bascule_plugin::{CheckCx, Effect, Left, Outcome, ProbeAnswer, Role, Validation, Work};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ async fn call(with: Value) -> Seen {
 }
 
 fn unknown(seen: Seen) -> String {
-    let Outcome::Unknown { failure } = seen.outcome else { panic!("it should be unknown: {:?}", seen.outcome) };
+    let Outcome::Unknown { failure, .. } = seen.outcome else { panic!("it should be unknown: {:?}", seen.outcome) };
     failure.to_string()
 }
 
@@ -56,6 +56,10 @@ async fn the_key_can_have_another_name_or_none_and_reads_have_none() {
     assert_eq!(none["idempotency-key"], Value::Null);
     let read = echo(json!({"url": server.url("/echo")})).await;
     assert_eq!(read["idempotency-key"], Value::Null);
+    for headers in [named, none, read] {
+        let attempt = headers["bascule-attempt"].as_str().expect("every request says which attempt it is");
+        assert!(attempt.ends_with("/shop/1/step/1"), "{attempt}");
+    }
 }
 
 #[tokio::test]
@@ -114,7 +118,7 @@ async fn a_huge_body_is_cut() {
 async fn redirects_are_followed_only_when_told() {
     let server = Server::start().await;
     let (failure, left) = call(json!({"method": "POST", "url": server.url("/redirect")})).await.failure();
-    assert!(failure.contains("was answered 307") && failure.contains("points to /status/200"), "{failure}");
+    assert!(failure.contains("was answered 307") && failure.contains("/status/200; use that address"), "{failure}");
     assert_eq!(left, Left::Nothing);
     let (_, left) = call(json!({"method": "POST", "url": server.url("/see-other")})).await.failure();
     assert_eq!(left, Left::Possible, "303 is the answer to a form that was taken");
@@ -219,11 +223,104 @@ async fn an_interrupted_job_is_attached_and_not_started_again() {
         "poll": {"every": "5ms", "until": {"pointer": "/state", "equals": "done"}},
     });
     let handle = json!({"url": server.url("/jobs/7"), "cancelUrl": null});
-    assert_eq!(probe(&with, Some(&handle)).await, ProbeAnswer::InProgress { handle: handle.clone() });
+    for seen in ["too busy to say", "running"] {
+        assert_eq!(probe(&with, Some(&handle)).await, ProbeAnswer::InProgress { handle: handle.clone() }, "{seen}");
+    }
     let mut attempt = Attempt::of("http.call");
     attempt.attached = Some(handle);
     assert_eq!(attempt.execute(with).await.outputs()["body"]["state"], "done");
     assert!(server.look(|ledger| !ledger.seen.contains(&"POST /jobs".to_owned())));
+}
+
+#[tokio::test]
+async fn a_probe_asks_what_became_of_the_job() {
+    let server = Server::start().await;
+    let finished = crate::server::Job { done: true, ..crate::server::Job::default() };
+    server.ledger.lock().expect("it can be filled").jobs.insert("7".to_owned(), finished);
+    let handle = |job: &str| json!({"url": server.url(&format!("/jobs/{job}")), "cancelUrl": null});
+    let with = |until: &str, fail: &str| {
+        json!({"method": "POST", "url": server.url("/jobs"), "poll": {
+            "until": {"pointer": "/state", "equals": until}, "failWhen": {"pointer": "/state", "equals": fail}}})
+    };
+    let asked = async |with: &Value, job: &str| probe(with, Some(&handle(job))).await;
+    // Once on the way the server is too busy to say.
+    asked(&with("done", "failed"), "7").await;
+    let ProbeAnswer::Done { outputs } = asked(&with("done", "failed"), "7").await else { panic!("it is done") };
+    assert_eq!((&outputs["body"]["state"], &outputs["handle"]), (&json!("done"), &json!(server.url("/jobs/7"))));
+    let ProbeAnswer::Partial { found } = asked(&with("on", "done"), "7").await else { panic!("it failed") };
+    assert!(found.contains("/jobs/7 failed"), "{found}");
+    let ProbeAnswer::CannotTell { failure } = asked(&with("done", "failed"), "8").await else { panic!("it is gone") };
+    assert!(failure.message.contains("the server answers 404"), "{failure}");
+    // Where the job is gone, the system itself may tell.
+    let mut both = with("done", "failed");
+    both["probe"] = json!({"url": server.url("/things"), "pointer": "/count", "equals": 0});
+    assert!(matches!(asked(&both, "8").await, ProbeAnswer::Done { .. }));
+    assert!(server.look(|ledger| !ledger.seen.contains(&"POST /jobs".to_owned())));
+}
+
+#[tokio::test]
+async fn credentials_go_only_to_servers_that_the_step_names() {
+    let (server, other) = (Server::start().await, Server::start().await);
+    let call_with = async |poll: Value| {
+        let with = json!({
+            "method": "POST", "url": server.url("/elsewhere").replace("http://", "http://user:secret@"),
+            "json": other.url("/echo?a=b"),
+            "headers": {"X-Token": "secret", "Accept": "application/json"}, "poll": poll,
+        });
+        let seen = call(with).await;
+        let handle = seen.log.handles[0].to_string();
+        assert!(!handle.contains("secret"), "{handle}");
+        seen.outputs()["body"]["headers"].clone()
+    };
+    let until = json!({"pointer": "/method", "equals": "GET"});
+    let headers = call_with(json!({"every": "1ms", "until": until})).await;
+    assert_eq!(headers["accept"], "application/json");
+    for name in ["x-token", "authorization", "idempotency-key", "bascule-attempt"] {
+        assert_eq!(headers[name], Value::Null, "{name} went to a server that only `Location` names");
+    }
+    let headers = call_with(json!({"url": other.url("/echo?id={/id}"), "every": "1ms", "until": until})).await;
+    assert_eq!(headers["x-token"], "secret", "the step names that server itself");
+    let own = json!({"url": server.url("/echo"), "every": "1ms", "until": until});
+    let headers = call_with(own).await;
+    assert_eq!((&headers["x-token"], &headers["authorization"]), (&json!("secret"), &json!("Basic dXNlcjpzZWNyZXQ=")));
+}
+
+#[tokio::test]
+async fn a_redirect_carries_nothing_confidential_to_another_server() {
+    let (server, other) = (Server::start().await, Server::start().await);
+    let url = format!("{}?to={}", server.url("/redirect-to"), other.url("/echo"));
+    let with = |headers: Value| json!({"url": url, "headers": headers, "followRedirects": true});
+    let echo = call(with(json!({"Authorization": "secret"}))).await.outputs();
+    assert_eq!(
+        (&echo["body"]["headers"]["authorization"], &echo["body"]["headers"]["referer"]),
+        (&Value::Null, &Value::Null)
+    );
+    let (failure, _) = call(with(json!({"X-Token": "secret"}))).await.failure();
+    assert!(failure.contains("was answered 307") && failure.contains("/echo"), "{failure}");
+    let mut post = with(json!({}));
+    post["method"] = json!("POST");
+    post["body"] = json!("secret");
+    let (failure, _) = call(post).await.failure();
+    assert!(failure.contains("was answered 307"), "{failure}");
+}
+
+#[tokio::test]
+async fn messages_show_no_query_and_no_password() {
+    let server = Server::start().await;
+    let base = server.url("").replace("http://", "http://user:secret@");
+    let until = json!({"pointer": "/state", "equals": "done"});
+    let job = json!({"url": format!("{base}/jobs/none?token=secret"), "every": "5ms", "until": until});
+    let seen = call(json!({"method": "POST", "url": format!("{base}/jobs?token=secret"), "poll": job})).await;
+    assert!(!seen.log.text.contains("secret"), "{}", seen.log.text);
+    let failure = unknown(seen);
+    assert!(failure.contains("/jobs/none cannot be followed") && !failure.contains("secret"), "{failure}");
+    let with = json!({"method": "POST", "url": server.url("/things"),
+        "probe": {"url": format!("{base}/status/500?token=secret"), "pointer": "/count", "equals": 1}});
+    let ProbeAnswer::CannotTell { failure } = probe(&with, None).await else { panic!("it cannot tell") };
+    assert!(failure.message.contains("/status/500") && !failure.to_string().contains("secret"), "{failure}");
+    let target = format!("{}?to={base}/echo?token=secret", server.url("/redirect-to"));
+    let (failure, _) = call(json!({"url": target})).await.failure();
+    assert!(failure.contains("it points to") && !failure.contains("secret"), "{failure}");
 }
 
 #[tokio::test]
@@ -256,7 +353,9 @@ async fn a_cancelled_job_is_ended_if_the_api_can_and_unknown_otherwise() {
     server.ledger.lock().expect("it can be filled").jobs.insert("endless".to_owned(), crate::server::Job::default());
     let mut attempt = Attempt::of("http.call");
     attempt.cancel_on = Some("the job goes on");
-    let failure = unknown(attempt.execute(with(Value::Null)).await);
+    let seen = attempt.execute(with(Value::Null)).await;
+    assert!(matches!(seen.outcome, Outcome::Unknown { work: Work::MayGoOn, .. }), "{:?}", seen.outcome);
+    let failure = unknown(seen);
     assert!(failure.contains("was not seen to end"), "{failure}");
     let mut attempt = Attempt::of("http.call");
     attempt.cancel_on = Some("the job goes on");

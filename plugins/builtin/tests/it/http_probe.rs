@@ -79,7 +79,7 @@ async fn a_cancel_ends_the_measurement() {
     let with = json!({"url": server.url("/hang"), "timeout": "1h"});
     let (seen, ()) = tokio::join!(attempt.execute(with), async { cancel.cancel() });
     assert_eq!(seen.outcome, Outcome::Cancelled { left: Left::Nothing });
-    assert!(seen.took < Duration::from_secs(60));
+    assert!(seen.took < Duration::from_secs(1800), "it waited for the whole hour");
 }
 
 #[tokio::test]

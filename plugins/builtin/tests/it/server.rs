@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{any, get, post};
@@ -29,7 +29,7 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Job {
-    asked: u32,
+    pub(crate) asked: u32,
     pub(crate) cancelled: bool,
     pub(crate) done: bool,
 }
@@ -55,6 +55,8 @@ impl Server {
             .route("/jobs/{id}", get(ask).delete(cancel))
             .route("/status/{status}", any(status))
             .route("/redirect", any(|| async { Redirect::temporary("/status/200") }))
+            .route("/redirect-to", any(redirect))
+            .route("/elsewhere", post(elsewhere))
             .route("/see-other", any(|| async { Redirect::to("/status/200") }))
             .route("/hang", any(|| async { std::future::pending::<()>().await }))
             .route("/huge", any(|| async { "x".repeat(3 * 1024 * 1024) }))
@@ -130,6 +132,15 @@ async fn begin(State(ledger): Shared, headers: HeaderMap) -> Response {
     }
     let location = [("location", format!("/jobs/{id}"))];
     (StatusCode::ACCEPTED, location, Json(json!({"task": {"id": id}, "state": "running"}))).into_response()
+}
+
+async fn redirect(Query(query): Query<BTreeMap<String, String>>) -> Redirect {
+    Redirect::temporary(&query["to"])
+}
+
+/// Begins a job that another server knows.
+async fn elsewhere(Json(at): Json<String>) -> Response {
+    (StatusCode::ACCEPTED, [("location", at)], Json(json!({"id": 7}))).into_response()
 }
 
 async fn ask(State(ledger): Shared, Path(id): Path<String>) -> Response {
