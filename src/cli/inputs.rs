@@ -213,7 +213,7 @@ impl Desk {
     pub fn plan(mut self, ctx: &Ctx, args: &InputArgs) -> Result<Planned, CliError> {
         let plan = self.compile(args)?;
         if let Some(plan) = &plan {
-            let now = SystemClock::new().now().wall_ms;
+            let now = SystemClock::new().now().wall;
             self.documents.report(lint::against_clock(plan, &self.history, self.change, now));
         }
         let (sources, problems) = self.documents.finish();
