@@ -23,6 +23,7 @@ use crate::machine::fact::{Direction, LockScope, Millis};
 use crate::machine::run::Locks;
 use crate::machine::state::StepLocks;
 use crate::machine::{Event, Illegal, Input, Record, Run, RunState};
+use crate::plan::policy::LockClaim;
 use crate::plan::{History, Plan, PlanHash};
 use crate::store::index::{Index, IndexError};
 use crate::store::{
@@ -240,6 +241,9 @@ impl Engine {
             if entry.head.is_final || entry.stopped.is_some() {
                 if entry.head.is_final {
                     self.cx.seen().remove(name);
+                } else {
+                    // What it did stands: nobody takes what it holds until `repair` is told what to believe.
+                    self.hold_for(name).await;
                 }
                 continue;
             }
@@ -297,9 +301,14 @@ impl Engine {
         ));
         tracing::error!(run = %name, %why, "an open run is not executed");
         self.cx.given_up().insert(name.clone(), why);
-        if let Some(plan) = self.plan_of(name).await {
-            self.cx.locks.restore(Holder::new(name, &LockScope::Run), plan.locks.clone());
-        }
+        self.hold_for(name).await;
+    }
+
+    /// Keeps the locks of a run that is open and cannot be executed; at the least that of its application.
+    async fn hold_for(&self, name: &RunName) {
+        let application = LockClaim { name: format!("app:{}", name.application()), take: None };
+        let locks = self.plan_of(name).await.map_or_else(|| vec![application], |plan| plan.locks.clone());
+        self.cx.locks.restore(Holder::new(name, &LockScope::Run), locks);
     }
 
     /// The plan of a run whose later transitions cannot be read.

@@ -133,6 +133,15 @@ fn repair_says_what_stops_what_does_not_and_what_each_way_out_loses() {
 }
 
 #[test]
+fn what_a_stopped_run_holds_is_not_taken_by_another() {
+    let place = four_runs();
+    damage(&place, "victim/1");
+    let second = place.call(&["run", &place.runbook("victim", &waits())]).exits(4);
+    assert!(second.out.contains("victim/1"), "it says who holds the lock: {}", second.out);
+    assert!(!second.out.contains("first: started"), "nothing was repeated: {}", second.out);
+}
+
+#[test]
 fn a_decision_is_asked_for_recorded_and_changes_no_line() {
     let place = four_runs();
     damage(&place, "victim/1");
