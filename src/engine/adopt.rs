@@ -26,8 +26,8 @@ use crate::machine::{Illegal, Input, Run, RunState, Verb};
 use crate::plan::{History, Plan, PlanHash};
 use crate::store::index::{Index, IndexError};
 use crate::store::{
-    Blobs, CommitError, Head, Journal, JournalFile, JournalOptions, OpenReport, ReadError, RunLog, RunName, StateDir,
-    StoreError, read_run,
+    Blobs, CommitError, Head, Journal, JournalFile, OpenReport, ReadError, RunLog, RunName, StateDir, StoreError,
+    read_run,
 };
 
 /// Why an engine does not start, or a run does not.
@@ -111,9 +111,10 @@ impl Engine {
         let owned = StateDir::own(&options.state, options.take_over)?;
         let last_alive = pulse::read_pulse(&options.state);
         let state_id = pulse::state_id(&options.state)?;
-        let (log, report) = JournalFile::open(owned, JournalOptions::default())?;
+        let disk = options.journal.disk.clone();
+        let (log, report) = JournalFile::open(owned, options.journal)?;
         let log: Arc<dyn RunLog> = Arc::new(log);
-        let blobs = Blobs::open(Arc::new(crate::store::disk::RealDisk), &options.state)?;
+        let blobs = Blobs::open(disk, &options.state)?;
         let cx = Arc::new(Context {
             state: options.state,
             state_id,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Context;
 use super::clock::Clock;
 use super::secrets::SecretSources;
-use crate::store::TakeOver;
+use crate::store::{JournalOptions, TakeOver};
 use crate::telemetry::Exporter;
 
 /// What an engine needs to know.
@@ -21,13 +21,22 @@ pub struct EngineOptions {
     pub clock: Option<Arc<dyn Clock>>,
     /// The receiver of spans, over OTLP/HTTP.
     pub otlp: Option<String>,
+    /// The files that are written; tests and figures put disks of their own here.
+    pub journal: JournalOptions,
 }
 
 impl EngineOptions {
     /// The defaults for a state directory.
     #[must_use]
     pub fn new(state: PathBuf) -> Self {
-        Self { state, take_over: TakeOver::No, secrets: SecretSources::default(), clock: None, otlp: None }
+        Self {
+            state,
+            take_over: TakeOver::No,
+            secrets: SecretSources::default(),
+            clock: None,
+            otlp: None,
+            journal: JournalOptions::default(),
+        }
     }
 }
 
