@@ -12,7 +12,6 @@ use super::style::{BAD, BOLD, CARE, GOOD};
 use super::text::{columns, wrap};
 use crate::engine::check::{Aspect, Item, Seen, check};
 use crate::engine::secrets::SecretSources;
-use crate::plan::History;
 
 /// Ask the real systems whether a run of a runbook could work now. Changes nothing.
 ///
@@ -58,7 +57,7 @@ struct Row<'a> {
 
 /// Checks.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
-    let plan = Arc::new(inputs::runnable(ctx, &args.inputs, History::default())?.plan);
+    let plan = Arc::new(inputs::runnable(ctx, &args.inputs).await?.plan);
     let secrets = SecretSources::from_environment(std::env::vars());
     let scratch = std::env::temp_dir().join(format!("bascule-check-{}", std::process::id()));
     let items = check(&plan, &secrets, scratch.clone()).await;

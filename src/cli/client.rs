@@ -13,9 +13,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::CliError;
+use crate::plan::History;
 use crate::server::problem::Problem;
 use crate::server::socket::{self, ShortPath};
-use crate::server::wire::{Health, NewRunRequest, RunCreated, VerbAnswer, VerbRequest};
+use crate::server::wire::{Health, Measured, NewRunRequest, RunCreated, VerbAnswer, VerbRequest};
 use crate::store::RunName;
 use crate::view::{EventView, RunSummary, RunView};
 
@@ -138,6 +139,15 @@ impl Client {
     /// There is none, or the owner does not answer.
     pub async fn run(&self, name: &RunName) -> Result<RunView, ClientError> {
         self.get(&format!("/v1/runs/{name}")).await
+    }
+
+    /// How long the steps of an application took in earlier runs.
+    ///
+    /// # Errors
+    /// The owner does not answer.
+    pub async fn history(&self, application: &str) -> Result<History, ClientError> {
+        let measured: Measured = self.get(&format!("/v1/history/{application}")).await?;
+        Ok(measured.into_history())
     }
 
     /// Creates a run.

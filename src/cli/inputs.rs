@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
+use super::look;
 use crate::engine;
 use crate::plan::{CatalogRank, CatalogSource, Compiled, ExecutorInfo, Executors, Explanation, History, Plan};
 use crate::plan::{compile, explain, lint};
@@ -121,13 +122,6 @@ impl Desk {
         }
     }
 
-    /// Durations that were measured win over estimates.
-    #[must_use]
-    pub fn with_history(mut self, history: History) -> Self {
-        self.history = history;
-        self
-    }
-
     /// Reads and compiles a runbook; without a plan the problems hold an error.
     ///
     /// # Errors
@@ -190,15 +184,23 @@ impl Desk {
         Ok(seen)
     }
 
-    /// The plan with its warnings; errors are shown, and exit 9.
+    /// The plan with its warnings, and how long its steps took in earlier runs, which wins over estimates; errors
+    /// are shown, and exit 9.
     ///
     /// # Errors
     /// The documents are invalid, or the command line is wrong.
-    pub fn plan(mut self, ctx: &Ctx, args: &InputArgs) -> Result<Planned, CliError> {
-        let plan = self.compile(args)?;
+    pub async fn plan(mut self, ctx: &Ctx, args: &InputArgs) -> Result<(Planned, History), CliError> {
+        let mut plan = None;
+        if let Some(bundle) = self.read(args)? {
+            self.history = look::history(ctx, &bundle.runbook.application.value).await;
+            let compiled: Compiled = self.with_input(&bundle, compile);
+            self.documents.report(compiled.problems);
+            plan = compiled.plan;
+        }
+        let history = self.history;
         let (sources, problems) = self.documents.finish();
         match plan {
-            Some(plan) if !problems.has_errors() => Ok(Planned { plan, problems, sources }),
+            Some(plan) if !problems.has_errors() => Ok((Planned { plan, problems, sources }, history)),
             Some(_) | None => Err(refused(ctx, &sources, &problems)),
         }
     }
@@ -329,8 +331,8 @@ impl Desk {
 ///
 /// # Errors
 /// The documents are invalid, inputs are missing, or the command line is wrong. Problems are shown.
-pub fn runnable(ctx: &Ctx, args: &InputArgs, history: History) -> Result<Planned, CliError> {
-    let planned = Desk::new().with_history(history).plan(ctx, args)?;
+pub async fn runnable(ctx: &Ctx, args: &InputArgs) -> Result<Planned, CliError> {
+    let (planned, _) = Desk::new().plan(ctx, args).await?;
     if planned.plan.missing.is_empty() {
         return Ok(planned);
     }

@@ -17,14 +17,14 @@ use super::locks::{Holder, Locks as LockTable};
 use super::options::{self, EngineOptions};
 use super::perform::Hands;
 use super::processes::{self, Survivors};
-use super::projection::{self, RunRow};
-use super::pulse;
+use super::projection;
+use super::{pulse, queries};
 use crate::machine::fact::{Actor, Direction, LockScope, Millis};
 use crate::machine::run::Locks;
 use crate::machine::state::{Status, StepLocks};
 use crate::machine::{Illegal, Input, Run, RunState, Verb};
-use crate::plan::{History, Plan, PlanHash};
-use crate::store::index::{Index, IndexError};
+use crate::plan::{Plan, PlanHash};
+use crate::store::index::Index;
 use crate::store::{
     Blobs, CommitError, Head, Journal, JournalFile, OpenReport, ReadError, RunLog, RunName, StateDir, StoreError,
     read_run,
@@ -91,7 +91,7 @@ pub struct Adopted {
 /// Executes the runs of one state directory.
 pub struct Engine {
     pub(super) cx: Arc<Context>,
-    index: Index,
+    pub(super) index: Index,
     pub(super) plans: Mutex<HashMap<PlanHash, Arc<Plan>>>,
     pub(super) numbers: Mutex<HashMap<String, u64>>,
     pub(super) reviving: tokio::sync::Mutex<()>,
@@ -112,7 +112,18 @@ impl Engine {
         let last_alive = pulse::read_pulse(&options.state);
         let state_id = pulse::state_id(&options.state)?;
         let disk = options.journal.disk.clone();
-        let (log, report) = JournalFile::open(owned, options.journal)?;
+        // sled opens while the journal is read.
+        let is_known = options.state.join("index").exists();
+        let index = Index::start(&options.state, projection::LAYOUT, projection::projection())?;
+        let (log, mut report) = match JournalFile::open(owned, options.journal) {
+            Ok(opened) => opened,
+            Err(error) => {
+                index.close().await;
+                return Err(error.into());
+            }
+        };
+        let lost = if is_known { queries::lost(&index, &log).await } else { Vec::new() };
+        report.stopped.extend(lost.iter().cloned());
         let log: Arc<dyn RunLog> = Arc::new(log);
         let blobs = Blobs::open(disk, &options.state)?;
         let cx = Arc::new(Context {
@@ -134,7 +145,6 @@ impl Engine {
             exporter: options::exporter(options.otlp.as_deref()),
         });
         let host = pulse::host_name();
-        let index = Index::start(&cx.state, projection::LAYOUT, projection::projection())?;
         let mut engine = Self {
             cx,
             index,
@@ -147,7 +157,9 @@ impl Engine {
             host,
         };
         engine.adopt_all(last_alive).await?;
-        engine.cx.tasks.spawn(follow(engine.cx.clone(), engine.index.clone()));
+        if lost.is_empty() {
+            engine.cx.tasks.spawn(queries::follow(engine.cx.clone(), engine.index.clone()));
+        }
         engine.cx.tasks.spawn(pulse::pulse(engine.cx.clone()));
         Ok(engine)
     }
@@ -419,43 +431,6 @@ impl Engine {
         self.index.close().await;
         options::last_words(self.cx.clone()).await;
         Ok(())
-    }
-
-    /// How all runs stand, up to the last transition that anybody was told of.
-    ///
-    /// # Errors
-    /// The index cannot be used; the log can.
-    pub async fn rows(&self) -> Result<Vec<RunRow>, IndexError> {
-        let told = *self.cx.log.news().borrow();
-        self.index.query(told, projection::rows).await
-    }
-
-    /// How long the steps of an application and their undos took: the median of the newest runs.
-    ///
-    /// # Errors
-    /// The index cannot be used.
-    pub async fn history(&self, application: &str) -> Result<History, IndexError> {
-        let told = *self.cx.log.news().borrow();
-        let name = application.to_owned();
-        let found = self.index.query(told, move |lookup| projection::durations(lookup, &name)).await?;
-        let mut history = History::default();
-        for (direction, step, mut took) in found {
-            took.sort_unstable();
-            let Some(median) = took.get(took.len() / 2).copied() else { continue };
-            let of = match direction {
-                Direction::Forward => &mut history.steps,
-                Direction::Undo => &mut history.undos,
-            };
-            of.insert(step.as_str().into(), median);
-        }
-        Ok(history)
-    }
-}
-
-/// Keeps the index at the log's heels. It is never the truth: without it everything goes on.
-async fn follow(cx: Arc<Context>, index: Index) {
-    if let Err(error) = index.follow(cx.log.clone()).await {
-        tracing::warn!(%error, "the index is not kept; queries read the log instead");
     }
 }
 

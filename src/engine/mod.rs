@@ -20,6 +20,7 @@ mod perform;
 pub mod processes;
 pub mod projection;
 mod pulse;
+mod queries;
 pub mod registry;
 pub mod secrets;
 
@@ -29,3 +30,4 @@ pub use convert::effect;
 pub use create::NewRun;
 pub use handle::{Decided, Gone, RunHandle};
 pub use options::EngineOptions;
+pub use queries::QueryError;

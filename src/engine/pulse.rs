@@ -19,12 +19,17 @@ pub(super) async fn pulse(cx: Arc<Context>) {
     let mut tick = tokio::time::interval(PULSE);
     let mut offset = 0;
     let path = cx.state.join("alive");
+    let mut room = Room::default();
     loop {
         tokio::select! {
             () = cx.shutdown.cancelled() => return,
             _ = tick.tick() => {}
         }
         let now = cx.clock.now();
+        if let Some(words) = room.news(cx.log.room_left(), now.steady) {
+            tracing::error!("{words}");
+            cx.say(words);
+        }
         // Lost with a crash of the machine, at worst a second is missing: no flush is needed.
         drop(tokio::fs::write(&path, now.wall.to_string()).await);
         let off = now.wall.saturating_sub(now.steady);
@@ -35,6 +40,38 @@ pub(super) async fn pulse(cx: Arc<Context>) {
             ));
             cx.tell_all(&Input::ClockJumped { by_ms: off - offset }).await;
             offset = off;
+        }
+    }
+}
+
+/// How often a person hears again that the disk is full.
+const REMIND_MS: Millis = 60_000;
+
+/// What a person was told about the disk's room.
+#[derive(Debug, Default)]
+struct Room {
+    /// When and how much was told last.
+    told: Option<(Millis, u64)>,
+}
+
+impl Room {
+    /// What a person has to hear now: a full disk at once, again each minute, sooner if half of what was left is gone.
+    fn news(&mut self, left: Option<u64>, now: Millis) -> Option<String> {
+        match (left, self.told) {
+            (None, None) => None,
+            (None, Some(_)) => {
+                self.told = None;
+                Some("there is room on the disk again: the run log grows".to_owned())
+            }
+            (Some(left), Some((at, before))) if now.saturating_sub(at) < REMIND_MS && left > before / 2 => None,
+            (Some(left), _) => {
+                self.told = Some((now, left));
+                Some(format!(
+                    "THE DISK IS FULL: {} KiB are kept for the run log, for going back; free space on it now, before \
+                     nothing can be written and nothing is started any more",
+                    left / 1024
+                ))
+            }
         }
     }
 }
@@ -64,4 +101,22 @@ pub(super) fn state_id(state: &std::path::Path) -> Result<String, EngineError> {
 /// The machine's name.
 pub(super) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Room;
+
+    #[test]
+    fn a_full_disk_is_told_at_once_again_each_minute_and_when_it_is_over() {
+        let mut room = Room::default();
+        assert_eq!(room.news(None, 0), None);
+        assert!(room.news(Some(65_536), 1_000).is_some_and(|words| words.contains("64 KiB")));
+        assert_eq!(room.news(Some(60_000), 2_000), None, "it was told");
+        assert!(room.news(Some(30_000), 3_000).is_some(), "half of it went");
+        assert_eq!(room.news(Some(30_000), 62_999), None);
+        assert!(room.news(Some(30_000), 63_000).is_some(), "a minute went by");
+        assert!(room.news(None, 64_000).is_some_and(|words| words.contains("again")));
+        assert_eq!(room.news(None, 65_000), None);
+    }
 }

@@ -163,6 +163,11 @@ pub trait RunLog: Send + Sync {
 
     /// What *done* promises.
     fn durability(&self) -> Durability;
+
+    /// While there is no more room: how many bytes can still be written of what was kept ahead. `None` if there is.
+    fn room_left(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// How many transitions a [`Watch`] reads at a time.

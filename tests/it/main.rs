@@ -5,6 +5,7 @@ mod cli_dry;
 mod cli_run;
 mod documents;
 mod histories;
+mod index_rows;
 #[cfg(feature = "lab")]
 mod lab_runs;
 mod machine;

@@ -13,7 +13,7 @@ use crate::cli::inputs::{self, ExtraArgs, InputArgs};
 use crate::cli::lab::PREFIX;
 use crate::cli::style::{BOLD, DIM};
 use crate::cli::text::{columns, wrap};
-use crate::plan::{History, Plan};
+use crate::plan::Plan;
 
 /// The founding runbook, as it stands.
 const RUNBOOK: &str = include_str!("../../../runbooks/customer-analytics-api.yaml");
@@ -93,7 +93,7 @@ impl Stage {
     }
 
     /// Compiles the runbook as `run` does.
-    pub(super) fn plan(&self, ctx: &Ctx) -> Result<Plan, CliError> {
+    pub(super) async fn plan(&self, ctx: &Ctx) -> Result<Plan, CliError> {
         let text = |path: PathBuf| path.display().to_string();
         let extra = ExtraArgs {
             overlays: vec![text(self.overlay()), text(self.inputs())],
@@ -101,7 +101,7 @@ impl Stage {
             catalogs: vec!["lab".to_owned()],
         };
         let args = InputArgs { runbook: text(self.runbook()), extra };
-        Ok(inputs::runnable(ctx, &args, History::default())?.plan)
+        Ok(inputs::runnable(ctx, &args).await?.plan)
     }
 
     /// The arguments with which `plan`, `check` and `run` do the same by hand.

@@ -7,6 +7,7 @@
 //!
 //! `docs/adr/0003-sled.md` says why sled is here and why it is not the log.
 
+pub mod evidence;
 mod lookup;
 mod worker;
 
@@ -224,12 +225,7 @@ impl Index {
     /// [`IndexError::Unavailable`].
     pub async fn heads(&self) -> Result<Vec<Head>, IndexError> {
         let found = self.query(Cursor::START, |lookup| lookup.scan(Tree::Heads, b"", usize::MAX)).await?;
-        let head = |(key, value): (Vec<u8>, Vec<u8>)| {
-            let run = RunName::parse(std::str::from_utf8(&key).ok()?).ok()?;
-            let stored: StoredHead = serde_json::from_slice(&value).ok()?;
-            Some(stored.into_head(run))
-        };
-        Ok(found.into_iter().filter_map(head).collect())
+        Ok(heads_of(found))
     }
 
     /// Waits until everything up to `cursor` is folded in.
@@ -268,6 +264,11 @@ impl Index {
         self.news.clone()
     }
 
+    /// Closes sled and leaves its directory as it is: from now on every question is answered with `why`.
+    pub async fn give_up(&self, why: String) {
+        drop(self.ask(|answer| Request::GiveUp(why, answer)).await);
+    }
+
     /// Closes sled in order and waits for it. Not closing costs nothing but catching up at the next start.
     pub async fn close(&self) {
         let closed = self.ask(Request::Close).await;
@@ -279,6 +280,16 @@ impl Index {
         self.requests.send(request(answer)).await.map_err(|_| IndexError::Closed)?;
         answered.await.map_err(|_| IndexError::Closed)
     }
+}
+
+/// Heads from their rows.
+fn heads_of(rows: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<Head> {
+    let head = |(key, value): (Vec<u8>, Vec<u8>)| {
+        let run = RunName::parse(std::str::from_utf8(&key).ok()?).ok()?;
+        let stored: StoredHead = serde_json::from_slice(&value).ok()?;
+        Some(stored.into_head(run))
+    };
+    rows.into_iter().filter_map(head).collect()
 }
 
 /// Renames an index that does not fit the log any more, so that the next start builds it anew, and says to what. The

@@ -16,7 +16,7 @@ use crate::store::format;
 use crate::store::record::{Cursor, Transition};
 
 /// sled's page cache. Its own default is 1 GiB.
-const CACHE_BYTES: u64 = 32 << 20;
+pub(super) const CACHE_BYTES: u64 = 32 << 20;
 /// sled reclaims space only from its periodic flush, so there has to be one.
 const FLUSH_EVERY_MS: u64 = 500;
 
@@ -33,6 +33,7 @@ pub(super) enum Request {
     Query(Cursor, Query),
     Rebuild(String, oneshot::Sender<Result<(), IndexError>>),
     Cursor(oneshot::Sender<Result<Cursor, IndexError>>),
+    GiveUp(String, oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
 
@@ -92,6 +93,15 @@ impl Worker {
                 Request::Cursor(answer) => {
                     let cursor = state.as_ref().map(|open| open.cursor).map_err(Clone::clone);
                     answer.send(cursor).ok();
+                }
+                Request::GiveUp(why, answer) => {
+                    let given_up = std::mem::replace(&mut state, Err(self.unavailable(&why)));
+                    close(given_up);
+                    self.tell(&state);
+                    for (at, query) in std::mem::take(&mut self.early) {
+                        self.query(&mut state, at, query);
+                    }
+                    answer.send(()).ok();
                 }
                 Request::Close(answer) => {
                     close(state);
