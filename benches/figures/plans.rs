@@ -60,7 +60,7 @@ pub(crate) fn plan(application: &str, mut steps: Vec<Step>, exposes: bool) -> Ar
         inputs: Arc::default(),
         missing: Vec::new(),
         secrets: BTreeSet::new(),
-        steps,
+        steps: steps.into_iter().map(Arc::new).collect(),
         criteria: Vec::new(),
         locks: vec![bascule::plan::policy::LockClaim { name: format!("app:{application}"), take: None }],
         requires: Vec::new(),

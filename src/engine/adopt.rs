@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,6 +19,7 @@ use super::options::{self, EngineOptions};
 use super::perform::Hands;
 use super::processes::{self, Survivors};
 use super::projection;
+use super::shared_steps::SharedSteps;
 use super::{pulse, queries};
 use crate::machine::fact::{Actor, Direction, LockScope, Millis};
 use crate::machine::run::Locks;
@@ -93,6 +95,7 @@ pub struct Engine {
     pub(super) cx: Arc<Context>,
     pub(super) index: Index,
     pub(super) plans: Mutex<HashMap<PlanHash, Arc<Plan>>>,
+    steps: SharedSteps,
     pub(super) numbers: Mutex<HashMap<String, u64>>,
     pub(super) reviving: tokio::sync::Mutex<()>,
     pub(super) report: OpenReport,
@@ -149,6 +152,7 @@ impl Engine {
             cx,
             index,
             plans: Mutex::default(),
+            steps: SharedSteps::default(),
             numbers: Mutex::default(),
             reviving: tokio::sync::Mutex::new(()),
             report,
@@ -219,13 +223,14 @@ impl Engine {
     }
 
     async fn adopt_all(&mut self, last_alive: Option<Millis>) -> Result<(), EngineError> {
-        let mut open = Vec::new();
+        let mut names = Vec::new();
         for entry in self.cx.log.runs().await? {
             self.saw_number(&entry.head.run);
             if !entry.head.is_final && entry.stopped.is_none() {
-                open.push(self.read(&entry.head.run).await?);
+                names.push(entry.head.run);
             }
         }
+        let open = self.read_all(names).await?;
         self.ended = self.end_dead_attempts(&open).await?;
         // Whoever holds locks holds them before anybody asks for any.
         for (run, head) in &open {
@@ -258,6 +263,36 @@ impl Engine {
             self.spawn(driver, first);
         }
         Ok(())
+    }
+
+    /// Reads runs back, on all processors: ten thousand take seconds on one.
+    async fn read_all(&self, names: Vec<RunName>) -> Result<Vec<(Run, Head)>, EngineError> {
+        let readers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(names.len() / 64 + 1);
+        let runtime = tokio::runtime::Handle::current();
+        let parts: Vec<&[RunName]> = names.chunks(names.len().div_ceil(readers).max(1)).collect();
+        let read = |part: &[RunName]| {
+            let read = part.iter().map(|name| runtime.block_on(self.read(name)));
+            read.collect::<Result<Vec<_>, _>>()
+        };
+        let [first, others @ ..] = parts.as_slice() else { return Ok(Vec::new()) };
+        if others.is_empty() || runtime.runtime_flavor() != RuntimeFlavor::MultiThread {
+            let mut open = Vec::new();
+            for name in first.iter().chain(others.iter().copied().flatten()) {
+                open.push(self.read(name).await?);
+            }
+            return Ok(open);
+        }
+        let found = tokio::task::block_in_place(|| {
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = parts.iter().map(|part| scope.spawn(|| read(part))).collect();
+                threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+            })
+        });
+        let mut open = Vec::new();
+        for part in found {
+            open.extend(part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(open)
     }
 
     /// Before anything else happens to a run. What a finished attempt left running on purpose stays.
@@ -323,15 +358,15 @@ impl Engine {
     /// # Errors
     /// Missing, damaged, or not the one that its name says.
     pub fn plan(&self, hash: &PlanHash) -> Result<Arc<Plan>, EngineError> {
-        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = plans.get(hash) {
+        let plans = || self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = plans().get(hash) {
             return Ok(plan.clone());
         }
         let bytes = self.cx.blobs.get(hash.as_str())?.ok_or_else(|| EngineError::NoPlan(hash.clone()))?;
-        let plan = Plan::read(&bytes, hash).map_err(|error| EngineError::Plan(hash.clone(), error))?;
-        let plan = Arc::new(plan);
-        plans.insert(hash.clone(), plan.clone());
-        Ok(plan)
+        let mut plan = Plan::read(&bytes, hash).map_err(|error| EngineError::Plan(hash.clone(), error))?;
+        plan.share(|step| self.steps.share(step));
+        // Somebody else may have read it meanwhile: then that one is shared.
+        Ok(plans().entry(hash.clone()).or_insert_with(|| Arc::new(plan)).clone())
     }
 
     pub(super) fn driver(&self, run: Run, head: Head, epoch: u64) -> Driver {
@@ -400,7 +435,7 @@ impl Engine {
         let driver = self.driver(run, head, epoch);
         let inbox = driver.hands.inbox.clone();
         let (done, answer) = tokio::sync::oneshot::channel();
-        let news = Message::News { input: Input::Verb { verb, by, reason }, done: Some(done) };
+        let news = Message::News { input: Box::new(Input::Verb { verb, by, reason }), done: Some(done) };
         // Before the task begins: one of a finished run ends as soon as its inbox is empty.
         drop(inbox.send(news).await);
         self.spawn(driver, vec![]);
@@ -427,8 +462,9 @@ impl Engine {
         // Attempts that would not stop are ended like those of a dead engine.
         let mine = |id: &str| !self.cx.attempts().contains(id);
         drop(processes::end(&format!("{}/", self.cx.state_id), mine).await);
+        let told = *self.cx.log.news().borrow();
         self.cx.log.close().await?;
-        self.index.close().await;
+        queries::last_look(&self.index, told).await;
         options::last_words(self.cx.clone()).await;
         Ok(())
     }

@@ -77,7 +77,7 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
     });
     let log = AttemptLog::new(attempt_log::path(&cx.state, run, &action.id, &label), redactor.clone());
     let place = Place { run: run.clone(), action: action.clone(), inbox: means.inbox };
-    let reader = tokio::spawn(read_reports(cx.clone(), inbox, log, place));
+    let reader = read_reports(cx.clone(), inbox, log, place);
     let (native, outputs) = (action.native && action.direction == Direction::Undo, action.outputs.clone());
     let call = {
         let with = with.clone();
@@ -90,9 +90,8 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
         }
     };
     cx.attempts().insert(attempt_id.clone());
-    let outcome = guarded(call, &means.cancel, &attempt_id).await;
+    let (outcome, log) = tokio::join!(guarded(call, &means.cancel, &attempt_id), reader);
     cx.attempts().remove(&attempt_id);
-    let log = reader.await.ok().flatten();
     let outcome = keep(cx, clean(outcome, &redactor)).await;
     let verify = match (&outcome, means.verifier, &action.verify) {
         (Outcome::Succeeded { .. }, Some(Ok(verifier)), Some(call)) => {
@@ -197,7 +196,7 @@ async fn read_reports(
                     attempt: place.action.attempt,
                     handle: value,
                 };
-                let told = place.inbox.send(Message::News { input, done: Some(done) }).await.is_ok();
+                let told = place.inbox.send(Message::News { input: Box::new(input), done: Some(done) }).await.is_ok();
                 // Only a durable handle is answered; otherwise the executor hears of it by the drop.
                 if told && answer.await.is_ok() {
                     // An executor that does not wait any more has ended.

@@ -76,14 +76,14 @@ impl Driver {
                 tokio::select! {
                     biased;
                     message = self.inbox.recv() => message,
-                    () = time => Some(Message::News { input: Input::Tick, done: None }),
+                    () = time => Some(Message::News { input: Box::new(Input::Tick), done: None }),
                 }
             }
         };
         let mut message = message;
         while let Some(next) = message {
             match next {
-                Message::News { input, done } => batch.push((input, done)),
+                Message::News { input, done } => batch.push((*input, done)),
                 Message::Look(look) => look(&self.run, self.cx.clock.now()),
                 Message::Leave => return None,
             }

@@ -23,6 +23,7 @@ mod pulse;
 mod queries;
 pub mod registry;
 pub mod secrets;
+mod shared_steps;
 
 pub use adopt::{Adopted, Engine, EngineError};
 pub use context::{Context, Progresses, Told};

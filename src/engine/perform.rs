@@ -135,5 +135,5 @@ impl Hands {
 
 /// News for a run; a run that is gone needs none.
 pub(super) async fn tell(inbox: &mpsc::Sender<Message>, input: Input) {
-    drop(inbox.send(Message::News { input, done: None }).await);
+    drop(inbox.send(Message::News { input: Box::new(input), done: None }).await);
 }

@@ -11,7 +11,7 @@ use super::adopt::Engine;
 use super::projection::{self, RunRow};
 use crate::plan::History;
 use crate::store::index::{Index, IndexError, Lookup};
-use crate::store::{JournalFile, StoppedRun};
+use crate::store::{Cursor, JournalFile, StoppedRun};
 
 /// How long a question waits for an index that is behind, as while it is built anew.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -87,9 +87,16 @@ pub(super) async fn lost(index: &Index, log: &JournalFile) -> Vec<Arc<StoppedRun
 
 /// Keeps the index at the log's heels. It is never the truth: without it everything goes on.
 pub(super) async fn follow(cx: Arc<Context>, index: Index) {
-    if let Err(error) = index.follow(cx.log.clone()).await {
+    // One that was closed is not needed any more.
+    if let Err(error @ (IndexError::Unavailable { .. } | IndexError::Log(_))) = index.follow(cx.log.clone()).await {
         tracing::warn!(%error, "the index is not kept; queries read the log instead");
         // Whoever waits for it to catch up is told, too.
         index.give_up(error.to_string()).await;
     }
+}
+
+/// The engine ends: what is durable is folded in if that is quick, otherwise by the next engine.
+pub(super) async fn last_look(index: &Index, told: Cursor) {
+    drop(tokio::time::timeout(PATIENCE, index.wait_for(told)).await);
+    index.close().await;
 }

@@ -12,12 +12,13 @@ use async_trait::async_trait;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
-use super::commit::{self, Closing, Flushed, Shared, State, describe, lock};
+use super::commit::{Closing, Flushed, Shared, State, describe, lock};
 use super::damage::{Cause, OpenReport, StoppedRun};
 use super::disk::{Created, Disk, RealDisk};
 use super::error::StoreError;
 use super::format::Draft;
 use super::history::{self, Place, RunState, place_of};
+use super::lead;
 use super::log::{Appended, Durability, Lease, RunEntry, RunLog};
 use super::reader::Reader;
 use super::record::{Cursor, Head, NewTransition, RunName, Transition};
@@ -192,7 +193,7 @@ fn place_again(runs: &mut HashMap<RunName, RunState>, run: &RunName, version: u6
 #[async_trait]
 impl RunLog for JournalFile {
     async fn append(&self, new: NewTransition) -> Appended {
-        commit::append(&self.shared, new).await
+        lead::append(&self.shared, new).await
     }
 
     async fn read(&self, run: &RunName, from: u64, limit: usize) -> Result<Vec<Transition>, StoreError> {

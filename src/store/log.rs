@@ -171,7 +171,7 @@ pub trait RunLog: Send + Sync {
 }
 
 /// How many transitions a [`Watch`] reads at a time.
-const PAGE: usize = 256;
+pub(super) const PAGE: usize = 256;
 
 /// Follows all runs of a log from a cursor. It reads the log again rather than queueing, so a slow reader misses
 /// nothing and holds nobody up.

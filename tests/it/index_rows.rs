@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bascule::engine::{Engine, EngineOptions, QueryError};
 use bascule::plan::{History, StepId};
-use bascule::store::{RunLog as _, Snapshot};
+use bascule::store::Snapshot;
 use serde_json::Value;
 
 use crate::cli_run::{Place, step};

@@ -75,8 +75,17 @@ impl Worker {
     }
 
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        // What is there already is opened at once; making a new one can wait until somebody asks, because a run's first
+        // steps need the processor more.
+        let mut first = None;
+        if !self.dir.exists() {
+            first = queue.blocking_recv();
+            if first.is_none() {
+                return;
+            }
+        }
         let mut state = self.open();
-        while let Some(request) = queue.blocking_recv() {
+        while let Some(request) = first.take().or_else(|| queue.blocking_recv()) {
             match request {
                 Request::Fold(page, answer) => {
                     let folded = self.fold(&mut state, &page);

@@ -53,7 +53,7 @@ impl Draft {
             made.step.needs =
                 above.map(|above| Need { step: above.id.clone(), kind: NeedKind::Implied }).into_iter().collect();
         }
-        self.body.steps.push(made.step);
+        self.body.steps.push(Arc::new(made.step));
         self
     }
 
