@@ -40,8 +40,8 @@ impl SharedSteps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::step::{Section, StepKind};
     use crate::plan::Call;
+    use crate::plan::step::{Section, StepKind};
 
     fn step(uses: &str) -> Arc<Step> {
         let call = Call { uses: uses.into(), with: Arc::default(), params: Arc::default() };

@@ -64,17 +64,17 @@ pub fn repair(owned: &StateDir, options: &JournalOptions, decisions: &[Decision]
     let snapshot = Snapshot::read_on(Arc::clone(&options.disk), owned.path(), None)?;
     let (Scanned { mut history, tail, .. }, reader) = snapshot.into_scanned();
     let mut drafts = Vec::new();
+    let mut evidence = index::evidence::heads(owned).unwrap_or_default();
     for decision in decisions {
         // Believing all of a sound run changes nothing; it answers a head that is known elsewhere and not here.
         let allowed = |state: &&RunState| state.stopped.is_some() || state.head.version == decision.believe;
         // Of a run that only the index knows there is nothing to believe.
-        let unknown = RunState::new(decision.run.clone());
-        let state = Some(history.runs.get(&decision.run).unwrap_or(&unknown)).filter(allowed);
+        let unknown = evidence.iter().find(|head| head.run == decision.run).map(|head| RunState::new(head.run.clone()));
+        let state = history.runs.get(&decision.run).or(unknown.as_ref()).filter(allowed);
         let state = state.ok_or_else(|| bad(decision, "it is not stopped, so only all of it can be believed"))?;
         decide(decision, state, &reader, &mut drafts)?;
     }
     let decided: Vec<RunName> = decisions.iter().map(|decision| decision.run.clone()).collect();
-    let mut evidence = index::evidence::heads(owned).unwrap_or_default();
     evidence.retain(|head| !decided.contains(&head.run));
     let undecided = history::compare(&mut history.runs, &reader, &evidence);
     if !drafts.is_empty() {

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bascule::engine::{Engine, EngineOptions, QueryError};
+use bascule::engine::{Engine, EngineError, EngineOptions, QueryError};
 use bascule::plan::{History, StepId};
-use bascule::store::Snapshot;
+use bascule::store::{Snapshot, StoreError};
 use serde_json::Value;
 
 use crate::cli_run::{Place, step};
@@ -37,15 +37,24 @@ fn waits(place: &Place, name: &str) -> String {
 /// An engine takes the open runs over, waits for the person that does not come, and leaves in order.
 fn visit(place: &Place, args: &[&str]) {
     let mut owner = place.start(args);
-    owner.until("go_no_go");
+    owner.until(if args[0] == "run" { "go_no_go" } else { "goes on" });
     owner.signal("TERM");
     owner.end();
 }
 
 /// What an engine's index answers once it has caught up.
 async fn asked(state: &Path, application: &str) -> (Value, History) {
-    let engine = Engine::start(EngineOptions::new(state.to_owned())).await.expect("an engine");
     let since = Instant::now();
+    let engine = loop {
+        match Engine::start(EngineOptions::new(state.to_owned())).await {
+            Ok(engine) => break engine,
+            // The tasks of the engine before let go of the directory a moment after it ended.
+            Err(EngineError::Store(StoreError::Held { .. })) if since.elapsed() < Duration::from_secs(20) => {
+                tokio::task::yield_now().await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
     let rows = loop {
         match engine.rows().await {
             Ok(rows) => break serde_json::to_value(rows).expect("rows are JSON"),

@@ -303,6 +303,8 @@ impl Index {
     pub async fn close(&self) {
         let closed = self.ask(Request::Close).await;
         drop(closed);
+        // Who follows the log finds out now, and lets go of it.
+        self.wanted.notify_one();
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, IndexError> {
