@@ -12,7 +12,7 @@ use super::style::{BAD, BOLD, CARE, GOOD};
 use super::text::{columns, counted, wrap};
 use crate::engine::check::{Aspect, Item, Seen, check};
 use crate::engine::secrets::SecretSources;
-use crate::plan::{Call, History, Plan, StepId, StepKind};
+use crate::plan::{Call, Plan, StepId, StepKind};
 
 /// Ask the real systems whether a run of a runbook could work now. Changes nothing.
 ///
@@ -82,7 +82,7 @@ fn class(item: &Item) -> Class {
 
 /// Checks.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
-    let planned = inputs::runnable(ctx, &args.inputs, History::default())?;
+    let planned = inputs::runnable(ctx, &args.inputs).await?;
     inputs::show_short(ctx, &planned.sources, &planned.problems);
     let plan = Arc::new(planned.plan);
     let secrets = SecretSources::from_environment(std::env::vars());

@@ -13,9 +13,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::CliError;
+use crate::plan::History;
 use crate::server::problem::Problem;
 use crate::server::socket::{self, ShortPath};
-use crate::server::wire::{Health, NewRunRequest, RunCreated, VerbAnswer, VerbRequest};
+use crate::server::wire::{Health, Measured, NewRunRequest, RunCreated, VerbAnswer, VerbRequest};
 use crate::store::RunName;
 use crate::view::{EventView, RunSummary, RunView};
 
@@ -114,8 +115,9 @@ impl Client {
             return Ok(None);
         }
         let short = ShortPath::of(&socket).map_err(|error| ClientError::Path(socket.clone(), error))?;
-        let http =
-            reqwest::Client::builder().unix_socket(short.path()).no_proxy().build().map_err(ClientError::Broken)?;
+        // A socket needs no certificates; reading the system's costs more than all the rest of a start.
+        let builder = reqwest::Client::builder().tls_certs_only(None).unix_socket(short.path()).no_proxy();
+        let http = builder.build().map_err(ClientError::Broken)?;
         let client = Self { http, socket, _short: short };
         match client.get::<Health>("/v1/health").await {
             Ok(health) => Ok(Some((client, health))),
@@ -146,6 +148,15 @@ impl Client {
     /// There is none, or the owner does not answer.
     pub async fn run(&self, name: &RunName) -> Result<RunView, ClientError> {
         self.get(&format!("/v1/runs/{name}")).await
+    }
+
+    /// How long the steps of an application took in earlier runs.
+    ///
+    /// # Errors
+    /// The owner does not answer.
+    pub async fn history(&self, application: &str) -> Result<History, ClientError> {
+        let measured: Measured = self.get(&format!("/v1/history/{application}")).await?;
+        Ok(measured.into_history())
     }
 
     /// Creates a run.

@@ -125,7 +125,7 @@ impl Signals {
 /// Runs the runbook in an engine of its own and tells what happens.
 async fn show(ctx: &Ctx, args: &Args, stage: &Stage) -> Result<(Exit, Story), CliError> {
     stage::introduce(ctx, stage, args.fault);
-    let plan = stage.plan(ctx)?;
+    let plan = stage.plan(ctx).await?;
     let failed = |error| CliError::new("the engine cannot start").because(error);
     // With its socket: `status` and `watch` in a second terminal see what goes on.
     let owner = Owner::start(&stage.state, Wishes::default(), Serves::Script).await?;

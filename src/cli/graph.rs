@@ -91,8 +91,8 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         }
         None => {
             let inputs = InputArgs { runbook: args.what.clone(), extra: args.extra.clone() };
-            let planned = Desk::new().plan(ctx, &inputs)?;
-            (format.draw(&planned.plan, &draw::Look::default()), Some(planned))
+            let (planned, history) = Desk::new().plan(ctx, &inputs).await?;
+            (format.draw(&planned.plan, &draw::Look { history, ..draw::Look::default() }), Some(planned))
         }
     };
     match &args.output {

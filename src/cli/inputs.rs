@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
+use super::look;
 use super::text::{columns, wrap};
 use crate::engine::clock::{Clock as _, SystemClock};
 use crate::engine::registry;
@@ -128,13 +129,6 @@ impl Desk {
         }
     }
 
-    /// Durations that were measured win over estimates.
-    #[must_use]
-    pub fn with_history(mut self, history: History) -> Self {
-        self.history = history;
-        self
-    }
-
     /// Reads and compiles a runbook; without a plan the problems hold an error.
     ///
     /// # Errors
@@ -206,19 +200,27 @@ impl Desk {
         Ok(seen)
     }
 
-    /// The plan with its warnings; errors are shown, and exit 9.
+    /// The plan with its warnings, and how long its steps took in earlier runs, which wins over estimates; errors
+    /// are shown, and exit 9.
     ///
     /// # Errors
     /// The documents are invalid, or the command line is wrong.
-    pub fn plan(mut self, ctx: &Ctx, args: &InputArgs) -> Result<Planned, CliError> {
-        let plan = self.compile(args)?;
+    pub async fn plan(mut self, ctx: &Ctx, args: &InputArgs) -> Result<(Planned, History), CliError> {
+        let mut plan = None;
+        if let Some(bundle) = self.read(args)? {
+            self.history = look::history(ctx, &bundle.runbook.application.value).await;
+            let compiled: Compiled = self.with_input(&bundle, compile);
+            self.documents.report(compiled.problems);
+            plan = compiled.plan;
+        }
         if let Some(plan) = &plan {
             let now = SystemClock::new().now().wall;
             self.documents.report(lint::against_clock(plan, &self.history, self.change, now));
         }
+        let history = self.history;
         let (sources, problems) = self.documents.finish();
         match plan {
-            Some(plan) if !problems.has_errors() => Ok(Planned { plan, problems, sources }),
+            Some(plan) if !problems.has_errors() => Ok((Planned { plan, problems, sources }, history)),
             Some(_) | None => Err(refused(ctx, &sources, &problems)),
         }
     }
@@ -349,8 +351,8 @@ impl Desk {
 ///
 /// # Errors
 /// The documents are invalid, inputs are missing, or the command line is wrong. Problems are shown.
-pub fn runnable(ctx: &Ctx, args: &InputArgs, history: History) -> Result<Planned, CliError> {
-    let planned = Desk::new().with_history(history).plan(ctx, args)?;
+pub async fn runnable(ctx: &Ctx, args: &InputArgs) -> Result<Planned, CliError> {
+    let (planned, _) = Desk::new().plan(ctx, args).await?;
     if planned.plan.missing.is_empty() {
         return Ok(planned);
     }
@@ -363,8 +365,8 @@ pub fn runnable(ctx: &Ctx, args: &InputArgs, history: History) -> Result<Planned
 ///
 /// # Errors
 /// As [`runnable`], or the change window has ended.
-pub fn startable(ctx: &Ctx, args: &InputArgs, history: History) -> Result<Planned, CliError> {
-    let mut planned = runnable(ctx, args, history)?;
+pub async fn startable(ctx: &Ctx, args: &InputArgs) -> Result<Planned, CliError> {
+    let mut planned = runnable(ctx, args).await?;
     planned.problems.refuse(codes::CHANGE_WINDOW_OVER);
     if planned.problems.has_errors() {
         return Err(refused(ctx, &planned.sources, &planned.problems));

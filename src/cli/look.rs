@@ -10,8 +10,9 @@ use super::client::Client;
 use super::error::CliError;
 use super::ui::Ui;
 use crate::engine::clock::{Clock as _, SystemClock};
+use crate::engine::projection::{self, Stopwatch};
 use crate::machine::{Now, Record, Run};
-use crate::plan::{Plan, PlanHash};
+use crate::plan::{History, Plan, PlanHash};
 use crate::server::wire::Health;
 use crate::store::{Blobs, Hash, ReadError, Replay, RunName, Snapshot, StoreError};
 use crate::view::{EventView, Place, ProgressMap, RunSummary, RunView};
@@ -141,6 +142,21 @@ pub(super) fn has_journal(state: &Path) -> Result<bool, CliError> {
     }
 }
 
+/// How long the steps of an application took in earlier runs: from the owner's index, or from the journal.
+///
+/// Nothing depends on it but estimates, so whatever stands in the way only means that nothing is known.
+pub(super) async fn history(ctx: &Ctx, application: &str) -> History {
+    let measured = match Source::open(ctx).await {
+        Ok(Source::Owner(client, _)) => client.history(application).await.map_err(CliError::from),
+        Ok(Source::Files(files)) => files.history(application),
+        Err(error) => Err(error),
+    };
+    measured.unwrap_or_else(|error| {
+        tracing::debug!(%error, "the durations of earlier runs are not known");
+        History::default()
+    })
+}
+
 /// The files of a state directory that nobody owns, as they were when they were opened.
 pub struct Files {
     state: PathBuf,
@@ -231,6 +247,31 @@ impl Files {
         let mut view = RunView::of(&self.run(name)?, self.now(), &ProgressMap::new());
         view.summary.executed = self.is_owned;
         Ok(view)
+    }
+
+    /// How long the steps of an application took in its newest runs.
+    fn history(&self, application: &str) -> Result<History, CliError> {
+        const RUNS: usize = 20;
+        let Some(snapshot) = &self.snapshot else { return Ok(History::default()) };
+        let mut names: Vec<RunName> = snapshot.runs().into_iter().map(|entry| entry.head.run).collect();
+        names.retain(|name| name.application() == application);
+        names.sort_by_key(RunName::number);
+        let mut watch = Stopwatch::default();
+        for name in names.iter().rev().take(RUNS).rev() {
+            watch.next_run();
+            let mut next = 1;
+            loop {
+                let page = snapshot.transitions(name, next, PAGE).map_err(|error| read_failed(error.into()))?;
+                let records = page.iter().map(|one| serde_json::from_str::<Vec<Record>>(one.payload.as_str()));
+                // As in the index: what this program does not know says nothing.
+                records.filter_map(Result::ok).flatten().for_each(|record| watch.take(&record));
+                if page.len() < PAGE {
+                    break;
+                }
+                next += page.len() as u64;
+            }
+        }
+        Ok(projection::medians(watch.finish()))
     }
 
     fn events(&self, name: &RunName, after: u64) -> Result<Vec<EventView>, CliError> {

@@ -11,7 +11,6 @@ use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
 use super::inputs::{self, Desk, InputArgs};
-use crate::plan::History;
 use crate::runbook::render;
 use crate::view::PlanView;
 
@@ -45,8 +44,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     if let Some(step) = &args.explain {
         return source::explain(ctx, &args.inputs, step);
     }
-    let history = History::default();
-    let planned = Desk::new().with_history(history.clone()).plan(ctx, &args.inputs)?;
+    let (planned, history) = Desk::new().plan(ctx, &args.inputs).await?;
     let view = PlanView::of(&planned.plan, &history);
     let is_complete = view.missing.is_empty();
     if ctx.ui.json {

@@ -11,7 +11,7 @@ use super::inputs::{self, InputArgs};
 use super::owner::Wishes;
 use super::spawn;
 use super::watch::{self, Manner};
-use crate::plan::{History, Plan};
+use crate::plan::Plan;
 use crate::server::wire::{Health, NewRunRequest};
 use crate::store::{RunName, TakeOver};
 
@@ -102,7 +102,7 @@ fn is_dumb() -> bool {
 
 /// Runs.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
-    let planned = inputs::startable(ctx, &args.input, History::default())?;
+    let planned = inputs::startable(ctx, &args.input).await?;
     let plan = Arc::new(planned.plan);
     let request = request(&plan, &args)?;
     // An owner that goes down between two questions is followed by another.

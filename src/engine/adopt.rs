@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::runtime::RuntimeFlavor;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,19 +17,19 @@ use super::locks::{Holder, Locks as LockTable};
 use super::options::{self, EngineOptions};
 use super::place::{self, StateId};
 use super::processes::{self, Hunt, Survivors};
-use super::projection::{self, RunRow};
+use super::projection;
 use super::pulse::{self, Seen};
-use super::{attempt, attempt_log};
+use super::shared_steps::SharedSteps;
+use super::{attempt, attempt_log, queries};
 use crate::machine::fact::{Direction, LockScope, Millis};
 use crate::machine::run::Locks;
 use crate::machine::state::StepLocks;
 use crate::machine::{Event, Illegal, Input, Record, Run, RunState};
 use crate::plan::policy::LockClaim;
-use crate::plan::{History, Plan, PlanHash};
-use crate::store::index::{Index, IndexError};
+use crate::plan::{Plan, PlanHash};
+use crate::store::index::Index;
 use crate::store::{
-    Blobs, CommitError, Head, Journal, JournalFile, JournalOptions, OpenReport, ReadError, RunLog, RunName, StateDir,
-    StoreError,
+    Blobs, CommitError, Head, Journal, JournalFile, OpenReport, ReadError, RunLog, RunName, StateDir, StoreError,
 };
 
 /// Why an engine does not start, or a run does not.
@@ -105,6 +106,7 @@ pub struct Engine {
     pub(super) cx: Arc<Context>,
     pub(super) index: Index,
     pub(super) plans: Mutex<HashMap<PlanHash, Arc<Plan>>>,
+    steps: SharedSteps,
     pub(super) numbers: Mutex<HashMap<String, u64>>,
     pub(super) reviving: tokio::sync::Mutex<()>,
     pub(super) report: OpenReport,
@@ -124,11 +126,22 @@ impl Engine {
         let owned = StateDir::own(&options.state, options.take_over)?;
         let seen = Seen::read(&options.state);
         let StateId { id: state_id, note } = place::state_id(&options.state)?;
-        let journal = JournalOptions { disk: options.disk.clone(), ..JournalOptions::default() };
+        let disk = options.journal.disk.clone();
+        // sled opens while the journal is read.
+        let is_known = options.state.join("index").exists();
+        let index = Index::start(&options.state, projection::LAYOUT, projection::projection())?;
         // The engine keeps the directory for longer than the journal is open: the index lies in it, too.
-        let (log, report) = JournalFile::open_unlocked(&options.state, journal)?;
+        let (log, mut report) = match JournalFile::open_unlocked(&options.state, options.journal) {
+            Ok(opened) => opened,
+            Err(error) => {
+                index.close().await;
+                return Err(error.into());
+            }
+        };
+        let lost = if is_known { queries::lost(&index, &log).await } else { Vec::new() };
+        report.stopped.extend(lost.iter().cloned());
         let log: Arc<dyn RunLog> = Arc::new(log);
-        let blobs = Blobs::open(options.disk, &options.state)?;
+        let blobs = Blobs::open(disk, &options.state)?;
         let cx = Arc::new(Context {
             owned: Mutex::new(Some(owned)),
             state: options.state,
@@ -154,11 +167,11 @@ impl Engine {
             exporter: options::exporter(options.otlp.as_deref()),
         });
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let index = Index::start(&cx.state, projection::LAYOUT, projection::projection())?;
         let mut engine = Self {
             cx,
             index,
             plans: Mutex::default(),
+            steps: SharedSteps::default(),
             numbers: Mutex::default(),
             reviving: tokio::sync::Mutex::new(()),
             report,
@@ -168,7 +181,9 @@ impl Engine {
             host,
         };
         engine.adopt_all(&seen).await?;
-        engine.cx.tasks.spawn(follow(engine.cx.clone(), engine.index.clone()));
+        if lost.is_empty() {
+            engine.cx.tasks.spawn(queries::follow(engine.cx.clone(), engine.index.clone()));
+        }
         engine.cx.tasks.spawn(pulse::pulse(engine.cx.clone()));
         Ok(engine)
     }
@@ -234,23 +249,25 @@ impl Engine {
     }
 
     async fn adopt_all(&mut self, seen: &Seen) -> Result<(), EngineError> {
-        let mut open = Vec::new();
+        let mut names = Vec::new();
         for entry in self.cx.log.runs().await? {
             let name = &entry.head.run;
             self.saw_number(name);
-            if entry.head.is_final || entry.stopped.is_some() {
-                if entry.head.is_final {
-                    self.cx.seen().remove(name);
-                } else {
-                    // What it did stands: nobody takes what it holds until `repair` is told what to believe.
-                    self.hold_for(name).await;
-                }
-                continue;
+            if entry.head.is_final {
+                self.cx.seen().remove(name);
+            } else if entry.stopped.is_some() {
+                // What it did stands: nobody takes what it holds until `repair` is told what to believe.
+                self.hold_for(name).await;
+            } else {
+                names.push(entry.head.run);
             }
+        }
+        let mut open = Vec::new();
+        for (name, read) in self.read_all(names).await {
             // One run that cannot be read must not keep the others from their way back.
-            match self.read(name).await {
+            match read {
                 Ok(read) => open.push(read),
-                Err(error) => self.set_aside(name, &error).await,
+                Err(error) => self.set_aside(&name, &error).await,
             }
         }
         self.ended = self.end_dead_attempts(&open).await?;
@@ -319,6 +336,31 @@ impl Engine {
         self.plan(plan).ok()
     }
 
+    /// Reads runs back, on all processors: ten thousand take seconds on one.
+    async fn read_all(&self, names: Vec<RunName>) -> Vec<(RunName, Result<(Run, Head), EngineError>)> {
+        let readers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(names.len() / 64 + 1);
+        let runtime = tokio::runtime::Handle::current();
+        if readers < 2 || runtime.runtime_flavor() != RuntimeFlavor::MultiThread {
+            let mut found = Vec::new();
+            for name in names {
+                let read = self.read(&name).await;
+                found.push((name, read));
+            }
+            return found;
+        }
+        let read = |part: &[RunName]| -> Vec<_> {
+            part.iter().map(|name| (name.clone(), runtime.block_on(self.read(name)))).collect()
+        };
+        let parts: Vec<&[RunName]> = names.chunks(names.len().div_ceil(readers).max(1)).collect();
+        let found = tokio::task::block_in_place(|| {
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = parts.iter().map(|part| scope.spawn(|| read(part))).collect();
+                threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+            })
+        });
+        found.into_iter().flat_map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    }
+
     /// Before anything else happens to a run. What a finished attempt left running on purpose stays.
     async fn end_dead_attempts(&self, open: &[(Run, Head)]) -> Result<Vec<String>, EngineError> {
         let prefix = format!("{}/", self.cx.state_id);
@@ -363,52 +405,15 @@ impl Engine {
     /// # Errors
     /// Missing, damaged, or not the one that its name says.
     pub fn plan(&self, hash: &PlanHash) -> Result<Arc<Plan>, EngineError> {
-        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = plans.get(hash) {
+        let plans = || self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = plans().get(hash) {
             return Ok(plan.clone());
         }
         let bytes = self.cx.blobs.get(hash.as_str())?.ok_or_else(|| EngineError::NoPlan(hash.clone()))?;
-        let plan = Plan::read(&bytes, hash).map_err(|error| EngineError::Plan(hash.clone(), error))?;
-        let plan = Arc::new(plan);
-        plans.insert(hash.clone(), plan.clone());
-        Ok(plan)
-    }
-
-    /// How all runs stand, up to the last transition that anybody was told of.
-    ///
-    /// # Errors
-    /// The index cannot be used; the log can.
-    pub async fn rows(&self) -> Result<Vec<RunRow>, IndexError> {
-        let told = *self.cx.log.news().borrow();
-        self.index.query(told, projection::rows).await
-    }
-
-    /// How long the steps of an application and their undos took: the median of the newest runs.
-    ///
-    /// # Errors
-    /// The index cannot be used.
-    pub async fn history(&self, application: &str) -> Result<History, IndexError> {
-        let told = *self.cx.log.news().borrow();
-        let name = application.to_owned();
-        let found = self.index.query(told, move |lookup| projection::durations(lookup, &name)).await?;
-        let mut history = History::default();
-        for (direction, step, mut took) in found {
-            took.sort_unstable();
-            let Some(median) = took.get(took.len() / 2).copied() else { continue };
-            let of = match direction {
-                Direction::Forward => &mut history.steps,
-                Direction::Undo => &mut history.undos,
-            };
-            of.insert(step.as_str().into(), median);
-        }
-        Ok(history)
-    }
-}
-
-/// Keeps the index at the log's heels. It is never the truth: without it everything goes on.
-async fn follow(cx: Arc<Context>, index: Index) {
-    if let Err(error) = index.follow(cx.log.clone()).await {
-        tracing::warn!(%error, "the index is not kept; queries read the log instead");
+        let mut plan = Plan::read(&bytes, hash).map_err(|error| EngineError::Plan(hash.clone(), error))?;
+        plan.share(|step| self.steps.share(step));
+        // Somebody else may have read it meanwhile: then that one is shared.
+        Ok(plans().entry(hash.clone()).or_insert_with(|| Arc::new(plan)).clone())
     }
 }
 

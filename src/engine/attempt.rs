@@ -168,7 +168,7 @@ impl Place {
         let (done, answer) = oneshot::channel();
         let Action { step, direction, attempt, .. } = self.action;
         let input = Input::Handle { step, direction, attempt, handle };
-        let told = self.inbox.send(Message::News { input, done: Some(done) }).await.is_ok();
+        let told = self.inbox.send(Message::News { input: Box::new(input), done: Some(done) }).await.is_ok();
         // Without an event the run takes no handle any more: nobody would find the work by it.
         told && answer.await.is_ok_and(|Decided { events, .. }| events.is_some())
     }

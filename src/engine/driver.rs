@@ -139,7 +139,7 @@ impl Driver {
 
     fn take(&mut self, message: Message, batch: &mut Vec<Waiting>) {
         match message {
-            Message::News { input, done } => batch.push((input, done)),
+            Message::News { input, done } => batch.push((*input, done)),
             Message::Look(look) => look(&self.run, self.cx.clock.now()),
         }
     }

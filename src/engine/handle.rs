@@ -15,8 +15,8 @@ pub(super) type Looker = Box<dyn FnOnce(&Run, Now) + Send>;
 pub(super) enum Message {
     /// News; `done` is answered once its events are durable.
     News {
-        /// What happened.
-        input: Input,
+        /// What happened. In a box, because inboxes have room for many.
+        input: Box<Input>,
         /// Told when it is durable.
         done: Option<oneshot::Sender<Decided>>,
     },
@@ -64,7 +64,7 @@ impl RunHandle {
 
     pub(super) async fn news(&self, input: Input) -> Result<Decided, Gone> {
         let (done, answer) = oneshot::channel();
-        let message = Message::News { input, done: Some(done) };
+        let message = Message::News { input: Box::new(input), done: Some(done) };
         self.inbox.send(message).await.map_err(|_| Gone(self.name.clone()))?;
         answer.await.map_err(|_| Gone(self.name.clone()))
     }

@@ -23,11 +23,13 @@ mod place;
 pub mod processes;
 pub mod projection;
 mod pulse;
+mod queries;
 mod redact;
 pub mod registry;
 pub mod repetitions;
 mod revive;
 pub mod secrets;
+mod shared_steps;
 mod stop;
 mod trouble;
 
@@ -37,3 +39,4 @@ pub use convert::effect;
 pub use create::NewRun;
 pub use handle::{Decided, Gone, RunHandle};
 pub use options::EngineOptions;
+pub use queries::QueryError;

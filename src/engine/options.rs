@@ -7,8 +7,7 @@ use super::Context;
 use super::clock::Clock;
 use super::registry::{self, Registry};
 use super::secrets::SecretSources;
-use crate::store::TakeOver;
-use crate::store::disk::{Disk, RealDisk};
+use crate::store::{JournalOptions, TakeOver};
 use crate::telemetry::Exporter;
 
 /// What an engine needs to know.
@@ -23,10 +22,10 @@ pub struct EngineOptions {
     pub secrets: SecretSources,
     /// The time; the system's clock outside of tests.
     pub clock: Option<Arc<dyn Clock>>,
-    /// The files of the run log and of plans; the operating system's outside of tests.
-    pub disk: Arc<dyn Disk>,
     /// The receiver of spans, over OTLP/HTTP.
     pub otlp: Option<String>,
+    /// The files that are written; tests and figures put disks of their own here.
+    pub journal: JournalOptions,
 }
 
 impl EngineOptions {
@@ -39,8 +38,8 @@ impl EngineOptions {
             executors: registry::executors(),
             secrets: SecretSources::default(),
             clock: None,
-            disk: Arc::new(RealDisk),
             otlp: None,
+            journal: JournalOptions::default(),
         }
     }
 }

@@ -88,7 +88,7 @@ impl Hands {
                 log: result.log,
             };
             let (done, decided) = oneshot::channel();
-            let told = inbox.send(Message::News { input, done: Some(done) }).await.is_ok();
+            let told = inbox.send(Message::News { input: Box::new(input), done: Some(done) }).await.is_ok();
             if told && has_log && action.direction == Direction::Forward && decided.await.is_ok() {
                 keep_few(&cx, &run, &action, &inbox).await;
             }
@@ -179,5 +179,5 @@ async fn keep_few(cx: &Context, run: &RunName, action: &Action, inbox: &mpsc::Se
 
 /// News for a run; a run that is gone needs none.
 pub(super) async fn tell(inbox: &mpsc::Sender<Message>, input: Input) {
-    drop(inbox.send(Message::News { input, done: None }).await);
+    drop(inbox.send(Message::News { input: Box::new(input), done: None }).await);
 }

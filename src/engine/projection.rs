@@ -4,10 +4,13 @@
 //! run stands, its open questions, deadlines and locks, and how long steps took. It depends on the
 //! log alone, so that a rebuilt index is the same. [`LAYOUT`] counts up whenever it changes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::machine::fact::{Direction, End, LockScope, Millis};
 use crate::machine::{Event, Record, RunState};
+use crate::plan::History;
 use crate::store::index::{Change, Lookup, Projection, Tree};
 use crate::store::{RunName, Transition};
 
@@ -200,9 +203,68 @@ pub fn rows(lookup: &Lookup<'_>) -> Vec<RunRow> {
     found.into_iter().filter_map(|(_, row)| serde_json::from_slice(&row).ok()).collect()
 }
 
-/// How long the steps of an application took, newest last: direction, step, milliseconds.
+/// How long a step took, newest last: direction, step, milliseconds.
+pub type Took = (Direction, String, Vec<u64>);
+
+/// The median of each step's newest durations.
 #[must_use]
-pub fn durations(lookup: &Lookup<'_>, application: &str) -> Vec<(Direction, String, Vec<u64>)> {
+pub fn medians(found: Vec<Took>) -> History {
+    let mut history = History::default();
+    for (direction, step, mut took) in found {
+        took.sort_unstable();
+        let Some(median) = took.get(took.len() / 2).copied() else { continue };
+        let of = match direction {
+            Direction::Forward => &mut history.steps,
+            Direction::Undo => &mut history.undos,
+        };
+        of.insert(step.as_str().into(), median);
+    }
+    history
+}
+
+/// The same durations as in the index, folded from records: for looking without an engine.
+#[derive(Debug, Default)]
+pub struct Stopwatch {
+    begun: BTreeMap<(Direction, String), Millis>,
+    took: BTreeMap<(Direction, String), Vec<u64>>,
+}
+
+impl Stopwatch {
+    /// A run's records follow, from its first on.
+    pub fn next_run(&mut self) {
+        self.begun.clear();
+    }
+
+    /// Folds one record in.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other events say nothing of durations")]
+    pub fn take(&mut self, record: &Record) {
+        match &record.event {
+            Event::AttemptIntended { step, direction, .. } => {
+                self.begun.insert((*direction, step.to_string()), record.at);
+            }
+            Event::AttemptEnded { step, direction, end, .. } => {
+                let key = (*direction, step.to_string());
+                if let (Some(begun), End::Succeeded { .. }) = (self.begun.remove(&key), end) {
+                    let known = self.took.entry(key).or_default();
+                    known.push(u64::try_from(record.at.saturating_sub(begun)).unwrap_or(0));
+                    let over = known.len().saturating_sub(DURATIONS);
+                    known.drain(..over);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What was found.
+    #[must_use]
+    pub fn finish(self) -> Vec<Took> {
+        self.took.into_iter().map(|((direction, step), took)| (direction, step, took)).collect()
+    }
+}
+
+/// How long the steps of an application took, in the order of directions and names.
+#[must_use]
+pub fn durations(lookup: &Lookup<'_>, application: &str) -> Vec<Took> {
     let mut found = Vec::new();
     for (way, direction) in [("forward", Direction::Forward), ("undo", Direction::Undo)] {
         let prefix = format!("{application}/{way}/");

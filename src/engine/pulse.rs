@@ -66,6 +66,7 @@ impl Seen {
 pub(super) async fn pulse(cx: Arc<Context>) {
     let mut tick = tokio::time::interval(PULSE);
     let (path, fresh) = (cx.state.join("alive"), cx.state.join("alive.new"));
+    let mut room = Room::default();
     loop {
         tokio::select! {
             () = cx.shutdown.cancelled() => return,
@@ -78,6 +79,10 @@ pub(super) async fn pulse(cx: Arc<Context>) {
             seen.extend(runs.keys().map(|run| (run.clone(), now.wall)));
             Seen::text(now.wall, &seen)
         };
+        if let Some(words) = room.news(cx.log.room_left(), now.steady) {
+            tracing::error!("{words}");
+            cx.say(words);
+        }
         // Lost with a crash of the machine, at worst a second is missing: no flush is needed.
         if tokio::fs::write(&fresh, text).await.is_ok() {
             drop(tokio::fs::rename(&fresh, &path).await);
@@ -104,6 +109,38 @@ pub(super) fn look_at_the_clock(cx: &Arc<Context>, now: Now) -> Millis {
         cx.beside(async move { tell(&inbox, Input::ClockJumped { by_ms }).await });
     }
     off
+}
+
+/// How often a person hears again that the disk is full.
+const REMIND_MS: Millis = 60_000;
+
+/// What a person was told about the disk's room.
+#[derive(Debug, Default)]
+struct Room {
+    /// When and how much was told last.
+    told: Option<(Millis, u64)>,
+}
+
+impl Room {
+    /// What a person has to hear now: a full disk at once, again each minute, sooner if half of what was left is gone.
+    fn news(&mut self, left: Option<u64>, now: Millis) -> Option<String> {
+        match (left, self.told) {
+            (None, None) => None,
+            (None, Some(_)) => {
+                self.told = None;
+                Some("there is room on the disk again: the run log grows".to_owned())
+            }
+            (Some(left), Some((at, before))) if now.saturating_sub(at) < REMIND_MS && left > before / 2 => None,
+            (Some(left), _) => {
+                self.told = Some((now, left));
+                Some(format!(
+                    "THE DISK IS FULL: {} KiB are kept for the run log, for going back; free space on it now, before \
+                     nothing can be written and nothing is started any more",
+                    left / 1024
+                ))
+            }
+        }
+    }
 }
 
 #[cfg(test)]

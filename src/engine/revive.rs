@@ -102,7 +102,7 @@ impl Engine {
         let driver = self.driver(run, Journal::at(self.cx.log.clone(), head, epoch));
         let (handle, _) = self.announce(&driver);
         let (done, answer) = tokio::sync::oneshot::channel();
-        let news = Message::News { input: Input::Verb { verb, by, reason }, done: Some(done) };
+        let news = Message::News { input: Box::new(Input::Verb { verb, by, reason }), done: Some(done) };
         // Before the task begins: one of a finished run ends as soon as its inbox is empty.
         drop(handle.inbox.send(news).await);
         self.spawn(driver, vec![]);

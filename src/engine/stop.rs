@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::adopt::{Engine, EngineError};
 use super::processes::{self, Hunt};
-use super::{attempt_log, options};
+use super::{attempt_log, options, queries};
 
 /// How long the runs' tasks may take to write down what they know. A disk that hangs does not hold the process.
 const DRIVERS: Duration = Duration::from_secs(10);
@@ -28,12 +28,13 @@ impl Engine {
         let mine = |id: &str| !self.cx.attempts().contains(id);
         drop(processes::end(Hunt { prefix: format!("{}/", self.cx.state_id), folders }, mine).await);
         self.cx.over.cancel();
+        let told = *self.cx.log.news().borrow();
         let closed = self.cx.log.close().await;
         self.cx.tasks.close();
         if tokio::time::timeout(REST, self.cx.tasks.wait()).await.is_err() {
             tracing::warn!("something of this engine did not end in time");
         }
-        self.index.close().await;
+        queries::last_look(&self.index, told).await;
         options::last_words(self.cx.clone()).await;
         // Another engine may come, also in this process, where something of this one may still linger.
         self.cx.owned.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -154,7 +154,7 @@ impl Driver {
                 () = &mut pause => return,
                 () = self.cx.shutdown.cancelled() => return,
                 message = self.inbox.recv() => match message {
-                    Some(Message::News { input, done }) => self.waiting.push_back((input, done)),
+                    Some(Message::News { input, done }) => self.waiting.push_back((*input, done)),
                     Some(Message::Look(look)) if is_known => look(&self.run, self.cx.clock.now()),
                     Some(Message::Look(look)) => lookers.push(look),
                     None => {}

@@ -143,7 +143,7 @@ pub fn compile(input: &Input<'_>) -> Compiled {
         target_platform: text_of(input.runbook.target_platform.as_ref()),
         policies,
         inputs: cx.inputs_of_plan(),
-        steps,
+        steps: steps.into_iter().map(std::sync::Arc::new).collect(),
         criteria: criteria.into_iter().map(|drawn| drawn.criterion).collect(),
         locks: settings::locks(&mut cx),
         requires: settings::requires(&cx),

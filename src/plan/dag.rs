@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
 use petgraph::Direction;
 use petgraph::algo::tarjan_scc;
@@ -39,7 +40,7 @@ pub struct Dag {
 }
 
 impl Dag {
-    pub(super) fn build(steps: &[Step], index: &HashMap<StepId, StepIx>) -> Result<Self, PlanError> {
+    pub(super) fn build(steps: &[Arc<Step>], index: &HashMap<StepId, StepIx>) -> Result<Self, PlanError> {
         let edges = steps.iter().map(|step| step.needs.len()).sum();
         let mut graph = DiGraph::with_capacity(steps.len(), edges);
         for _ in steps {
@@ -130,7 +131,7 @@ fn topological(graph: &DiGraph<(), NeedKind, u32>) -> Option<Vec<StepIx>> {
 }
 
 /// One circle, walked from the step that is declared first in it.
-fn find_cycle(graph: &DiGraph<(), NeedKind, u32>, steps: &[Step]) -> Cycle {
+fn find_cycle(graph: &DiGraph<(), NeedKind, u32>, steps: &[Arc<Step>]) -> Cycle {
     let knot = tarjan_scc(graph)
         .into_iter()
         .filter(|knot| knot.len() > 1 || knot.iter().any(|node| graph.contains_edge(*node, *node)))

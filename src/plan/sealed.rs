@@ -121,7 +121,7 @@ pub struct PlanBody {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub secrets: BTreeSet<String>,
     /// All steps, section by section, each in declaration order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<Arc<Step>>,
     /// The rollback criteria.
     pub criteria: Vec<Criterion>,
     /// Locks of the run, `app:` included.
@@ -206,7 +206,12 @@ impl Plan {
     ///
     /// # Errors
     /// Duplicate names, edges to nowhere, cycles.
-    pub fn seal(mut body: PlanBody) -> Result<Self, PlanError> {
+    pub fn seal(body: PlanBody) -> Result<Self, PlanError> {
+        Self::named(body, None)
+    }
+
+    /// As [`Plan::seal`]; the hash is computed unless it is known.
+    fn named(mut body: PlanBody, hash: Option<PlanHash>) -> Result<Self, PlanError> {
         if body.plan_version > PLAN_VERSION {
             return Err(PlanError::TooNew { found: body.plan_version, known: PLAN_VERSION });
         }
@@ -227,7 +232,7 @@ impl Plan {
             sections.insert(section, start..end);
         }
         let exposing = body.steps.iter().position(|step| step.exposes);
-        let hash = hash(&body);
+        let hash = hash.unwrap_or_else(|| hash_of(&canonical(&body)));
         Ok(Self { body, hash, dag, index, sections, exposing })
     }
 
@@ -237,11 +242,23 @@ impl Plan {
     /// Unreadable, altered, or from a newer program.
     pub fn read(bytes: &[u8], expected: &PlanHash) -> Result<Self, PlanError> {
         let body: PlanBody = serde_json::from_slice(bytes).map_err(PlanError::Malformed)?;
-        let plan = Self::seal(body)?;
+        // What is stored is canonical: its bytes prove themselves, without being written once more.
+        let known = Some(hash_of(bytes)).filter(|found| found == expected);
+        let plan = Self::named(body, known)?;
         if plan.hash != *expected {
             return Err(PlanError::Altered { found: plan.hash, expected: expected.clone() });
         }
         Ok(plan)
+    }
+
+    /// Puts steps that equal those of other plans in their place: runbooks of one catalog share most of their steps,
+    /// and thousands of their plans are in memory at once.
+    pub fn share(&mut self, mut known: impl FnMut(&Arc<Step>) -> Arc<Step>) {
+        for step in &mut self.body.steps {
+            let shared = known(step);
+            debug_assert_eq!(shared, *step, "a plan never changes");
+            *step = shared;
+        }
     }
 
     /// The SHA-256 of the canonical JSON.
@@ -300,6 +317,8 @@ impl Plan {
 /// Sorts the maps that people wrote: the order in which keys were typed is no part of a plan.
 fn sort_maps(body: &mut PlanBody) {
     for step in &mut body.steps {
+        // Nobody else has it yet, so nothing is copied.
+        let step = Arc::make_mut(step);
         if let StepKind::Action(call) = &mut step.kind {
             sort_call(call);
         }
@@ -347,8 +366,8 @@ fn canonical(body: &PlanBody) -> Vec<u8> {
     serde_json::to_vec(body).expect("a plan has only string keys and finite numbers")
 }
 
-fn hash(body: &PlanBody) -> PlanHash {
-    let digest = Sha256::digest(canonical(body));
+fn hash_of(bytes: &[u8]) -> PlanHash {
+    let digest = Sha256::digest(bytes);
     let mut text = String::with_capacity(64);
     for byte in digest {
         use fmt::Write as _;

@@ -176,6 +176,7 @@ fn router(site: Arc<Site>) -> Router {
     Router::new()
         .route("/v1/health", get(runs::health))
         .route("/v1/runs", get(runs::list).post(runs::create))
+        .route("/v1/history/{app}", get(runs::history))
         .route("/v1/runs/{app}/{number}", get(runs::one))
         .route("/v1/runs/{app}/{number}/events", get(events::events))
         .route("/v1/runs/{app}/{number}/logs/{step}", get(logs::log))

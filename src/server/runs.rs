@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::Site;
 use super::peer::Peer;
 use super::problem::Problem;
-use super::wire::{Health, NewRunRequest, RunCreated};
+use super::wire::{Health, Measured, NewRunRequest, RunCreated};
 use crate::engine::projection::RunRow;
 use crate::engine::{NewRun, attempt_log};
 use crate::machine::fact::Direction;
@@ -89,6 +89,11 @@ async fn summary(site: &Site, entry: &RunEntry, row: Option<&RunRow>) -> Result<
     }
     let (run, _) = site.engine.read(name).await?;
     Ok(RunSummary::of(&run))
+}
+
+/// How long the steps of an application took. An index that cannot answer knows nothing.
+pub(super) async fn history(State(site): State<Arc<Site>>, Path(application): Path<String>) -> Json<Measured> {
+    Json(Measured::of(site.engine.history(&application).await.unwrap_or_default()))
 }
 
 /// The name of a run from a path.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::machine::Verb;
 use crate::machine::fact::{Left, Millis};
-use crate::plan::StepId;
+use crate::plan::{History, StepId};
 use crate::view::EventView;
 
 /// A person's verb, as it is sent. One key: the verb.
@@ -256,6 +256,32 @@ pub struct NewRunRequest {
 pub struct RunCreated {
     /// `application/number`.
     pub run: String,
+}
+
+/// How long the steps of an application took: medians of its newest runs, in milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Measured {
+    /// By step.
+    pub steps: BTreeMap<StepId, u64>,
+    /// The undos, by step.
+    pub undos: BTreeMap<StepId, u64>,
+}
+
+impl Measured {
+    /// As it is sent.
+    #[must_use]
+    pub fn of(history: History) -> Self {
+        let History { steps, undos } = history;
+        Self { steps, undos }
+    }
+
+    /// As estimates want it.
+    #[must_use]
+    pub fn into_history(self) -> History {
+        let Self { steps, undos } = self;
+        History { steps, undos }
+    }
 }
 
 /// A run that was open when the engine started.

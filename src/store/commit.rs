@@ -2,21 +2,22 @@
 //!
 //! An append is admitted and encoded by its own caller, so that the one who flushes only joins bytes. While a flush
 //! runs, the appends that arrive form the next batch. No lock here is held across an await, and the only code that
-//! blocks is [`Shared::flush`]. Start at [`append`].
+//! blocks is [`Shared::flush`] and [`Shared::drain`]. Start at [`Shared::admit`]; who flushes is decided in `lead.rs`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{oneshot, watch};
 
 use super::error::StoreError;
-use super::format::{self, Draft};
+use super::format::Draft;
 use super::history::{Place, RunState, cursor_at};
 use super::log::Appended;
 use super::record::{Cursor, Head, NewTransition, RunName};
-use super::writer::{Failure, Reached, Then, Writer, check_size};
+use super::writer::{Failure, Reached, Then, Writer};
 
 /// The most bytes that one flush writes, so that a flood cannot make one flush endless.
 const BATCH_BYTES: usize = 32 << 20;
@@ -28,6 +29,10 @@ pub(super) struct Shared {
     pub(super) writer: Mutex<Writer>,
     /// Counts batches, for appends that wait for an earlier one of the same run.
     turns: watch::Sender<u64>,
+    /// How long the last batch took, in microseconds.
+    took_us: AtomicU64,
+    /// How many appends it served.
+    served: AtomicUsize,
 }
 
 /// What can be asked without touching the disk.
@@ -44,7 +49,7 @@ pub(super) struct State {
     pending: Vec<Pending>,
     pending_bytes: usize,
     /// Whether somebody is flushing, or is about to.
-    leading: bool,
+    pub(super) leading: bool,
     /// Counts how often everything was read from the disk, so that an append that was admitted before is not mistaken
     /// for one that was admitted since.
     reading: u64,
@@ -68,19 +73,25 @@ impl Closing {
     }
 }
 
+/// A flush that took longer is waited for where it holds up no other task.
+const QUICK: Duration = Duration::from_millis(2);
+
+/// How long somebody who gathers sleeps before looking again.
+const GLANCE: Duration = Duration::from_micros(20);
+
 /// Which reading of the disk an append was admitted after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Reading(u64);
+pub(super) struct Reading(u64);
 
 /// An append that waits for its flush.
-struct Pending {
-    draft: Draft,
-    head: Head,
-    answer: oneshot::Sender<Appended>,
+pub(super) struct Pending {
+    pub(super) draft: Draft,
+    pub(super) head: Head,
+    pub(super) answer: oneshot::Sender<Appended>,
 }
 
 /// What the state says about an append.
-enum Admission {
+pub(super) enum Admission {
     /// It may go on, after a transition with this head.
     Go(Head, Reading),
     /// It was answered.
@@ -96,14 +107,20 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     pub(super) fn new(state: State, writer: Writer) -> Self {
-        Self { state: Mutex::new(state), writer: Mutex::new(writer), turns: watch::Sender::new(0) }
+        Self {
+            state: Mutex::new(state),
+            writer: Mutex::new(writer),
+            turns: watch::Sender::new(0),
+            took_us: AtomicU64::new(0),
+            served: AtomicUsize::new(0),
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 
-    fn admit(&self, new: &NewTransition) -> Admission {
+    pub(super) fn admit(&self, new: &NewTransition) -> Admission {
         let mut state = self.state();
         if let Some(closing) = &state.closed {
             return Admission::Answered(Appended::NotWritten(closing.error()));
@@ -133,7 +150,7 @@ impl Shared {
     }
 
     /// Ends an admitted append that is not queued.
-    fn give_up(&self, run: &RunName, reading: Reading) {
+    pub(super) fn give_up(&self, run: &RunName, reading: Reading) {
         let mut state = self.state();
         if Reading(state.reading) == reading {
             state.give_up(run);
@@ -146,7 +163,7 @@ impl Shared {
     ///
     /// Between its admission and now the journal may have closed, and even been read again. Then nothing may be
     /// written for it: its predecessor may be another one by now.
-    fn enqueue(&self, pending: Pending, reading: Reading) -> Result<Role, StoreError> {
+    pub(super) fn enqueue(&self, pending: Pending, reading: Reading) -> Result<Role, StoreError> {
         let mut state = self.state();
         let same = Reading(state.reading) == reading;
         if state.closed.is_some() || !same {
@@ -193,7 +210,10 @@ impl Shared {
         }
         let (drafts, waiting): (Vec<Draft>, Vec<(Head, oneshot::Sender<Appended>)>) =
             batch.into_iter().map(|pending| (pending.draft, (pending.head, pending.answer))).unzip();
-        match writer.commit(&drafts) {
+        let started = Instant::now();
+        let written = writer.commit(&drafts);
+        self.note(started.elapsed(), drafts.len());
+        match written {
             Ok(places) => self.done(waiting, &places, writer.room_left()),
             Err(failure) => self.failed(waiting, &failure),
         }
@@ -258,11 +278,37 @@ impl Shared {
     }
 
     /// Flushes until nothing waits. Blocks.
-    fn drain(&self) {
-        while self.flush() == Flushed::Batch {}
+    pub(super) fn drain(&self) {
+        loop {
+            self.gather();
+            if self.flush() == Flushed::Idle {
+                return;
+            }
+        }
     }
 
-    fn has_pending(&self) -> bool {
+    /// Remembers how long a batch took and how many it served.
+    fn note(&self, took: Duration, served: usize) {
+        self.took_us.store(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.served.store(served, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_quick(&self) -> bool {
+        Duration::from_micros(self.took_us.load(Ordering::Relaxed)) < QUICK
+    }
+
+    /// Where the last flush served many, the next one waits a moment for as many again, at most half as long as a
+    /// flush takes: runs that were answered together will append together.
+    fn gather(&self) {
+        let wanted = self.served.load(Ordering::Relaxed) / 2;
+        let patience = Duration::from_micros(self.took_us.load(Ordering::Relaxed)).min(QUICK) / 2;
+        let since = Instant::now();
+        while wanted > 1 && self.state().pending.len() < wanted && since.elapsed() < patience {
+            std::thread::sleep(GLANCE);
+        }
+    }
+
+    pub(super) fn has_pending(&self) -> bool {
         let mut state = self.state();
         if state.pending.is_empty() {
             state.leading = false;
@@ -316,7 +362,7 @@ impl State {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(super) enum Role {
     Lead,
     Follow,
 }
@@ -340,79 +386,10 @@ pub(super) fn describe(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Appends one transition. See [`super::RunLog::append`].
-pub(super) async fn append(shared: &Arc<Shared>, new: NewTransition) -> Appended {
-    let (before, reading) = loop {
-        match shared.admit(&new) {
-            Admission::Go(head, reading) => break (head, reading),
-            Admission::Answered(appended) => return appended,
-            // The sender lives in `shared`, so this ends only with a turn.
-            Admission::Wait(mut turns) => turns.changed().await.unwrap_or(()),
-        }
-    };
-    let core = format::encode_core(&new.after(before.hash));
-    if let Err(error) = check_size(&core) {
-        shared.give_up(&new.run, reading);
-        return Appended::NotWritten(error);
-    }
-    let head = Head {
-        run: new.run,
-        version: new.expected + 1,
-        epoch: new.epoch,
-        hash: core.hash,
-        at_ms: new.at_ms,
-        is_final: new.is_final,
-        cursor: Cursor::START,
-    };
-    let (answer, answered) = oneshot::channel();
-    match shared.enqueue(Pending { draft: Draft::Transition(core), head, answer }, reading) {
-        Err(error) => return Appended::NotWritten(error),
-        Ok(Role::Lead) => lead(shared),
-        Ok(Role::Follow) => {}
-    }
-    answered.await.unwrap_or_else(|_| {
-        Appended::InDoubt(StoreError::Closed { cause: "the runtime ended during the flush".into() })
-    })
-}
-
-/// Flushes one batch here and leaves the rest, if any, to a thread of its own.
-///
-/// Flushing on the caller's thread saves two hand-offs a step, which is most of what a chain of steps costs beside the
-/// flush itself. A flood must not keep this caller from its own work, hence one batch only.
-fn lead(shared: &Arc<Shared>) {
-    let Ok(runtime) = Handle::try_current() else { return shared.drain() };
-    if runtime.runtime_flavor() == RuntimeFlavor::MultiThread {
-        tokio::task::block_in_place(|| shared.flush());
-        if !shared.has_pending() {
-            return;
-        }
-    }
-    let rest = Rest(Some(Arc::clone(shared)));
-    drop(runtime.spawn_blocking(move || rest.run()));
-}
-
-/// What is left to flush. If the runtime ends before it can run, the next append leads again.
-struct Rest(Option<Arc<Shared>>);
-
-impl Rest {
-    fn run(mut self) {
-        if let Some(shared) = self.0.take() {
-            shared.drain();
-        }
-    }
-}
-
-impl Drop for Rest {
-    fn drop(&mut self) {
-        if let Some(shared) = &self.0 {
-            shared.state().leading = false;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::disk::RealDisk;
+    use super::super::format;
     use super::super::record::Payload;
     use super::super::scan::Tail;
     use super::super::writer::Sizes;

@@ -3,6 +3,7 @@
 //! One fold serves the start, the repair and the verification; it never reads a file and never guesses: a run that
 //! cannot be followed without a gap stops here, with the reason. Start at [`History::take`] and [`History::finish`].
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use super::damage::{Cause, Damage, RepairNote, Spared, StoppedRun};
 use super::format::{Record, Repair, Rewrite};
 use super::log::RunEntry;
 use super::pruned::PrunedRun;
+use super::reader::Reader;
 use super::record::{Cursor, Head, RunName};
 
 /// Where a transition's line stands, without its line end.
@@ -101,6 +103,20 @@ impl RunState {
         RunEntry { head: self.head.clone(), first: self.first, stopped: self.stopped.clone() }
     }
 
+    /// Whether a head is in the run's history.
+    fn holds(&self, reader: &Reader, head: &Head) -> bool {
+        match head.version.cmp(&self.head.version) {
+            Ordering::Greater => false,
+            Ordering::Equal => head.hash == self.head.hash,
+            // The next transition names the hash of the one before it. One that was pruned, or cannot be read now,
+            // is no evidence of anything.
+            Ordering::Less => match self.place(head.version + 1).map(|place| reader.transition(place)) {
+                Some(Ok(Some(next))) => next.prev == head.hash,
+                Some(Ok(None) | Err(_)) | None => true,
+            },
+        }
+    }
+
     /// Stops the run, and says why.
     pub(super) fn stop(&mut self, cause: Cause) -> Arc<StoppedRun> {
         let stopped = Arc::new(StoppedRun {
@@ -112,6 +128,18 @@ impl RunState {
         self.stopped = Some(Arc::clone(&stopped));
         stopped
     }
+}
+
+/// Stops every run whose head elsewhere is ahead of the log, or not in its history. See `JournalFile::compare`.
+pub(super) fn compare(runs: &mut HashMap<RunName, RunState>, reader: &Reader, heads: &[Head]) -> Vec<Arc<StoppedRun>> {
+    let mut stopped = Vec::new();
+    for head in heads.iter().filter(|head| head.version > 0) {
+        let run = runs.entry(head.run.clone()).or_insert_with(|| RunState::new(head.run.clone()));
+        if run.stopped.is_none() && !run.holds(reader, head) {
+            stopped.push(run.stop(Cause::HeadElsewhere(Box::new(head.clone()))));
+        }
+    }
+    stopped
 }
 
 /// What a transition's line did to the fold.

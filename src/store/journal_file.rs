@@ -12,12 +12,13 @@ use async_trait::async_trait;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
-use super::commit::{self, Closing, Flushed, Shared, State, describe, lock};
+use super::commit::{Closing, Flushed, Shared, State, describe, lock};
 use super::damage::{Cause, OpenReport, StoppedRun};
 use super::disk::{Created, Disk, RealDisk};
 use super::error::StoreError;
 use super::format::Draft;
-use super::history::{Place, RunState, place_of};
+use super::history::{self, Place, RunState, place_of};
+use super::lead;
 use super::log::{Appended, Durability, Lease, RunEntry, RunLog};
 use super::reader::Reader;
 use super::record::{Cursor, Head, NewTransition, RunName, Transition};
@@ -104,22 +105,10 @@ impl JournalFile {
     }
 
     /// Compares heads that were kept elsewhere, as in the index or in a report, with the log, and stops every run whose
-    /// head there is ahead of the log or differs from it. Such a head is evidence that the log lost something.
+    /// head there is ahead of the log or is not in its history. Such a head is evidence that the log lost something.
+    /// Reads a line of every run that is behind the log there. Blocks.
     pub fn compare(&self, heads: &[Head]) -> Vec<Arc<StoppedRun>> {
-        let mut state = self.shared.state();
-        let mut stopped = Vec::new();
-        for head in heads.iter().filter(|head| head.version > 0) {
-            let known = state.runs.get(&head.run).map(|run| (run.head.version, run.head.hash));
-            // An older head cannot be judged without reading the run; `verify` does that.
-            let holds = known.is_some_and(|(version, hash)| {
-                version > head.version || (version == head.version && hash == head.hash)
-            });
-            if !holds {
-                let run = state.runs.entry(head.run.clone()).or_insert_with(|| RunState::new(head.run.clone()));
-                stopped.push(run.stop(Cause::HeadElsewhere(Box::new(head.clone()))));
-            }
-        }
-        stopped
+        history::compare(&mut self.shared.state().runs, &self.reader, heads)
     }
 
     /// Reads lines of a run; `None` if one of them moved meanwhile. Only a line that still stands where nothing can be
@@ -236,7 +225,7 @@ fn place_again(runs: &mut HashMap<RunName, RunState>, run: &RunName, version: u6
 #[async_trait]
 impl RunLog for JournalFile {
     async fn append(&self, new: NewTransition) -> Appended {
-        commit::append(&self.shared, new).await
+        lead::append(&self.shared, new).await
     }
 
     async fn read(&self, run: &RunName, from: u64, limit: usize) -> Result<Vec<Transition>, StoreError> {
@@ -342,6 +331,10 @@ impl RunLog for JournalFile {
 
     fn durability(&self) -> Durability {
         Durability::Synced
+    }
+
+    fn room_left(&self) -> Option<u64> {
+        Self::room_left(self)
     }
 }
 

@@ -163,10 +163,15 @@ pub trait RunLog: Send + Sync {
 
     /// What *done* promises.
     fn durability(&self) -> Durability;
+
+    /// While there is no more room: how many bytes can still be written of what was kept ahead. `None` if there is.
+    fn room_left(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// How many transitions a [`Watch`] reads at a time.
-const PAGE: usize = 256;
+pub(super) const PAGE: usize = 256;
 
 /// Follows all runs of a log from a cursor. It reads the log again rather than queueing, so a slow reader misses
 /// nothing and holds nobody up.

@@ -15,6 +15,7 @@ mod history;
 pub mod index;
 pub mod journal;
 mod journal_file;
+mod lead;
 mod log;
 mod memory;
 mod pruned;

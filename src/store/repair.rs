@@ -11,7 +11,8 @@ use std::sync::Arc;
 use super::disk::{Disk, read_all};
 use super::error::StoreError;
 use super::format::{self, Draft, Header, Line, Repair, Rewrite};
-use super::history::{History, RunState};
+use super::history::{self, History, RunState};
+use super::index;
 use super::journal_file::{JournalOptions, dir_in};
 use super::pruned::{self, PrunedRun, PrunedSegment};
 use super::reader::Reader;
@@ -54,7 +55,7 @@ pub struct Repaired {
 }
 
 /// Carries out decisions: all of them, or none. The index is set aside, because the log may be shorter now than what
-/// was folded in. Blocks.
+/// was folded in; unless it knows more than the log of runs that were not decided about. Blocks.
 ///
 /// # Errors
 /// [`StoreError::BadDecision`] before anything is written, or what the disk answered.
@@ -63,13 +64,19 @@ pub fn repair(owned: &StateDir, options: &JournalOptions, decisions: &[Decision]
     let snapshot = Snapshot::read_on(Arc::clone(&options.disk), owned.path(), None)?;
     let (Scanned { mut history, tail, .. }, reader) = snapshot.into_scanned();
     let mut drafts = Vec::new();
+    let mut evidence = index::evidence::heads(owned).unwrap_or_default();
     for decision in decisions {
         // Believing all of a sound run changes nothing; it answers a head that is known elsewhere and not here.
         let allowed = |state: &&RunState| state.stopped.is_some() || state.head.version == decision.believe;
-        let state = history.runs.get(&decision.run).filter(allowed);
+        // Of a run that only the index knows there is nothing to believe.
+        let unknown = evidence.iter().find(|head| head.run == decision.run).map(|head| RunState::new(head.run.clone()));
+        let state = history.runs.get(&decision.run).or(unknown.as_ref()).filter(allowed);
         let state = state.ok_or_else(|| bad(decision, "it is not stopped, so only all of it can be believed"))?;
         decide(decision, state, &reader, &mut drafts)?;
     }
+    let decided: Vec<RunName> = decisions.iter().map(|decision| decision.run.clone()).collect();
+    evidence.retain(|head| !decided.contains(&head.run));
+    let undecided = history::compare(&mut history.runs, &reader, &evidence);
     if !drafts.is_empty() {
         let disk = Arc::clone(&options.disk);
         let mut writer = Writer::new(disk, dir, options.sizes, &tail);
@@ -79,7 +86,10 @@ pub fn repair(owned: &StateDir, options: &JournalOptions, decisions: &[Decision]
         }
         writer.commit_whole(&drafts).map_err(|failure| failure.error)?;
         writer.close()?;
-        super::index::set_aside(owned.path())?;
+        // What the index knows of runs that nobody decided about is needed until somebody does.
+        if undecided.is_empty() || index::evidence::forget(owned, &decided).is_err() {
+            index::set_aside(owned.path())?;
+        }
     }
     for decision in decisions {
         history.runs.remove(&decision.run);

@@ -11,7 +11,7 @@ use super::damage::{OpenReport, Spared, StoppedRun};
 use super::disk::{Disk, RealDisk};
 use super::error::StoreError;
 use super::format;
-use super::history::{History, RunState};
+use super::history::{self, History, RunState};
 use super::journal_file::dir_in;
 use super::log::RunEntry;
 use super::reader::Reader;
@@ -96,6 +96,12 @@ impl Snapshot {
     #[must_use]
     pub fn stopped(&self, run: &RunName) -> Option<Arc<StoppedRun>> {
         self.scanned.history.runs.get(run)?.stopped.clone()
+    }
+
+    /// As `JournalFile::compare`, for looking: stops, in this snapshot, the runs of which more is known elsewhere.
+    pub fn compare(&mut self, heads: &[Head]) {
+        let stopped = history::compare(&mut self.scanned.history.runs, &self.reader, heads);
+        self.scanned.report.stopped.extend(stopped);
     }
 
     /// Runs that damage leaves alone, and why; empty where nothing is damaged.

@@ -7,6 +7,7 @@ mod cli_run;
 mod documents;
 mod engine;
 mod histories;
+mod index_rows;
 mod journals;
 #[cfg(feature = "lab")]
 mod lab_runs;

@@ -1,5 +1,7 @@
 //! Sets the stage: a folder, the lab, its users, the documents as files that can be read and run again by hand.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use bascule_lab::{Lab, LabHandle, LabOptions};
@@ -13,7 +15,7 @@ use crate::cli::inputs::{self, ExtraArgs, InputArgs};
 use crate::cli::lab::PREFIX;
 use crate::cli::style::{BOLD, DIM};
 use crate::cli::text::{columns, wrap};
-use crate::plan::{History, Plan};
+use crate::plan::Plan;
 
 /// The founding runbook, as it stands.
 const RUNBOOK: &str = include_str!("../../../runbooks/customer-analytics-api.yaml");
@@ -43,7 +45,8 @@ impl Stage {
             None => std::env::temp_dir().join(format!("bascule-demo-{}", std::process::id())),
         };
         let unusable = |error| CliError::new(format!("the folder {} cannot be used", base.display())).because(error);
-        std::fs::create_dir_all(&base).map_err(unusable)?;
+        // It holds a journal: nobody else reads it.
+        DirBuilder::new().recursive(true).mode(0o700).create(&base).map_err(unusable)?;
         let dir = base.join("lab");
         if dir.join(bascule_lab::SITE).exists() {
             return Err(CliError::new(format!("{} holds a demo already", base.display())).hint(format!(
@@ -93,7 +96,7 @@ impl Stage {
     }
 
     /// Compiles the runbook as `run` does.
-    pub(super) fn plan(&self, ctx: &Ctx) -> Result<Plan, CliError> {
+    pub(super) async fn plan(&self, ctx: &Ctx) -> Result<Plan, CliError> {
         let text = |path: PathBuf| path.display().to_string();
         let extra = ExtraArgs {
             overlays: vec![text(self.overlay()), text(self.inputs())],
@@ -101,7 +104,7 @@ impl Stage {
             catalogs: vec!["lab".to_owned()],
         };
         let args = InputArgs { runbook: text(self.runbook()), extra };
-        Ok(inputs::runnable(ctx, &args, History::default())?.plan)
+        Ok(inputs::runnable(ctx, &args).await?.plan)
     }
 
     /// The arguments with which `plan`, `check` and `run` do the same by hand.

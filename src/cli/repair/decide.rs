@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::super::Ctx;
 use super::super::error::CliError;
 use super::super::exit::Exit;
-use super::inspect::{read, summary_at, words};
+use super::inspect::{compare, read, summary_at, words};
 use super::{Args, confirm, not_owned};
 use crate::server::peer;
 use crate::store::repair::{Decision, Keep, repair};
@@ -30,11 +30,12 @@ struct Believed {
 /// Decides.
 pub(super) fn run(ctx: &Ctx, args: &Args) -> Result<Exit, CliError> {
     let decisions = decisions(args)?;
-    let snapshot = read(&ctx.state)?;
+    let mut snapshot = read(&ctx.state)?;
     if let Some(owner) = snapshot.owner() {
         let held = crate::store::StoreError::Held { dir: ctx.state.clone(), owner: Box::new(owner.clone()) };
         return Err(not_owned(ctx, held));
     }
+    compare(ctx, &mut snapshot);
     for decision in &decisions {
         show(ctx, &snapshot, decision)?;
     }

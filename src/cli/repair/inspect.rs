@@ -13,7 +13,7 @@ use super::super::when::Zone;
 use crate::machine::fact::Millis;
 use crate::store::damage::{Cause, RepairNote, StoppedRun};
 use crate::store::disk::RealDisk;
-use crate::store::{Blobs, Replay, RunName, Snapshot};
+use crate::store::{Blobs, Replay, RunName, Snapshot, StateDir, TakeOver, index};
 use crate::view::RunSummary;
 
 /// How many transitions are read at a time.
@@ -83,7 +83,8 @@ struct Decided {
 
 /// Looks, and explains.
 pub(super) fn run(ctx: &Ctx) -> Result<Exit, CliError> {
-    let snapshot = read(&ctx.state)?;
+    let mut snapshot = read(&ctx.state)?;
+    compare(ctx, &mut snapshot);
     let found = inspect(&ctx.state, &snapshot);
     let exit = if found.stopped.is_empty() { Exit::Done } else { Exit::PersonNeeded };
     if ctx.ui.json {
@@ -92,6 +93,21 @@ pub(super) fn run(ctx: &Ctx) -> Result<Exit, CliError> {
     }
     tell(ctx, &found);
     Ok(exit)
+}
+
+/// Compares with what the index knows. sled lets one process in, so an owner keeps everybody else out, and a directory
+/// that is only readable cannot be compared.
+pub(super) fn compare(ctx: &Ctx, snapshot: &mut Snapshot) {
+    if snapshot.owner().is_some() {
+        return;
+    }
+    let heads = StateDir::own(&ctx.state, TakeOver::No)
+        .map_err(|error| error.to_string())
+        .and_then(|owned| index::evidence::heads(&owned));
+    match heads {
+        Ok(heads) => snapshot.compare(&heads),
+        Err(why) => ctx.ui.say(&format!("not compared with what the index knows: {why}")),
+    }
 }
 
 /// The journal, read without owning it.
@@ -188,7 +204,7 @@ fn why(stopped: &StoppedRun) -> String {
         }
         Cause::NameOnly(damage) => format!("only its name can still be read, in {damage}"),
         Cause::HeadElsewhere(head) => {
-            format!("version {} is known elsewhere, and the journal does not hold it", head.version)
+            format!("version {} was durable once, as the index knows, and the journal does not hold it", head.version)
         }
         Cause::Unreadable { segment, offset } => {
             format!("byte {offset} of journal/{segment:06}.ndjson could be read at start and cannot be read now")
@@ -201,6 +217,9 @@ fn ways_out(stopped: &StoppedRun) -> Vec<WayOut> {
     let way = |command: String, effect: &str, loses: String| WayOut { command, effect: effect.to_owned(), loses };
     let mut ways = Vec::new();
     let gone = match unconnected {
+        0 if matches!(stopped.cause, Cause::HeadElsewhere(_)) => {
+            "what the journal lost: steps that it told of may be done again".to_owned()
+        }
         0 => "what stood in the damaged bytes, if it was of this run".to_owned(),
         1 => {
             "what stood in the damaged bytes, and 1 later transition that is intact but cannot be connected".to_owned()

@@ -49,7 +49,7 @@ fn seal(steps: Vec<Step>) -> Plan {
         inputs: Arc::default(),
         missing: Vec::new(),
         secrets: BTreeSet::new(),
-        steps,
+        steps: steps.into_iter().map(std::sync::Arc::new).collect(),
         criteria: Vec::new(),
         locks: Vec::new(),
         requires: Vec::new(),

@@ -7,25 +7,30 @@
 //!
 //! `docs/adr/0003-sled.md` says why sled is here and why it is not the log.
 
+pub mod evidence;
 mod lookup;
 mod worker;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use self::lookup::Lookup;
 use self::worker::{Request, Worker};
 use super::error::StoreError;
-use super::log::{RunEntry, RunLog, Watch};
+use super::log::{PAGE, RunEntry, RunLog, Watch};
 use super::record::{Cursor, Hash, Head, RunName, Transition};
 
 /// How many requests may wait for the index's thread.
 const QUEUE: usize = 64;
+
+/// How long transitions are gathered before they are folded in, unless somebody waits for them.
+const LULL: Duration = Duration::from_millis(100);
 
 /// A part of the index. All parts share one sled tree, so that a page of transitions and the cursor behind it are
 /// written as one atomic batch.
@@ -118,6 +123,8 @@ pub struct Index {
     requests: mpsc::Sender<Request>,
     folded: watch::Receiver<Progress>,
     news: watch::Receiver<IndexNews>,
+    /// Somebody waits for what is not folded in yet.
+    wanted: Arc<Notify>,
 }
 
 /// How far the log is folded in, or why it will not be.
@@ -158,7 +165,7 @@ impl Index {
         let worker = Worker::new(dir.clone(), layout, projection, folded_sender, news_sender);
         let thread = std::thread::Builder::new().name("index".into()).spawn(move || worker.run(queue));
         thread.map_err(|cause| StoreError::io("starting the thread of", &dir, cause))?;
-        Ok(Self { requests, folded, news })
+        Ok(Self { requests, folded, news, wanted: Arc::default() })
     }
 
     /// Folds in whatever the log has and gets, until the log closes. Spawn it once, beside the queries.
@@ -166,6 +173,7 @@ impl Index {
     /// # Errors
     /// [`IndexError::Unavailable`], or when the log cannot be read.
     pub async fn follow(&self, log: Arc<dyn RunLog>) -> Result<(), IndexError> {
+        self.rest(&*log).await;
         if let Some(why) = self.hole(&*log).await? {
             self.ask(|answer| Request::Rebuild(why, answer)).await??;
         }
@@ -175,11 +183,31 @@ impl Index {
             let page = watch.next_page().await.map_err(IndexError::Log)?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             let wanted = *last;
+            let is_full = page.len() >= PAGE;
             at = self.fold(page).await?;
+            if at == wanted && !is_full {
+                // Folding few transitions at a time costs several times as much as folding many.
+                self.lull().await;
+            }
             if at != wanted {
                 // It was built anew, or found that it does not fit the log.
                 watch = Watch::new(Arc::clone(&log), at);
             }
+        }
+    }
+
+    /// Lets a new log's first run have the processor.
+    async fn rest(&self, log: &dyn RunLog) {
+        if *log.news().borrow() == Cursor::START {
+            self.lull().await;
+        }
+    }
+
+    /// Waits until it is worth folding again, or somebody waits for it.
+    async fn lull(&self) {
+        tokio::select! {
+            () = tokio::time::sleep(LULL) => {}
+            () = self.wanted.notified() => {}
         }
     }
 
@@ -224,12 +252,7 @@ impl Index {
     /// [`IndexError::Unavailable`].
     pub async fn heads(&self) -> Result<Vec<Head>, IndexError> {
         let found = self.query(Cursor::START, |lookup| lookup.scan(Tree::Heads, b"", usize::MAX)).await?;
-        let head = |(key, value): (Vec<u8>, Vec<u8>)| {
-            let run = RunName::parse(std::str::from_utf8(&key).ok()?).ok()?;
-            let stored: StoredHead = serde_json::from_slice(&value).ok()?;
-            Some(stored.into_head(run))
-        };
-        Ok(found.into_iter().filter_map(head).collect())
+        Ok(heads_of(found))
     }
 
     /// Waits until everything up to `cursor` is folded in.
@@ -238,6 +261,9 @@ impl Index {
     /// [`IndexError::Unavailable`] or [`IndexError::Closed`] if that will not happen any more.
     pub async fn wait_for(&self, cursor: Cursor) -> Result<(), IndexError> {
         let mut folded = self.folded.clone();
+        if folded.borrow().as_ref().is_ok_and(|at| *at < cursor) {
+            self.wanted.notify_one();
+        }
         let reached = folded.wait_for(|at| at.as_ref().map_or(true, |at| *at >= cursor)).await;
         let progress = reached.map_err(|_| IndexError::Closed)?;
         progress.as_ref().map(drop).map_err(Clone::clone)
@@ -268,10 +294,17 @@ impl Index {
         self.news.clone()
     }
 
+    /// Closes sled and leaves its directory as it is: from now on every question is answered with `why`.
+    pub async fn give_up(&self, why: String) {
+        drop(self.ask(|answer| Request::GiveUp(why, answer)).await);
+    }
+
     /// Closes sled in order and waits for it. Not closing costs nothing but catching up at the next start.
     pub async fn close(&self) {
         let closed = self.ask(Request::Close).await;
         drop(closed);
+        // Who follows the log finds out now, and lets go of it.
+        self.wanted.notify_one();
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, IndexError> {
@@ -279,6 +312,16 @@ impl Index {
         self.requests.send(request(answer)).await.map_err(|_| IndexError::Closed)?;
         answered.await.map_err(|_| IndexError::Closed)
     }
+}
+
+/// Heads from their rows.
+fn heads_of(rows: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<Head> {
+    let head = |(key, value): (Vec<u8>, Vec<u8>)| {
+        let run = RunName::parse(std::str::from_utf8(&key).ok()?).ok()?;
+        let stored: StoredHead = serde_json::from_slice(&value).ok()?;
+        Some(stored.into_head(run))
+    };
+    rows.into_iter().filter_map(head).collect()
 }
 
 /// Renames an index that does not fit the log any more, so that the next start builds it anew, and says to what. The

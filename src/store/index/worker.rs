@@ -16,7 +16,7 @@ use crate::store::format;
 use crate::store::record::{Cursor, Transition};
 
 /// sled's page cache. Its own default is 1 GiB.
-const CACHE_BYTES: u64 = 32 << 20;
+pub(super) const CACHE_BYTES: u64 = 32 << 20;
 /// sled reclaims space only from its periodic flush, so there has to be one.
 const FLUSH_EVERY_MS: u64 = 500;
 
@@ -33,6 +33,7 @@ pub(super) enum Request {
     Query(Cursor, Query),
     Rebuild(String, oneshot::Sender<Result<(), IndexError>>),
     Cursor(oneshot::Sender<Result<Cursor, IndexError>>),
+    GiveUp(String, oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
 
@@ -74,8 +75,17 @@ impl Worker {
     }
 
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        // What is there already is opened at once; making a new one can wait until somebody asks, because a run's first
+        // steps need the processor more.
+        let mut first = None;
+        if !self.dir.exists() {
+            first = queue.blocking_recv();
+            if first.is_none() {
+                return;
+            }
+        }
         let mut state = self.open();
-        while let Some(request) = queue.blocking_recv() {
+        while let Some(request) = first.take().or_else(|| queue.blocking_recv()) {
             match request {
                 Request::Fold(page, answer) => {
                     let folded = self.fold(&mut state, &page);
@@ -92,6 +102,15 @@ impl Worker {
                 Request::Cursor(answer) => {
                     let cursor = state.as_ref().map(|open| open.cursor).map_err(Clone::clone);
                     answer.send(cursor).ok();
+                }
+                Request::GiveUp(why, answer) => {
+                    let given_up = std::mem::replace(&mut state, Err(self.unavailable(&why)));
+                    close(given_up);
+                    self.tell(&state);
+                    for (at, query) in std::mem::take(&mut self.early) {
+                        self.query(&mut state, at, query);
+                    }
+                    answer.send(()).ok();
                 }
                 Request::Close(answer) => {
                     close(state);

@@ -119,7 +119,7 @@ impl Rig {
     pub(crate) async fn start(&self) -> Engine {
         let mut options = EngineOptions::new(self.state().to_owned());
         options.executors = self.executors();
-        options.disk = Arc::new(self.disk.clone());
+        options.journal.disk = Arc::new(self.disk.clone());
         options.clock.clone_from(&self.clock);
         Engine::start(options).await.expect("the engine starts")
     }

@@ -224,9 +224,9 @@ fn an_approval_is_a_barrier_whatever_stands_below_it() {
         let at = body.steps.iter().position(|step| step.id.as_str() == "convert").expect("it is there");
         let mut barrier = approval(Section::Cutover, "go_no_go").step;
         barrier.needs = body.steps[at].needs.clone();
-        body.steps.insert(at, barrier);
+        body.steps.insert(at, barrier.into());
         let need = bascule::plan::step::Need { step: "go_no_go".into(), kind: bascule::plan::step::NeedKind::Barrier };
-        body.steps[at + 1].needs = vec![need];
+        std::sync::Arc::make_mut(&mut body.steps[at + 1]).needs = vec![need];
     });
     let mut night = Night::of(plan.seal()).begin();
     night.until(min(30));

@@ -138,7 +138,7 @@ fn a_fence_by_hand_is_waited_for_before_data_comes_home() {
     let plan = || {
         plans::founding().body(|body| {
             let fence = body.steps.iter_mut().find(|step| step.section == Section::Fence).expect("it is there");
-            fence.kind = manual("fence").step.kind;
+            std::sync::Arc::make_mut(fence).kind = manual("fence").step.kind;
         })
     };
     let fence = || "fence:stop_writes".into();

@@ -14,7 +14,7 @@ use crate::support::sim::START;
 pub(super) fn in_a_change(until: i64) -> plans::Draft {
     plans::founding()
         .body(|body| {
-            for step in &mut body.steps {
+            for step in body.steps.iter_mut().map(std::sync::Arc::make_mut) {
                 step.estimate_ms = Some(60_000);
                 step.timeout_ms = 6 * 3_600_000;
                 if let Undo::Action(undo) = &mut step.undo {
@@ -102,7 +102,9 @@ fn the_end_of_a_change_window_stops_neither_a_rollback_nor_the_observation() {
 #[test]
 fn an_unknown_estimate_names_no_turn_back_time() {
     let plan = in_a_change(120).body(|body| {
-        let sync = body.steps.iter_mut().find(|step| step.id.as_str() == "sync").expect("it is there");
+        let sync = std::sync::Arc::make_mut(
+            body.steps.iter_mut().find(|step| step.id.as_str() == "sync").expect("it is there"),
+        );
         sync.estimate_ms = None;
         if let Undo::Action(undo) = &mut sync.undo {
             undo.estimate_ms = None;

@@ -277,7 +277,9 @@ fn resume_ends_every_kind_of_stop() {
 #[test]
 fn an_undo_that_may_happen_once_is_asked_about_at_the_end() {
     let plan = plans::founding().body(|body| {
-        let convert = body.steps.iter_mut().find(|step| step.id.as_str() == "convert").expect("it is there");
+        let convert = std::sync::Arc::make_mut(
+            body.steps.iter_mut().find(|step| step.id.as_str() == "convert").expect("it is there"),
+        );
         if let bascule::plan::step::Undo::Action(undo) = &mut convert.undo {
             undo.effect = Effect::Once;
         }

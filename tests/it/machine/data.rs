@@ -101,7 +101,9 @@ fn an_exposing_step_that_left_nothing_brings_nothing_home() {
 fn what_would_be_deleted_is_kept_unless_the_data_came_home() {
     let plan = || {
         plans::founding().body(|body| {
-            let convert = body.steps.iter_mut().find(|step| step.id.as_str() == "convert").expect("it is there");
+            let convert = std::sync::Arc::make_mut(
+                body.steps.iter_mut().find(|step| step.id.as_str() == "convert").expect("it is there"),
+            );
             if let bascule::plan::step::Undo::Action(undo) = &mut convert.undo {
                 undo.keep = false;
             }

@@ -39,7 +39,9 @@ fn unknown_outcome() -> Night {
 
 fn unknown_undo() -> Night {
     let plan = founding().body(|body| {
-        let convert = body.steps.iter_mut().find(|step| step.id.as_str() == "convert").expect("it is there");
+        let convert = std::sync::Arc::make_mut(
+            body.steps.iter_mut().find(|step| step.id.as_str() == "convert").expect("it is there"),
+        );
         if let Undo::Action(undo) = &mut convert.undo {
             undo.effect = Effect::Once;
         }
@@ -72,7 +74,8 @@ fn partial_effect() -> Night {
 }
 
 fn check_inconclusive() -> Night {
-    let plan = founding().body(|body| body.steps[0].check.waivable_by = vec!["lead".to_owned()]);
+    let plan = founding()
+        .body(|body| std::sync::Arc::make_mut(&mut body.steps[0]).check.waivable_by = vec!["lead".to_owned()]);
     let mut night = Night::of(plan.seal()).always("backup", Act::unknown()).begin();
     night.until_it_is(RunState::Deciding);
     night.every_time("backup", Act::ok());
@@ -81,7 +84,9 @@ fn check_inconclusive() -> Night {
 
 fn value_unknown() -> Night {
     let plan = founding().body(|body| {
-        let smoke = body.steps.iter_mut().find(|step| step.id.as_str() == "smoke").expect("it is there");
+        let smoke = std::sync::Arc::make_mut(
+            body.steps.iter_mut().find(|step| step.id.as_str() == "smoke").expect("it is there"),
+        );
         smoke.when = Some(expr("inputs.wanted"));
     });
     let mut night = Night::of(plan.seal()).begin();
@@ -91,7 +96,9 @@ fn value_unknown() -> Night {
 
 fn out_of_time() -> Night {
     let plan = founding().body(|body| {
-        let sync = body.steps.iter_mut().find(|step| step.id.as_str() == "sync").expect("it is there");
+        let sync = std::sync::Arc::make_mut(
+            body.steps.iter_mut().find(|step| step.id.as_str() == "sync").expect("it is there"),
+        );
         sync.on_timeout = OnTimeout::Ask;
     });
     let mut night = Night::of(plan.seal()).on("sync", Act::ok().after(min(25))).begin();
@@ -117,7 +124,9 @@ fn blind() -> Night {
 
 fn post_check_failed() -> Night {
     let plan = founding().policies(|policies| policies.data = DataAnswer::Unanswered).body(|body| {
-        let latency = body.steps.iter_mut().find(|step| step.id.as_str() == "latency").expect("it is there");
+        let latency = std::sync::Arc::make_mut(
+            body.steps.iter_mut().find(|step| step.id.as_str() == "latency").expect("it is there"),
+        );
         latency.check.by_ms = Some(600_000);
         latency.check.waivable_by = vec!["lead".to_owned()];
     });
@@ -147,8 +156,8 @@ fn away_too_long() -> Night {
 
 fn stale_check() -> Night {
     let plan = founding().body(|body| {
-        body.steps[0].check.valid_for_ms = Some(600_000);
-        body.steps[0].check.waivable_by = vec!["lead".to_owned()];
+        std::sync::Arc::make_mut(&mut body.steps[0]).check.valid_for_ms = Some(600_000);
+        std::sync::Arc::make_mut(&mut body.steps[0]).check.waivable_by = vec!["lead".to_owned()];
     });
     let mut night = Night::of(plan.seal()).on("convert", Act::hangs()).begin();
     night.until(min(1));
@@ -196,7 +205,9 @@ fn late_step_failed() -> Night {
 
 fn late_effect() -> Night {
     let plan = founding().body(|body| {
-        let convert = body.steps.iter_mut().find(|step| step.id.as_str() == "convert").expect("it is there");
+        let convert = std::sync::Arc::make_mut(
+            body.steps.iter_mut().find(|step| step.id.as_str() == "convert").expect("it is there"),
+        );
         convert.timeout_ms = 60_000;
     });
     let mut night = Night::of(plan.seal()).on("convert", Act::hangs().never_stops()).begin();
@@ -326,11 +337,11 @@ fn one_question_of_several_is_answered_and_the_others_stay() {
     let plan = founding().unchained().body(|body| {
         body.steps.retain(|step| step.section != Section::Cutover);
         for id in ["left", "right"] {
-            body.steps.push(cut(id).undo().step);
+            body.steps.push(cut(id).undo().step.into());
         }
         let mut switch = cut("switch").exposes().undo().needs(&["left", "right"]).step;
         switch.effect = Effect::Idempotent;
-        body.steps.push(switch);
+        body.steps.push(switch.into());
         body.steps.sort_by_key(|step| step.section);
     });
     let mut night = Night::of(plan.seal()).on("left", Act::unknown()).on("right", Act::unknown()).begin();

@@ -137,7 +137,9 @@ fn a_failed_clean_up_is_residue_for_the_morning() {
 #[test]
 fn a_need_that_its_author_wrote_holds_up_what_stands_behind_it() {
     let plan = plans::founding().body(|body| {
-        let power = body.steps.iter_mut().find(|step| step.id.as_str() == "power_on").expect("it is there");
+        let power = std::sync::Arc::make_mut(
+            body.steps.iter_mut().find(|step| step.id.as_str() == "power_on").expect("it is there"),
+        );
         power.needs.iter_mut().for_each(|need| need.kind = bascule::plan::step::NeedKind::Written);
     });
     let (mut night, _) = observing(plan);
@@ -300,7 +302,9 @@ fn a_way_back_that_is_lost_after_exposure_stops_nothing() {
 #[test]
 fn data_on_its_way_home_is_not_stopped_when_its_time_is_up() {
     let plan = plans::founding().body(|body| {
-        let sync = body.steps.iter_mut().find(|step| step.id.as_str() == "sync").expect("it is there");
+        let sync = std::sync::Arc::make_mut(
+            body.steps.iter_mut().find(|step| step.id.as_str() == "sync").expect("it is there"),
+        );
         sync.on_timeout = bascule::plan::step::OnTimeout::Ask;
     });
     let on_its_way = |undo: Act| {

@@ -217,7 +217,9 @@ fn inconclusive_samples_neither_reset_nor_extend_a_run_of_fails() {
 #[test]
 fn a_post_check_that_has_not_passed_by_its_time_rolls_back() {
     let plan = plans::founding().body(|body| {
-        let check = body.steps.iter_mut().find(|step| step.id.as_str() == "latency").expect("it is there");
+        let check = std::sync::Arc::make_mut(
+            body.steps.iter_mut().find(|step| step.id.as_str() == "latency").expect("it is there"),
+        );
         check.check.by_ms = Some(600_000);
         check.check.every_ms = Some(30_000);
     });

@@ -308,7 +308,7 @@ fn policies(c: &mut Choices, draft: Draft) -> Draft {
             }];
         }
         if c.chance(60) {
-            for step in &mut body.steps {
+            for step in body.steps.iter_mut().map(Arc::make_mut) {
                 // Without an estimate of everything no turn-back time is named.
                 step.estimate_ms.get_or_insert(10_000);
             }

@@ -1,10 +1,9 @@
-//! Plans and measures for the figures.
+//! Plans for the figures, made without documents.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use bascule::plan::policy::{DataAnswer, OnFailure, OnWindowClose, WindowFrom};
+use bascule::plan::policy::{DataAnswer, Manual, OnFailure, OnWindowClose, WindowFrom};
 use bascule::plan::sealed::PLAN_VERSION;
 use bascule::plan::step::{Effect, Need, NeedKind};
 use bascule::plan::{Call, Plan, PlanBody, Policies, Section, Step, StepId, StepKind};
@@ -61,7 +60,7 @@ pub(crate) fn plan(application: &str, mut steps: Vec<Step>, exposes: bool) -> Ar
         inputs: Arc::default(),
         missing: Vec::new(),
         secrets: BTreeSet::new(),
-        steps,
+        steps: steps.into_iter().map(Arc::new).collect(),
         criteria: Vec::new(),
         locks: vec![bascule::plan::policy::LockClaim { name: format!("app:{application}"), take: None }],
         requires: Vec::new(),
@@ -94,35 +93,30 @@ pub(crate) fn fan(application: &str, n: usize) -> Arc<Plan> {
     plan(application, steps, true)
 }
 
-/// The middle of the measures.
-pub(crate) fn median(mut measures: Vec<Duration>) -> Duration {
-    measures.sort_unstable();
-    measures[measures.len() / 2]
-}
-
-/// F: the median fdatasync of a 200-byte append.
-pub(crate) fn measure_f() -> Duration {
-    use std::io::Write;
-    let mut file = tempfile::tempfile_in(".").expect("a temporary file on the disk that the state is on");
-    let record = [b'x'; 200];
-    let mut measures = Vec::with_capacity(300);
-    for _ in 0..300 {
-        let started = Instant::now();
-        file.write_all(&record).expect("an append");
-        file.sync_data().expect("a flush");
-        measures.push(started.elapsed());
-    }
-    median(measures)
-}
-
-/// S: one spawn of `/bin/true`.
-pub(crate) fn measure_s() -> Duration {
-    let measures = (0..100)
-        .map(|_| {
-            let started = Instant::now();
-            std::process::Command::new("/bin/true").status().expect("a spawn");
-            started.elapsed()
+/// n times `/bin/true`, one after the other.
+pub(crate) fn spawns(application: &str, n: usize) -> Arc<Plan> {
+    let names: Vec<String> = (0..n).map(|at| format!("t{at}")).collect();
+    let steps = (0..n)
+        .map(|at| {
+            let needs: Vec<&str> = if at == 0 { vec![] } else { vec![names[at - 1].as_str()] };
+            step(&names[at], "command", json!({ "argv": ["/bin/true"] }), &needs)
         })
         .collect();
-    median(measures)
+    plan(application, steps, true)
+}
+
+/// n no-op steps, one after the other, and a person's step after them: its run stays open.
+pub(crate) fn open(application: &str, n: usize) -> Arc<Plan> {
+    let names: Vec<String> = (0..n).map(|at| format!("s{at}")).collect();
+    let mut steps: Vec<Step> = (0..n)
+        .map(|at| {
+            let needs: Vec<&str> = if at == 0 { vec![] } else { vec![names[at - 1].as_str()] };
+            step(&names[at], "noop", json!({}), &needs)
+        })
+        .collect();
+    let manual = Manual { instructions: "say that it is done".to_owned(), answer: BTreeMap::new(), roles: Vec::new() };
+    let mut last = Step::bare(StepId::from("person"), Section::Cutover, StepKind::Manual(manual));
+    last.needs = vec![Need { step: StepId::from(names[n - 1].as_str()), kind: NeedKind::Implied }];
+    steps.push(last);
+    plan(application, steps, true)
 }

@@ -1,0 +1,204 @@
+//! What the engine keeps in its index: right rows, the same ones after a rebuild, and evidence that the log lost something.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bascule::engine::{Engine, EngineError, EngineOptions, QueryError};
+use bascule::plan::{History, StepId};
+use bascule::store::{Snapshot, StoreError};
+use serde_json::Value;
+
+use crate::cli_run::{Place, step};
+
+const SAFE: &str = ", effect: idempotent";
+const EXPOSES: &str = ", effect: idempotent, exposes: true";
+
+/// A runbook that ends by itself for good, so that no later engine adds to its run.
+fn ends(place: &Place, name: &str) -> String {
+    let slow = "  - { id: slow, uses: command, with: { argv: [sleep, '0.3'] }, effect: idempotent, undo: none, reason: test }\n";
+    let rest = format!(
+        "rollbackWindow: 1s\nonWindowClose: commit\ncutoverSteps:\n{}{slow}{}",
+        step("first", None, SAFE),
+        step("switch", None, EXPOSES)
+    );
+    place.runbook(name, &rest)
+}
+
+/// A runbook that waits for a person; without one its engine leaves.
+fn waits(place: &Place, name: &str) -> String {
+    let rest = format!(
+        "rollbackWindow: 5s\ncutoverSteps:\n{}  - approval: go_no_go\n    roles: [owner]\n{}",
+        step("first", None, SAFE),
+        step("switch", None, EXPOSES)
+    );
+    place.runbook(name, &rest)
+}
+
+/// An engine takes the open runs over, waits for the person that does not come, and leaves in order.
+fn visit(place: &Place, args: &[&str]) {
+    let mut owner = place.start(args);
+    owner.until(if args[0] == "run" { "go_no_go" } else { "goes on" });
+    owner.signal("TERM");
+    owner.end();
+}
+
+/// What an engine's index answers once it has caught up.
+async fn asked(state: &Path, application: &str) -> (Value, History) {
+    let since = Instant::now();
+    let engine = loop {
+        match Engine::start(EngineOptions::new(state.to_owned())).await {
+            Ok(engine) => break engine,
+            // The tasks of the engine before let go of the directory a moment after it ended.
+            Err(EngineError::Store(StoreError::Held { .. })) if since.elapsed() < Duration::from_secs(20) => {
+                tokio::task::yield_now().await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let rows = loop {
+        match engine.rows().await {
+            Ok(rows) => break serde_json::to_value(rows).expect("rows are JSON"),
+            Err(QueryError::Behind) => assert!(since.elapsed() < Duration::from_secs(60), "it never catches up"),
+            Err(QueryError::Index(error)) => panic!("{error}"),
+        }
+    };
+    let history = engine.history(application).await.expect("it has caught up");
+    engine.stop().await.expect("a clean stop");
+    (rows, history)
+}
+
+fn index_of(place: &Place) -> PathBuf {
+    place.state().join("index")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_and_durations_are_right_and_the_same_after_the_index_was_removed() {
+    let place = Place::new();
+    let book = ends(&place, "shop");
+    for _ in 0..2 {
+        place.call(&["run", &book]).exits(0);
+    }
+    visit(&place, &["run", &waits(&place, "desk")]);
+    let (rows, history) = asked(&place.state(), "shop").await;
+    let of = |at: usize, key: &str| rows[at][key].clone();
+    assert_eq!((of(1, "run"), of(1, "state"), of(1, "questions")), ("shop/1".into(), "committed".into(), 0.into()));
+    assert_eq!((of(0, "run"), of(2, "run")), ("desk/1".into(), "shop/2".into()));
+    let events = place.call(&["events", "shop/1", "--json"]).exits(0);
+    assert_eq!(of(1, "sequence"), events.out.lines().count(), "as many events as the log has");
+    let took = history.steps[&StepId::from("slow")];
+    assert!((300..60_000).contains(&took), "it slept for 300 ms, and not for {took}");
+
+    for _ in 0..2 {
+        std::fs::remove_dir_all(index_of(&place)).expect("there is an index");
+        let (mut again, measured) = asked(&place.state(), "shop").await;
+        // The engine that asked took the open run over, which is an event of its own.
+        for key in ["sequence", "updated", "held"] {
+            again[0][key] = rows[0][key].clone();
+        }
+        assert_eq!((again, measured), (rows.clone(), history.clone()));
+    }
+    // Without an engine the same durations come from the journal; they fill in what the runbook leaves open.
+    let plan = place.call(&["plan", &book, "--json"]).exits(0);
+    let plan: Value = serde_json::from_str(&plan.out).expect("a plan is JSON");
+    let steps = plan["steps"].as_array().expect("a plan has steps");
+    let slow = steps.iter().find(|step| step["step"] == "slow").expect("the step is there");
+    assert_eq!(slow["length"]["atLeastMs"], took, "{}", slow["length"]);
+}
+
+#[test]
+fn every_query_works_while_the_index_is_built_anew() {
+    let place = Place::new();
+    place.call(&["run", &ends(&place, "shop")]).exits(0);
+    visit(&place, &["run", &waits(&place, "desk")]);
+    std::fs::remove_dir_all(index_of(&place)).expect("there is an index");
+    let book = place.runbook(
+        "late",
+        &format!(
+            "rollbackWindow: 1s\ncutoverSteps:\n{}{}",
+            step("first", Some("gate"), SAFE),
+            step("switch", None, EXPOSES)
+        ),
+    );
+    let mut owner = place.start(&["run", &book]);
+    owner.until("first: started");
+    let all = place.call(&["status", "--all"]).exits(0);
+    for run in ["shop/1", "desk/1", "late/1"] {
+        assert!(all.out.contains(run), "{run} is missing:\n{}", all.out);
+        assert!(place.call(&["status", run]).exits(0).out.contains(run));
+        assert!(place.call(&["events", run]).exits(0).out.contains("created"));
+    }
+    assert_eq!(place.status("shop")["state"], "committed");
+    place.open("gate");
+    owner.end().exits(0);
+    assert!(index_of(&place).exists(), "it was built anew");
+}
+
+/// `desk/1` is open; the journal lost what the index still knows of it.
+fn lost() -> Place {
+    let place = Place::new();
+    visit(&place, &["run", &waits(&place, "shop")]);
+    visit(&place, &["run", &waits(&place, "desk")]);
+    let segment = place.state().join("journal/000001.ndjson");
+    let before = std::fs::read(&segment).expect("the journal");
+    visit(&place, &["resume", "desk/1"]);
+    let after = std::fs::read(&segment).expect("the journal");
+    assert_ne!(before, after, "the engine took the runs over");
+    // The transitions of desk/1 that came last are gone, with all that stood behind them.
+    let whole = String::from_utf8(after).expect("JSON is text");
+    let (mut kept, mut seen) = (Vec::new(), 0);
+    for line in whole.lines().filter(|line| !line.is_empty()) {
+        seen += usize::from(line.contains("{\"run\":\"desk/1\""));
+        let lines =
+            String::from_utf8_lossy(&before).lines().filter(|line| line.contains("{\"run\":\"desk/1\"")).count();
+        if seen <= lines && !line.contains("\"closed\"") {
+            kept.push(line);
+        }
+    }
+    std::fs::write(&segment, kept.join("\n") + "\n").expect("the journal can be written");
+    assert!(Snapshot::read(&place.state()).expect("a journal").report().stopped.is_empty(), "the journal cannot know");
+    place
+}
+
+/// What an engine says when it starts.
+fn told_at_start(place: &Place) -> String {
+    let mut owner = place.start(&["resume", "--held"]);
+    owner.until("shop/1");
+    owner.signal("TERM");
+    let seen = owner.end();
+    format!("{}{}", seen.out, seen.err)
+}
+
+#[test]
+fn a_run_of_which_the_index_knows_more_than_the_log_stops_until_somebody_decides() {
+    let place = lost();
+    for _ in 0..2 {
+        // Evidence stays evidence: the second engine stops the run as well.
+        let said = told_at_start(&place);
+        assert!(said.contains("run desk/1 is stopped: version"), "{said}");
+        assert!(said.contains("bascule repair"), "{said}");
+    }
+    let explained = place.call(&["repair"]).exits(5);
+    assert!(explained.out.contains("desk/1") && explained.out.contains("as the index knows"), "{}", explained.out);
+    let explained = place.call(&["repair", "--json"]).exits(5);
+    let found: Value = serde_json::from_str(&explained.out).expect("JSON");
+    let intact = found["stopped"][0]["intact"].as_u64().expect("a version");
+    let believe = ["repair", "--run", "desk/1", "--believe", &intact.to_string(), "--reason", "a test", "--yes"];
+    place.call(&believe).exits(0);
+    assert!(place.state().join("index.broken-1").exists(), "the index is set aside as evidence");
+    let said = told_at_start(&place);
+    assert!(!said.contains("is stopped"), "{said}");
+    place.call(&["repair"]).exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_are_answered_from_the_log_while_the_index_is_evidence() {
+    let place = lost();
+    let engine = Engine::start(EngineOptions::new(place.state())).await.expect("an engine");
+    assert_eq!(engine.report().stopped.len(), 1);
+    let error = engine.rows().await.expect_err("the index is left alone");
+    assert!(error.to_string().contains("kept as evidence"), "{error}");
+    let runs = engine.log().runs().await.expect("the log knows its runs");
+    assert_eq!(runs.len(), 2);
+    assert!(runs.iter().any(|entry| entry.stopped.is_some()));
+    engine.stop().await.expect("a clean stop");
+}
