@@ -241,10 +241,11 @@ fn is_once(run: &Run, ix: StepIx) -> bool {
     run.plan.step(ix).undo_action().is_some_and(|undo| undo.effect == Effect::Once)
 }
 
-/// Never applied to the step. It proves that the attempt ended, and makes an undo that is under way
-/// happen once more.
+/// Never applied to the step. It proves that the attempt ended, unless it says that it may go on, and makes an undo
+/// that is under way happen once more.
 fn late_result(run: &mut Run, ix: StepIx, (direction, attempt): (Direction, u32), end: &End) {
-    if direction == Direction::Forward && attempt == run.steps[ix].attempts {
+    let may_go_on = matches!(end, End::Unknown { work: Work::MayGoOn, .. });
+    if direction == Direction::Forward && attempt == run.steps[ix].attempts && !may_go_on {
         run.steps[ix].unsettled = false;
     }
     let effect = match end {
@@ -421,9 +422,10 @@ fn probed_forward(run: &mut Run, ix: StepIx, failure: Failure, found: &Found, at
         }
         Found::InProgress { handle } => {
             run.steps[ix].attached = Some(handle.clone());
-            // On the way back nobody attaches: it goes on, so it cannot be undone yet.
+            // It goes on until an attempt that attaches to it ends: it is neither undone nor begun beside itself.
+            run.steps[ix].unsettled = run.plan.step(ix).effect != Effect::None;
+            // On the way back nobody attaches.
             let back = run.rollback.is_some();
-            run.steps[ix].unsettled = back;
             let to = if back { Forward::Unknown { failure, probing: false } } else { idle(run, ix) };
             set_forward(run, ix, to);
         }

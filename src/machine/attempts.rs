@@ -132,7 +132,9 @@ fn late(d: &mut Draft<'_>, ix: StepIx, direction: Direction, attempt: u32, judge
     let unknown = matches!(record.status, Status::Forward(Forward::Unknown { .. }));
     let proves = if newest && (record.unsettled || unknown) { Proves::ItsEnd } else { Proves::Nothing };
     d.emit(Event::LateResult { step: step.id.clone(), attempt, direction, end: judged.end.clone() })?;
-    if d.run().state.is_final() || step.effect == Effect::None {
+    // That nobody knows whether it still goes on is what was known before.
+    let says_nothing = matches!(judged.end, End::Unknown { work: Work::MayGoOn, .. });
+    if d.run().state.is_final() || step.effect == Effect::None || says_nothing {
         return Ok(());
     }
     match direction {
