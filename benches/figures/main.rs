@@ -5,6 +5,7 @@
 //! `docs/performance.md` says what the figures mean. Start with [`FIGURES`].
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark watches other processes from a thread of its own")]
 
 mod crowd;
 mod disk;

@@ -30,11 +30,11 @@ impl Engine {
         self.cx.over.cancel();
         let told = *self.cx.log.news().borrow();
         let closed = self.cx.log.close().await;
+        queries::last_look(&self.index, told).await;
         self.cx.tasks.close();
         if tokio::time::timeout(REST, self.cx.tasks.wait()).await.is_err() {
             tracing::warn!("something of this engine did not end in time");
         }
-        queries::last_look(&self.index, told).await;
         options::last_words(self.cx.clone()).await;
         // Another engine may come, also in this process, where something of this one may still linger.
         self.cx.owned.lock().unwrap_or_else(PoisonError::into_inner).take();

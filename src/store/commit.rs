@@ -299,6 +299,10 @@ impl Shared {
 
     /// Where the last flush served many, the next one waits a moment for as many again, at most half as long as a
     /// flush takes: runs that were answered together will append together.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a millisecond at most, on a thread that is about to block for a flush"
+    )]
     fn gather(&self) {
         let wanted = self.served.load(Ordering::Relaxed) / 2;
         let patience = Duration::from_micros(self.took_us.load(Ordering::Relaxed)).min(QUICK) / 2;

@@ -8,7 +8,7 @@ use bascule::plan::{History, StepId};
 use bascule::store::{Snapshot, StoreError};
 use serde_json::Value;
 
-use crate::cli_run::{Place, step};
+use crate::cli_run::{Place, Seen, step};
 
 const SAFE: &str = ", effect: idempotent";
 const EXPOSES: &str = ", effect: idempotent, exposes: true";
@@ -133,7 +133,7 @@ fn every_query_works_while_the_index_is_built_anew() {
     assert!(index_of(&place).exists(), "it was built anew");
 }
 
-/// `desk/1` is open; the journal lost what the index still knows of it.
+/// Two open runs; the journal lost what the index still knows of both.
 fn lost() -> Place {
     let place = Place::new();
     visit(&place, &["run", &waits(&place, "shop")]);
@@ -141,47 +141,49 @@ fn lost() -> Place {
     let segment = place.state().join("journal/000001.ndjson");
     let before = std::fs::read(&segment).expect("the journal");
     visit(&place, &["resume", "desk/1"]);
-    let after = std::fs::read(&segment).expect("the journal");
-    assert_ne!(before, after, "the engine took the runs over");
-    // The transitions of desk/1 that came last are gone: what stands behind the last one of shop/1.
-    let whole = String::from_utf8(after).expect("JSON is text");
-    let lines: Vec<&str> = whole.lines().filter(|line| !line.is_empty() && !line.contains("\"closed\"")).collect();
-    let last = lines.iter().rposition(|line| line.contains("{\"run\":\"shop/1\"")).expect("shop/1 was taken over");
-    assert!(last + 1 < lines.len(), "desk/1 went on");
-    let kept = &lines[..=last];
-    std::fs::write(&segment, kept.join("\n") + "\n").expect("the journal can be written");
-    assert!(Snapshot::read(&place.state()).expect("a journal").report().stopped.is_empty(), "the journal cannot know");
+    assert_ne!(before, std::fs::read(&segment).expect("the journal"), "the engine took the runs over");
+    // Whole lines to the end, closed in order: nothing in the journal tells that there was more.
+    std::fs::write(&segment, before).expect("the journal can be written");
+    assert!(Snapshot::read(&place.state()).expect("a journal").report().is_clean(), "the journal cannot know");
     place
 }
 
-/// What an engine says when it starts.
-fn told_at_start(place: &Place) -> String {
-    let mut owner = place.start(&["resume", "--held"]);
-    owner.until("shop/1");
-    owner.signal("TERM");
-    let seen = owner.end();
-    format!("{}{}", seen.out, seen.err)
+/// The versions that `repair` would believe, by run.
+fn stopped(place: &Place) -> Vec<(String, u64)> {
+    let explained = place.call(&["repair", "--json"]).exits(5);
+    let found: Value = serde_json::from_str(&explained.out).expect("JSON");
+    let runs = found["stopped"].as_array().expect("a list");
+    let of = |run: &Value| Some((run["run"].as_str()?.to_owned(), run["intact"].as_u64()?));
+    runs.iter().map(|run| of(run).expect("a run and its version")).collect()
+}
+
+fn believe(place: &Place, (run, version): &(String, u64)) -> Seen {
+    place.call(&["repair", "--run", run, "--believe", &version.to_string(), "--reason", "a test", "--yes"])
 }
 
 #[test]
 fn a_run_of_which_the_index_knows_more_than_the_log_stops_until_somebody_decides() {
     let place = lost();
     for _ in 0..2 {
-        // Evidence stays evidence: the second engine stops the run as well.
-        let said = told_at_start(&place);
-        assert!(said.contains("run desk/1 is stopped: version"), "{said}");
-        assert!(said.contains("bascule repair"), "{said}");
+        // Evidence stays evidence: the second engine stops the runs as well.
+        let seen = place.call(&["resume", "--held"]);
+        assert!(seen.err.contains("run desk/1 is stopped: version"), "{}", seen.err);
+        assert!(seen.err.contains("`bascule repair`"), "{}", seen.err);
     }
     let explained = place.call(&["repair"]).exits(5);
-    assert!(explained.out.contains("desk/1") && explained.out.contains("as the index knows"), "{}", explained.out);
-    let explained = place.call(&["repair", "--json"]).exits(5);
-    let found: Value = serde_json::from_str(&explained.out).expect("JSON");
-    let intact = found["stopped"][0]["intact"].as_u64().expect("a version");
-    let believe = ["repair", "--run", "desk/1", "--believe", &intact.to_string(), "--reason", "a test", "--yes"];
-    place.call(&believe).exits(0);
-    assert!(place.state().join("index.broken-1").exists(), "the index is set aside as evidence");
-    let said = told_at_start(&place);
-    assert!(!said.contains("is stopped"), "{said}");
+    assert!(explained.out.contains("as the index knows"), "{}", explained.out);
+    let both = stopped(&place);
+    assert_eq!(both.iter().map(|(run, _)| run.as_str()).collect::<Vec<_>>(), ["desk/1", "shop/1"]);
+
+    // What was decided about one run takes away no evidence about the other.
+    believe(&place, &both[0]).exits(5);
+    assert_eq!(stopped(&place), both[1..]);
+    assert!(!place.state().join("index.broken-1").exists(), "it is still needed");
+    believe(&place, &both[1]).exits(0);
+    assert!(place.state().join("index.broken-1").exists(), "and then it is set aside");
+
+    place.call(&["repair"]).exits(0);
+    visit(&place, &["resume", "desk/1"]);
     place.call(&["repair"]).exits(0);
 }
 
@@ -189,11 +191,10 @@ fn a_run_of_which_the_index_knows_more_than_the_log_stops_until_somebody_decides
 async fn queries_are_answered_from_the_log_while_the_index_is_evidence() {
     let place = lost();
     let engine = Engine::start(EngineOptions::new(place.state())).await.expect("an engine");
-    assert_eq!(engine.report().stopped.len(), 1);
+    assert_eq!(engine.report().stopped.len(), 2);
     let error = engine.rows().await.expect_err("the index is left alone");
     assert!(error.to_string().contains("kept as evidence"), "{error}");
     let runs = engine.log().runs().await.expect("the log knows its runs");
-    assert_eq!(runs.len(), 2);
-    assert!(runs.iter().any(|entry| entry.stopped.is_some()));
+    assert!(runs.len() == 2 && runs.iter().all(|entry| entry.stopped.is_some()), "{runs:?}");
     engine.stop().await.expect("a clean stop");
 }
