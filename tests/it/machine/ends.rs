@@ -97,6 +97,20 @@ fn a_job_that_a_probe_finds_failed_is_undone() {
 }
 
 #[test]
+fn what_a_probe_finds_going_on_is_not_undone_before_it_is_attached_to() {
+    let mut night = Night::of(plan(Effect::Probe).seal())
+        .on("work", Act::hangs())
+        .on_probe("work", Some(Found::InProgress { handle: json!({ "job": 7 }) }))
+        .begin();
+    night.until(5_000);
+    night.crash(min(2));
+    night.until(min(3));
+    night.say(Verb::Rollback);
+    night.until_it_is(RunState::Stuck);
+    assert_eq!(times(&night, "work!"), 0, "{}", night.story());
+}
+
+#[test]
 fn an_old_record_says_nothing_of_work_that_goes_on() {
     let old = r#"{"unknown":{"failure":{"message":"no answer"}}}"#;
     let end: End = serde_json::from_str(old).expect("it is read");
