@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -36,8 +36,7 @@ fn free_port() -> u16 {
 
 /// Where `.ci/install` puts the collector: beside what cargo builds.
 fn program() -> PathBuf {
-    let built = PathBuf::from(env!("CARGO_BIN_EXE_bascule"));
-    let target = built.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).expect("the target folder");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is a folder of the target folder");
     let found = target.join("receiver/rotel/rotel-agent");
     assert!(found.exists(), "the OTLP receiver is missing, `.ci/install` puts it to {}", found.display());
     found
