@@ -85,7 +85,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let planned = inputs::runnable(ctx, &args.inputs).await?;
     inputs::show_short(ctx, &planned.sources, &planned.problems);
     let plan = Arc::new(planned.plan);
-    let secrets = SecretSources::from_environment(std::env::vars());
+    let secrets = SecretSources::from_environment(std::env::vars_os());
     let scratch = std::env::temp_dir().join(format!("bascule-check-{}", std::process::id()));
     let items = check(&plan, &secrets, scratch.clone()).await;
     // Calls that needed no files made no folder.

@@ -264,7 +264,7 @@ impl Desk {
         let folder = files::folder(name);
         let mut catalogs = Vec::new();
         for name in &extra.catalogs {
-            catalogs.push((self.named_catalog(name)?, CatalogRank::Flag));
+            catalogs.extend(self.named_catalog(name)?.map(|at| (at, CatalogRank::Flag)));
         }
         for name in &runbook.catalogs {
             catalogs.extend(self.own_catalog(&folder, name)?.map(|at| (at, CatalogRank::Runbook)));
@@ -282,10 +282,15 @@ impl Desk {
     }
 
     /// `--catalog`: a file, or else the name of a shipped one.
-    fn named_catalog(&mut self, name: &str) -> Result<usize, CliError> {
+    fn named_catalog(&mut self, name: &str) -> Result<Option<usize>, CliError> {
         match shipped::find(name) {
-            Some(one) if !Path::new(name).is_file() => Ok(self.shipped(one)),
-            Some(_) | None => self.catalog_file(name),
+            Some(one) if !Path::new(name).is_file() => Ok(Some(self.shipped(one))),
+            // What looks like a file is one: its error says what is wrong with it.
+            None if !Path::new(name).exists() && !name.contains(['/', '.']) => {
+                self.documents.catalog_not_found(name, None, shipped::ALL.iter().map(|one| one.name));
+                Ok(None)
+            }
+            Some(_) | None => self.catalog_file(name).map(Some),
         }
     }
 
@@ -298,13 +303,8 @@ impl Desk {
         if let Some(one) = shipped::find(&name.value) {
             return Ok(Some(self.shipped(one)));
         }
-        let mut problems = Problems::new();
-        let problem = Problem::new(codes::CATALOG_NOT_FOUND, format!("there is no catalog `{}`", name.value))
-            .at(name.span, format!("looked for {}", path.display()))
-            .suggest(&name.value, shipped::ALL.iter().map(|one| one.name))
-            .help("a catalog is named by its path as seen from the runbook, or by the name of a shipped one");
-        problems.push(problem);
-        self.documents.report(problems);
+        let shipped = shipped::ALL.iter().map(|one| one.name);
+        self.documents.catalog_not_found(&name.value, Some((name.span, &path.display().to_string())), shipped);
         Ok(None)
     }
 

@@ -92,7 +92,7 @@ impl Owner {
         let mut options = EngineOptions::new(state.to_owned());
         options.take_over = wishes.take_over;
         options.otlp = wishes.otlp.or_else(otlp_of_environment);
-        options.secrets = SecretSources::from_environment(std::env::vars());
+        options.secrets = SecretSources::from_environment(std::env::vars_os());
         let engine = Arc::new(Engine::start(options).await?);
         let health = health(&engine, serves);
         let site = Site::new(engine.clone(), health);

@@ -13,14 +13,12 @@ use super::client::Client;
 use super::error::CliError;
 use super::owner::Wishes;
 use crate::server::wire::Health;
-use crate::store::TakeOver;
+use crate::store::{ENGINE_LOG, TakeOver, create_private};
 
 /// How long a new owner may take to listen: it may have to end what a dead one left.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is asked.
 const ASK: Duration = Duration::from_millis(15);
-/// The file beside the journal that holds what the owner says.
-const LOG: &str = "engine.log";
 
 /// The owner of the state directory: the one that is there, or a new process.
 ///
@@ -48,7 +46,7 @@ pub(super) async fn owner(ctx: &Ctx, wishes: &Wishes) -> Result<(Client, Health)
             return Err(hints.fold(failed, CliError::hint));
         }
         if tokio::time::Instant::now() >= deadline {
-            let log = ctx.state.join(LOG);
+            let log = ctx.state.join(ENGINE_LOG);
             return Err(CliError::new("the engine does not listen").hint(format!("{} has what it says", log.display())));
         }
         tokio::time::sleep(ASK).await;
@@ -60,9 +58,10 @@ fn start(state: &Path, wishes: &Wishes) -> Result<(Child, u64), CliError> {
         let what = format!("the engine's {what}");
         move |error: std::io::Error| CliError::new(format!("{what} cannot be used")).because(error)
     };
-    make_private(state).map_err(failed("state directory"))?;
+    // The owner makes it, too; its log must lie in it before.
+    create_private(state).map_err(|error| CliError::new("the state directory cannot be used").because(error))?;
     let program = std::env::current_exe().map_err(failed("program"))?;
-    let path = state.join(LOG);
+    let path = state.join(ENGINE_LOG);
     let log = File::options().create(true).append(true).open(&path).map_err(failed("log"))?;
     let from = log.metadata().map_or(0, |meta| meta.len());
     let copy = log.try_clone().map_err(failed("log"))?;
@@ -84,18 +83,9 @@ fn start(state: &Path, wishes: &Wishes) -> Result<(Child, u64), CliError> {
     Ok((child, from))
 }
 
-/// The owner creates it too; the log must lie in it before.
-fn make_private(state: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    if state.is_dir() {
-        return Ok(());
-    }
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state)
-}
-
 fn said_since(state: &Path, from: u64) -> String {
     let mut text = String::new();
-    let read = File::open(state.join(LOG)).and_then(|mut file| {
+    let read = File::open(state.join(ENGINE_LOG)).and_then(|mut file| {
         file.seek(SeekFrom::Start(from))?;
         file.read_to_string(&mut text)
     });

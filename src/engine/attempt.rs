@@ -88,7 +88,6 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
         redactor: redactor.clone(),
         is_remote: is_remote.clone(),
     };
-    let mut reader = tokio::spawn(read_reports(cx.clone(), inbox, log, place));
     let (native, outputs) = (action.native && action.direction == Direction::Undo, action.outputs.clone());
     let call = {
         let with = with.clone();
@@ -103,13 +102,8 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
     cx.attempts().insert(attempt_id.clone());
     let watch =
         Watch { cancel: &means.cancel, attempt_id: &attempt_id, scratch: &scratch, grace, is_remote: &is_remote };
-    let outcome = guarded(call, watch).await;
+    let (outcome, log) = told(guarded(call, watch), read_reports(cx.clone(), inbox, log, place)).await;
     cx.attempts().remove(&attempt_id);
-    let log = match &outcome {
-        // A thread that nobody can end may hold the other end for ever.
-        Outcome::Unknown { .. } => tokio::time::timeout(LAST_WORDS, &mut reader).await.ok().and_then(Result::ok),
-        Outcome::Succeeded { .. } | Outcome::Failed { .. } | Outcome::Cancelled { .. } => reader.await.ok(),
-    };
     // Nothing may be in it; what children left there on purpose stays.
     // One call that mostly finds nothing: handing it to another thread would cost more than the step.
     std::fs::remove_dir(&scratch).ok();
@@ -119,7 +113,34 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
         Outcome::Succeeded { .. } => verified(cx, run, action, (means.verifier, means.cancel)).await,
         Outcome::Failed { .. } | Outcome::Cancelled { .. } | Outcome::Unknown { .. } => None,
     };
-    Ended { outcome, verify, log: log.flatten() }
+    Ended { outcome, verify, log }
+}
+
+/// Waits for a call and takes its reports meanwhile: here, because a task of their own would cost more than most steps.
+async fn told(
+    call: impl Future<Output = Outcome>,
+    reports: impl Future<Output = Option<LogDigest>> + Send + 'static,
+) -> (Outcome, Option<LogDigest>) {
+    let mut reports = Box::pin(reports);
+    let mut call = std::pin::pin!(call);
+    let outcome = tokio::select! {
+        biased;
+        // They end with the executor's context, which it may drop before it answers.
+        log = &mut reports => return (call.await, log),
+        outcome = &mut call => outcome,
+    };
+    let log = match &outcome {
+        Outcome::Unknown { .. } => match tokio::time::timeout(LAST_WORDS, &mut reports).await {
+            Ok(log) => log,
+            Err(_) => {
+                // A thread that nobody can end holds the other end: what it still tells is taken as long as it does.
+                tokio::spawn(reports);
+                None
+            }
+        },
+        Outcome::Succeeded { .. } | Outcome::Failed { .. } | Outcome::Cancelled { .. } => reports.await,
+    };
+    (outcome, log)
 }
 
 /// What proves an attempt that ended well, read back in the same attempt.

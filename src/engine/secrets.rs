@@ -7,6 +7,7 @@
 //! inherits those variables: the program sees the folder, never a value.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,11 +68,12 @@ pub enum SecretError {
 }
 
 impl SecretSources {
-    /// From an environment.
+    /// From an environment. What is not UTF-8 in it is nobody's secret: a step's parameters are text.
     #[must_use]
-    pub fn from_environment(environment: impl Iterator<Item = (String, String)>) -> Self {
+    pub fn from_environment(environment: impl Iterator<Item = (OsString, OsString)>) -> Self {
         let mut sources = Self::default();
-        for (name, value) in environment {
+        let text = environment.filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
+        for (name, value) in text {
             match name.as_str() {
                 "BASCULE_SECRETS_DIR" => sources.folder = Some(PathBuf::from(value)),
                 "BASCULE_SECRETS_COMMAND" => sources.program = Some(PathBuf::from(value)),
@@ -162,14 +164,18 @@ async fn ask(program: &std::path::Path, name: &str) -> Result<String, SecretErro
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
 
     #[tokio::test]
     async fn a_secret_comes_from_a_variable_a_file_or_a_program() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("FILE"), "from file\n").expect("a file");
-        let mut sources =
-            SecretSources::from_environment([("BASCULE_SECRET_VAR".to_owned(), "v".to_owned())].into_iter());
+        let not_text = ("BASCULE_SECRET_ODD".into(), OsStr::from_bytes(b"\xff").to_owned());
+        let variables = [("BASCULE_SECRET_VAR".into(), "v".into()), not_text];
+        let mut sources = SecretSources::from_environment(variables.into_iter());
         sources.folder = Some(folder.path().to_owned());
         sources.program = Some(PathBuf::from("/bin/echo"));
         assert_eq!(sources.get("VAR").await.expect("a variable"), "v");

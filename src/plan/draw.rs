@@ -22,6 +22,7 @@ use super::step::StepId;
 pub use dot::dot;
 pub use mermaid::mermaid;
 pub use svg::{pages, svg};
+pub use words::route;
 
 /// What became of a step or an undo, for its colour and its word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

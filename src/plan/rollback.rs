@@ -4,7 +4,7 @@
 //! → traffic; `cleanup` removes what was built and starts only when the rollback checks pass. The
 //! same function answers `plan` (as if all steps had succeeded) and a run (with what was applied).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 mod line;
 mod nodes;
@@ -111,22 +111,42 @@ pub fn complete(plan: &Plan) -> RollbackOrder {
     order(plan, &applied, true)
 }
 
-/// What stays applied if an undo fails for good: itself, what it blocks, and what that blocks. If it
-/// is of the restore, no clean-up starts either. In the order in which a rollback would come to them.
-#[must_use]
-pub fn stays_if_failed(back: &RollbackOrder, failed: StepIx) -> Vec<StepIx> {
-    let mut held: HashSet<StepIx> = HashSet::from([failed]);
-    let mut stays = Vec::new();
-    let of_restore = back.restore.iter().any(|node| node.step == failed);
-    let all = back.restore.iter().map(|node| (node, false)).chain(back.cleanup.iter().map(|node| (node, of_restore)));
-    for (node, never_starts) in all {
-        let is_held = held.contains(&node.step) || node.blocked_by.iter().any(|before| held.contains(before));
-        if is_held || never_starts {
-            held.insert(node.step);
-            stays.push(node.step);
+/// Which actions of a way back each action blocks, and where each stands in the order of both parts.
+#[derive(Debug)]
+pub struct Blocks {
+    by: BTreeMap<StepIx, Vec<StepIx>>,
+    place: BTreeMap<StepIx, usize>,
+}
+
+impl Blocks {
+    /// Of a way back.
+    #[must_use]
+    pub fn of(order: &RollbackOrder) -> Self {
+        let mut blocks = Self { by: BTreeMap::new(), place: BTreeMap::new() };
+        for (at, node) in order.restore.iter().chain(&order.cleanup).enumerate() {
+            blocks.place.insert(node.step, at);
+            for by in &node.blocked_by {
+                blocks.by.entry(*by).or_default().push(node.step);
+            }
         }
+        blocks
     }
-    stays
+
+    /// What waits for good if this action fails, directly or not, in the order in which it would have run: `most` of
+    /// it. That no clean-up starts after a failed restore is the same for all of them and not told here.
+    #[must_use]
+    pub fn held_back(&self, failed: StepIx, most: usize) -> Vec<StepIx> {
+        let mut seen = BTreeSet::from([failed]);
+        let mut next = VecDeque::from([failed]);
+        while let Some(step) = next.pop_front().filter(|_| seen.len() <= most) {
+            let blocked = self.by.get(&step).into_iter().flatten();
+            next.extend(blocked.copied().filter(|blocked| seen.insert(*blocked)));
+        }
+        let mut held: Vec<StepIx> = seen.into_iter().filter(|step| *step != failed).collect();
+        held.sort_by_key(|step| self.place.get(step));
+        held.truncate(most);
+        held
+    }
 }
 
 /// The stage of a step's undo, or of a fence step.

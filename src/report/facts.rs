@@ -7,7 +7,7 @@ use super::hours::Hours;
 use super::story::Story;
 use crate::machine::fact::Actor;
 use crate::machine::{Event, RunState};
-use crate::plan::DataAnswer;
+use crate::plan::draw;
 use crate::view::RunView;
 use crate::view::words::{self, span, span_u};
 
@@ -27,12 +27,11 @@ pub struct Fact {
 pub(super) fn facts(account: &Account, story: &Story, view: &RunView, hours: &Hours) -> Vec<Fact> {
     let run = &story.run;
     let plan = &run.plan;
-    let cluster = plan.source_cluster.as_ref().map(|cluster| format!(" ({cluster})")).unwrap_or_default();
     let mut all = Vec::new();
     let mut add = |name: &str, value: String| all.push(Fact { name: name.to_owned(), value, exact: false });
     add("Application", format!("{}, run {}", plan.application, view.summary.number));
-    if !(plan.source_platform.is_empty() && plan.target_platform.is_empty()) {
-        add("From, to", format!("{}{cluster} → {}", plan.source_platform, plan.target_platform));
+    if let Some(route) = draw::route(plan, "→") {
+        add("From, to", route);
     }
     if let Some(wave) = plan.wave {
         add("Wave", wave.to_string());
@@ -58,8 +57,8 @@ pub(super) fn facts(account: &Account, story: &Story, view: &RunView, hours: &Ho
     if let Some(window) = window(story, hours) {
         add("Rollback window", window);
     }
-    if let Some(text) = writes(story, hours) {
-        add("Users' writes", text);
+    if view.data.written_since_at.is_some() {
+        add("Users' writes", view.data.text.clone());
     }
     if let Some(at) = run.rollback.as_ref().and_then(|rollback| rollback.restored) {
         add("Service restored", hours.moment(at));
@@ -111,25 +110,6 @@ fn window(story: &Story, hours: &Hours) -> Option<String> {
     let window = story.run.window.as_ref()?;
     let planned = span_u(story.run.plan.policies.window_ms);
     Some(format!("{} to {}, planned {planned}", hours.time(window.opened), hours.time(window.deadline)))
-}
-
-/// What users wrote on the target, and what becomes of it.
-fn writes(story: &Story, hours: &Hours) -> Option<String> {
-    let run = &story.run;
-    let since = run.possibly_exposed?;
-    let answer = match &run.plan.policies.data {
-        DataAnswer::Stateless => return Some("none: the application keeps no data".to_owned()),
-        DataAnswer::ReverseSync => "the way back brings them home",
-        DataAnswer::AcceptLoss { .. } => "losing some of them was accepted beforehand",
-        DataAnswer::Unanswered => "the plan does not bring them home",
-    };
-    Some(match &run.rollback {
-        Some(rollback) => {
-            let wrote = span(rollback.decided.saturating_sub(since));
-            format!("for {wrote} on the target, until the run turned back; {answer}")
-        }
-        None => format!("on the target since {}; {answer}", hours.time(since)),
-    })
 }
 
 /// What lets a reader check this page against the log.

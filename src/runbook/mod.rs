@@ -67,14 +67,20 @@ impl Documents {
         file
     }
 
-    /// Takes note of a catalog that cannot be found: its name, where a runbook names it (absent: on the
-    /// command line), and the names of those that are shipped.
-    pub fn catalog_not_found(&mut self, name: &str, written: Option<Span>, shipped: &[&str]) {
-        let mut problem = Problem::new(codes::CATALOG_NOT_FOUND, format!("the catalog `{name}` cannot be found"))
-            .suggest(name, shipped.iter().copied())
-            .help("paths in `catalogs:` are relative to the runbook; `bascule catalog list` shows the shipped ones");
-        if let Some(span) = written {
-            problem = problem.at(span, "no such file");
+    /// Takes note of a catalog that cannot be found: its name, where a runbook names it and which file was looked for
+    /// (absent: on the command line), and the names of those that are shipped.
+    pub fn catalog_not_found<'a>(
+        &mut self,
+        name: &'a str,
+        written: Option<(Span, &str)>,
+        shipped: impl Iterator<Item = &'a str>,
+    ) {
+        let mut problem = Problem::new(codes::CATALOG_NOT_FOUND, format!("there is no catalog `{name}`"))
+            .suggest(name, shipped)
+            .help("a catalog is named by its path, in a runbook as seen from there, or by the name of a shipped one")
+            .help("`bascule catalog list` shows the shipped ones");
+        if let Some((span, path)) = written {
+            problem = problem.at(span, format!("looked for {path}"));
         }
         self.problems.push(problem);
     }

@@ -52,6 +52,8 @@ pub struct Repaired {
     pub runs: Vec<(RunName, u64)>,
     /// Runs that are still stopped.
     pub still_stopped: Vec<RunName>,
+    /// Why the log was not compared with the index, if it was not: then nobody knows of a loss that only it could tell.
+    pub not_compared: Option<String>,
 }
 
 /// Carries out decisions: all of them, or none. The index is set aside, because the log may be shorter now than what
@@ -64,7 +66,10 @@ pub fn repair(owned: &StateDir, options: &JournalOptions, decisions: &[Decision]
     let snapshot = Snapshot::read_on(Arc::clone(&options.disk), owned.path(), None)?;
     let (Scanned { mut history, tail, .. }, reader) = snapshot.into_scanned();
     let mut drafts = Vec::new();
-    let mut evidence = index::evidence::heads(owned).unwrap_or_default();
+    let (mut evidence, not_compared) = match index::evidence::heads(owned) {
+        Ok(heads) => (heads, None),
+        Err(why) => (Vec::new(), Some(why)),
+    };
     for decision in decisions {
         // Believing all of a sound run changes nothing; it answers a head that is known elsewhere and not here.
         let allowed = |state: &&RunState| state.stopped.is_some() || state.head.version == decision.believe;
@@ -97,7 +102,7 @@ pub fn repair(owned: &StateDir, options: &JournalOptions, decisions: &[Decision]
     let stopped = history.runs.values().filter(|run| run.stopped.is_some()).map(|run| run.head.run.clone());
     let mut still_stopped: Vec<RunName> = stopped.collect();
     still_stopped.sort();
-    Ok(Repaired { runs: decisions.iter().map(|d| (d.run.clone(), d.believe)).collect(), still_stopped })
+    Ok(Repaired { runs: decisions.iter().map(|d| (d.run.clone(), d.believe)).collect(), still_stopped, not_compared })
 }
 
 fn bad(decision: &Decision, why: &str) -> StoreError {

@@ -17,6 +17,9 @@ use super::error::{StoreError, is_full};
 /// How often a held lock is tried before it counts as held; see [`owner_of`].
 const LOCK_TRIES: usize = 50;
 
+/// The file beside the journal that holds what the engine says, if a verb started it.
+pub const ENGINE_LOG: &str = "engine.log";
+
 /// Whether to use a directory that was last used on another machine, or is on a network file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TakeOver {
@@ -135,16 +138,30 @@ pub fn owner_of(path: &Path) -> Result<Option<Owner>, StoreError> {
     }
 }
 
-fn create_private(path: &Path) -> Result<(), StoreError> {
+/// Makes the directory, for its user alone; one that is there must be. What is made survives a power loss.
+///
+/// # Errors
+/// It cannot be made, or others may look into it.
+pub fn create_private(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::DirBuilderExt;
     if path.is_dir() {
         return check_private(path);
     }
     let failed = |doing| move |cause| StoreError::io(doing, path, cause);
+    let holds = |path: &Path| {
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+    };
+    // From the outermost one that is missing: each new name must survive before anything in it counts.
+    let mut holders = vec![holds(path)];
+    while let Some(inner) = holders.last().filter(|holder| !holder.is_dir()) {
+        holders.push(holds(inner));
+    }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("creating the state directory"))?;
-    // The new directory's name must survive a power loss before anything in it counts.
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent).and_then(|dir| dir.sync_all()).map_err(failed("flushing the directory that holds it"))
+    for holder in holders.iter().rev() {
+        let flushed = File::open(holder).and_then(|dir| dir.sync_all());
+        flushed.map_err(failed("flushing a directory that holds it"))?;
+    }
+    Ok(())
 }
 
 /// Whoever can write to the directory decides what is executed, and whoever can read it reads what steps said.
@@ -166,7 +183,7 @@ fn check_private(path: &Path) -> Result<(), StoreError> {
         names.push(entry.map_err(failed("reading the state directory"))?.file_name());
     }
     // A new owner's log may lie in it already.
-    let is_new = names.iter().all(|name| name == "engine.log");
+    let is_new = names.iter().all(|name| name == ENGINE_LOG);
     let is_state = names.iter().any(|name| name == "journal" || name == "lock");
     if !is_new && (!is_state || mode & 0o022 != 0) {
         let what = if mode & 0o022 == 0 { "read" } else { "change" };

@@ -18,6 +18,9 @@ use crate::view::words::actor;
 struct Answer {
     believed: Vec<Believed>,
     still_stopped: Vec<String>,
+    /// Why the log was not compared with the index, if it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_compared: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,7 +51,7 @@ pub(super) fn run(ctx: &Ctx, args: &Args) -> Result<Exit, CliError> {
     if ctx.ui.json {
         let believed = done.runs.iter().map(|(run, version)| Believed { run: run.to_string(), version: *version });
         let still_stopped = still.iter().map(ToString::to_string).collect();
-        ctx.ui.json_data(&Answer { believed: believed.collect(), still_stopped })?;
+        ctx.ui.json_data(&Answer { believed: believed.collect(), still_stopped, not_compared: done.not_compared })?;
     } else {
         for (run, version) in &done.runs {
             ctx.ui.line(&match version {
@@ -61,6 +64,10 @@ pub(super) fn run(ctx: &Ctx, args: &Args) -> Result<Exit, CliError> {
             ctx.ui.say(&format!("`bascule status {run}` shows it; `bascule resume` starts an engine for what is open"));
         }
         still.iter().for_each(|run| ctx.ui.say(&format!("run {run} still stops")));
+        if let Some(why) = &done.not_compared {
+            ctx.ui.say(&format!("the index cannot be read ({why}) and is set aside: whether the log lost a run that"));
+            ctx.ui.say("only the index knew was not compared");
+        }
     }
     Ok(if still.is_empty() { Exit::Done } else { Exit::PersonNeeded })
 }

@@ -86,7 +86,8 @@ pub(super) fn after(what: &str, time: Length) -> String {
 }
 
 /// Where it comes from and where it goes, as far as the runbook says.
-pub(super) fn route(plan: &Plan, arrow: &str) -> Option<String> {
+#[must_use]
+pub fn route(plan: &Plan, arrow: &str) -> Option<String> {
     let cluster = plan.source_cluster.as_ref().map(|cluster| format!(" ({cluster})")).unwrap_or_default();
     let from = format!("{}{cluster}", plan.source_platform);
     match (from.trim(), plan.target_platform.as_str()) {

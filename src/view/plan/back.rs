@@ -1,12 +1,10 @@
 //! Both parts of the way back: what blocks what, and what stays applied.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
 use serde::{Deserialize, Serialize};
 
 use super::LengthView;
 use crate::plan::estimate::undo_length;
-use crate::plan::rollback::{self, RollbackOrder, Stage, UndoNode};
+use crate::plan::rollback::{self, Blocks, Stage, UndoNode};
 use crate::plan::step::Effect;
 use crate::plan::{History, Plan, Section, StepIx, StepKind, Undo};
 
@@ -117,46 +115,13 @@ fn undo(plan: &Plan, history: &History, blocks: &Blocks, (at, node): (usize, &Un
         keep: action.is_some_and(|action| action.cleanup && action.keep),
         once: action.is_some_and(|action| action.effect == Effect::Once),
         blocked_by: node.blocked_by.iter().map(name).collect(),
-        holds_back: blocks.held_back(node.step).iter().map(name).collect(),
+        holds_back: blocks.held_back(node.step, NAMED).iter().map(name).collect(),
         by_hand: action.and_then(|action| action.by_hand.clone()),
     }
 }
 
 /// How many held-back actions are named per undo; a plan of thousands of steps must stay readable, and small.
 const NAMED: usize = 50;
-
-/// Which actions each action blocks, and where each stands in the order of both parts.
-struct Blocks {
-    by: BTreeMap<StepIx, Vec<StepIx>>,
-    place: BTreeMap<StepIx, usize>,
-}
-
-impl Blocks {
-    fn of(order: &RollbackOrder) -> Self {
-        let mut blocks = Self { by: BTreeMap::new(), place: BTreeMap::new() };
-        for (at, node) in order.restore.iter().chain(&order.cleanup).enumerate() {
-            blocks.place.insert(node.step, at);
-            for by in &node.blocked_by {
-                blocks.by.entry(*by).or_default().push(node.step);
-            }
-        }
-        blocks
-    }
-
-    /// Everything that waits for good if this action fails, directly or not, in the order in which it would have run.
-    fn held_back(&self, failed: StepIx) -> Vec<StepIx> {
-        let mut seen = BTreeSet::from([failed]);
-        let mut next = VecDeque::from([failed]);
-        while let Some(step) = next.pop_front().filter(|_| seen.len() <= NAMED) {
-            let blocked = self.by.get(&step).into_iter().flatten();
-            next.extend(blocked.copied().filter(|blocked| seen.insert(*blocked)));
-        }
-        let mut held: Vec<StepIx> = seen.into_iter().filter(|step| *step != failed).collect();
-        held.sort_by_key(|step| self.place.get(step));
-        held.truncate(NAMED);
-        held
-    }
-}
 
 fn stage_word(stage: Stage) -> &'static str {
     match stage {

@@ -68,7 +68,7 @@ fn verdict(blocks: &[Block<'_>], by: FoundBy) -> Vec<(&'static str, Severity)> {
             "text directory" => {
                 documents.unreadable(text.trim_end(), &Unreadable::Directory);
             }
-            "text missing" => documents.catalog_not_found(text.trim_end(), None, &["pextra-cloud"]),
+            "text missing" => documents.catalog_not_found(text.trim_end(), None, ["pextra-cloud"].into_iter()),
             other => panic!("a block of an unknown kind: {other}"),
         }
     }
