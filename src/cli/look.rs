@@ -10,6 +10,7 @@ use super::client::Client;
 use super::error::CliError;
 use super::ui::Ui;
 use crate::engine::clock::{Clock as _, SystemClock};
+use crate::engine::clock_of;
 use crate::engine::projection::{self, Stopwatch};
 use crate::machine::{Now, Record, Run};
 use crate::plan::{History, Plan, PlanHash};
@@ -179,7 +180,7 @@ impl Files {
         let snapshot = if has_journal(state)? { Some(Snapshot::read(state).map_err(failed)?) } else { None };
         let disk = Arc::new(crate::store::disk::RealDisk);
         let blobs = Blobs::reading(disk, state);
-        Ok(Self { state: state.to_owned(), snapshot, blobs, clock: SystemClock::new(), is_owned: false })
+        Ok(Self { state: state.to_owned(), snapshot, blobs, clock: clock_of(state), is_owned: false })
     }
 
     /// The time.

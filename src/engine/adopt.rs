@@ -10,7 +10,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::clock::{Clock, SystemClock};
+use super::clock::Clock;
 use super::context::{BlobFiles, Context, Progresses, Told};
 use super::handle::Gone;
 use super::locks::{Holder, Locks as LockTable};
@@ -122,7 +122,6 @@ impl Engine {
     /// # Errors
     /// Somebody else owns it, it is damaged, or processes would not end.
     pub async fn start(options: EngineOptions) -> Result<Self, EngineError> {
-        let clock = options.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let owned = StateDir::own(&options.state, options.take_over)?;
         let seen = Seen::read(&options.state);
         let StateId { id: state_id, note } = place::state_id(&options.state)?;
@@ -141,6 +140,11 @@ impl Engine {
         let lost = if is_known { queries::lost(&index, &log).await } else { Vec::new() };
         report.stopped.extend(lost.iter().cloned());
         let log: Arc<dyn RunLog> = Arc::new(log);
+        let is_open = log.runs().await?.iter().any(|entry| !entry.head.is_final);
+        let clock =
+            options.clock.unwrap_or_else(|| Arc::new(pulse::clock_after(seen.anchor.as_ref().filter(|_| is_open))));
+        // What the wall clock is ahead of runs that go on is theirs to find out, when they are taken over.
+        let ahead = Some(clock.now()).map(|now| now.wall - now.steady).filter(|ahead| ahead.abs() > pulse::JUMP_MS);
         let blobs = Blobs::open(disk, &options.state)?;
         let cx = Arc::new(Context {
             owned: Mutex::new(Some(owned)),
@@ -160,7 +164,7 @@ impl Engine {
             runs: Mutex::default(),
             given_up: Mutex::default(),
             seen: Mutex::new(seen.runs.clone()),
-            clock_told: AtomicI64::new(0),
+            clock_told: AtomicI64::new(ahead.unwrap_or(0)),
             attempts: Mutex::default(),
             stories: broadcast::Sender::new(4096),
             sayings: broadcast::Sender::new(64),
@@ -280,7 +284,7 @@ impl Engine {
         let mut drivers = Vec::new();
         for (run, head) in open {
             let last = seen.last(&head.run, run.created, head.at_ms);
-            let away_ms = u64::try_from(now.wall.saturating_sub(last)).unwrap_or(0);
+            let away_ms = u64::try_from(now.steady.saturating_sub(last)).unwrap_or(0);
             let epoch = match self.cx.log.claim(&head.run).await {
                 Ok(lease) => lease.epoch,
                 Err(error) => {

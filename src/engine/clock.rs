@@ -1,7 +1,8 @@
 //! The only reader of time.
 //!
-//! [`Now::steady`] is wall time when the clock was made plus what has elapsed on CLOCK_BOOTTIME
-//! since: it counts suspended time and never jumps. [`Now::wall`] is what people agreed on.
+//! [`Now::steady`] is wall time at an [`Anchor`] plus what has elapsed on CLOCK_BOOTTIME since: it counts suspended time
+//! and never jumps. [`Now::wall`] is what people agreed on. While runs are open the anchor outlives its engine, so that a
+//! wall clock that was set meanwhile moves no deadline, no sample and no retry of theirs.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -23,10 +24,44 @@ pub trait Clock: Send + Sync {
     async fn sleep_until(&self, steady: Millis);
 }
 
+/// One moment on all clocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    steady: Millis,
+    wall: Millis,
+    /// Since the start of the machine, suspended time included.
+    boot: Millis,
+    /// Which start of the machine.
+    boot_id: String,
+}
+
+impl Anchor {
+    /// This moment, as a clock tells it.
+    #[must_use]
+    pub fn at(now: Now, boot_id: &str) -> Self {
+        Self { steady: now.steady, wall: now.wall, boot: read(ClockId::Boottime), boot_id: boot_id.to_owned() }
+    }
+
+    /// The anchor that a text holds.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let mut time = || words.next()?.parse().ok();
+        let (steady, wall, boot) = (time()?, time()?, time()?);
+        Some(Self { steady, wall, boot, boot_id: words.next()?.to_owned() })
+    }
+
+    /// As [`Anchor::parse`] reads it; the steady time comes first.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{} {} {} {}", self.steady, self.wall, self.boot, self.boot_id)
+    }
+}
+
 /// The machine's clocks.
 #[derive(Debug)]
 pub struct SystemClock {
-    anchor_wall: Millis,
+    anchor_steady: Millis,
     anchor_boot: Millis,
 }
 
@@ -34,7 +69,22 @@ impl SystemClock {
     /// Anchored to the wall clock of this moment.
     #[must_use]
     pub fn new() -> Self {
-        Self { anchor_wall: read(ClockId::Realtime), anchor_boot: read(ClockId::Boottime) }
+        Self { anchor_steady: read(ClockId::Realtime), anchor_boot: read(ClockId::Boottime) }
+    }
+
+    /// Goes on from an anchor. Since another start of the machine only the wall clock can tell what elapsed, and time
+    /// never goes back.
+    #[must_use]
+    pub fn going_on(from: &Anchor, boot_id: &str) -> Self {
+        Self::since(from, boot_id, read(ClockId::Boottime), read(ClockId::Realtime))
+    }
+
+    fn since(from: &Anchor, boot_id: &str, boot: Millis, wall: Millis) -> Self {
+        if from.boot_id == boot_id && from.boot <= boot {
+            return Self { anchor_steady: from.steady, anchor_boot: from.boot };
+        }
+        let elapsed = wall.saturating_sub(from.wall).max(0);
+        Self { anchor_steady: from.steady.saturating_add(elapsed), anchor_boot: boot }
     }
 }
 
@@ -56,7 +106,7 @@ const LONGEST_SLEEP_MS: Millis = 1_000;
 impl Clock for SystemClock {
     fn now(&self) -> Now {
         let elapsed = read(ClockId::Boottime).saturating_sub(self.anchor_boot);
-        Now { wall: read(ClockId::Realtime), steady: self.anchor_wall.saturating_add(elapsed) }
+        Now { wall: read(ClockId::Realtime), steady: self.anchor_steady.saturating_add(elapsed) }
     }
 
     async fn sleep_until(&self, steady: Millis) {
@@ -114,5 +164,24 @@ impl Clock for ManualClock {
         if moved.wait_for(|now| *now >= steady).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elapsed_time_goes_on_over_a_wall_clock_that_was_set() {
+        let anchor = Anchor { steady: 1_000_000, wall: 4_600_000, boot: 500, boot_id: "a".to_owned() };
+        assert_eq!(Anchor::parse(&anchor.text()), Some(anchor.clone()));
+        assert_eq!(Anchor::parse("1700000000000"), None, "as an earlier release wrote it");
+        let steady = |clock: &SystemClock, boot: Millis| clock.anchor_steady + boot - clock.anchor_boot;
+        let same = SystemClock::since(&anchor, "a", 2_500, 1_002_000);
+        assert_eq!(steady(&same, 2_500), 1_002_000, "two seconds elapsed, whatever the wall clock says");
+        let other = SystemClock::since(&anchor, "b", 90, 4_660_000);
+        assert_eq!(steady(&other, 90), 1_060_000, "the wall clock tells how long the machine was down");
+        let back = SystemClock::since(&anchor, "b", 90, 1_000);
+        assert_eq!(steady(&back, 90), 1_000_000, "and time never goes back");
     }
 }

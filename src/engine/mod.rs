@@ -39,4 +39,5 @@ pub use convert::effect;
 pub use create::NewRun;
 pub use handle::{Decided, Gone, RunHandle};
 pub use options::EngineOptions;
+pub use pulse::clock_of;
 pub use queries::QueryError;

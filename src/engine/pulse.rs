@@ -9,23 +9,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::clock::{Anchor, SystemClock};
 use super::context::Context;
 use super::perform::tell;
 use crate::machine::fact::Millis;
 use crate::machine::{Input, Now};
-use crate::store::RunName;
+use crate::store::{Owner, RunName};
 
 /// Distance of the engine's signs of life, and of its looks at the wall clock.
 const PULSE: Duration = Duration::from_secs(1);
 
 /// A wall clock that is off by more is in doubt.
-const JUMP_MS: i64 = 5_000;
+pub(super) const JUMP_MS: i64 = 5_000;
 
 /// When engines were last alive in a directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// Any engine.
+    /// Any engine, by elapsed time.
     at: Option<Millis>,
+    /// The same moment on all clocks.
+    pub(super) anchor: Option<Anchor>,
     /// One that executed the run; runs that are over are not listed.
     pub(super) runs: BTreeMap<RunName, Millis>,
 }
@@ -38,16 +41,18 @@ impl Seen {
 
     fn parse(text: &str) -> Self {
         let mut lines = text.lines();
-        let at = lines.next().and_then(|line| line.trim().parse().ok());
+        let first = lines.next().unwrap_or_default();
+        let at = first.split_whitespace().next().and_then(|at| at.parse().ok());
+        let anchor = Anchor::parse(first);
         let run = |line: &str| {
             let (name, at) = line.split_once(' ')?;
             Some((RunName::parse(name).ok()?, at.trim().parse().ok()?))
         };
-        Self { at, runs: lines.filter_map(run).collect() }
+        Self { at, anchor, runs: lines.filter_map(run).collect() }
     }
 
-    fn text(at: Millis, runs: &BTreeMap<RunName, Millis>) -> String {
-        runs.iter().fold(format!("{at}\n"), |text, (run, at)| text + &format!("{run} {at}\n"))
+    fn text(at: &Anchor, runs: &BTreeMap<RunName, Millis>) -> String {
+        runs.iter().fold(format!("{}\n", at.text()), |text, (run, at)| text + &format!("{run} {at}\n"))
     }
 
     /// When a run was executed last. One that is not listed was created after the last sign of life, because each lists
@@ -62,10 +67,22 @@ impl Seen {
     }
 }
 
+/// The clock of the open runs of a state directory, for those who look at them or decide without an engine.
+#[must_use]
+pub fn clock_of(state: &Path) -> SystemClock {
+    clock_after(Seen::read(state).anchor.as_ref())
+}
+
+/// Elapsed time goes on from where the last engine left it.
+pub(super) fn clock_after(anchor: Option<&Anchor>) -> SystemClock {
+    anchor.map_or_else(SystemClock::new, |anchor| SystemClock::going_on(anchor, &Owner::current().boot_id))
+}
+
 /// Signs of life, and a look at the wall clock, each second.
 pub(super) async fn pulse(cx: Arc<Context>) {
     let mut tick = tokio::time::interval(PULSE);
     let (path, fresh) = (cx.state.join("alive"), cx.state.join("alive.new"));
+    let boot_id = Owner::current().boot_id;
     let mut room = Room::default();
     loop {
         tokio::select! {
@@ -76,8 +93,8 @@ pub(super) async fn pulse(cx: Arc<Context>) {
         let text = {
             let runs = cx.runs();
             let mut seen = cx.seen();
-            seen.extend(runs.keys().map(|run| (run.clone(), now.wall)));
-            Seen::text(now.wall, &seen)
+            seen.extend(runs.keys().map(|run| (run.clone(), now.steady)));
+            Seen::text(&Anchor::at(now, &boot_id), &seen)
         };
         if let Some(words) = room.news(cx.log.room_left(), now.steady) {
             tracing::error!("{words}");
@@ -151,7 +168,7 @@ mod tests {
     fn each_run_has_its_own_last_sign_of_life() {
         let name = |text| RunName::parse(text).expect("a run's name");
         let runs = BTreeMap::from([(name("old/1"), 100), (name("live/2"), 5_000)]);
-        let seen = Seen::parse(&Seen::text(5_000, &runs));
+        let seen = Seen::parse(&Seen::text(&Anchor::parse("5000 5000 1 boot").expect("an anchor"), &runs));
         assert_eq!(seen.last(&name("old/1"), 50, 90), 100, "its engine left it long before the others");
         assert_eq!(
             seen.last(&name("live/2"), 50, 9_000),

@@ -28,11 +28,18 @@ pub(super) fn recovered(
 ) -> Result<(), Illegal> {
     let asked_for_locks = matches!(d.run().locks, Locks::Requested | Locks::Awaited(_));
     // Of smaller differences an engine tells nobody, either.
-    let clock_offset_ms = Some(d.now().wall - d.now().steady).filter(|ahead| ahead.abs() > CLOCK_JUMP_MS);
+    let ahead = Some(d.now().wall - d.now().steady).filter(|ahead| ahead.abs() > CLOCK_JUMP_MS).unwrap_or(0);
+    // A run that goes on keeps what it knows; how the clock was set while no engine was there is a jump like any other.
+    let known = if away_ms.is_some() { d.run().clock_offset } else { ahead };
+    let clock_offset_ms = Some(known).filter(|known| *known != 0);
     d.emit(Event::Owned { epoch, host, pid, away_ms, clock_offset_ms })?;
     let Some(away_ms) = away_ms else { return Ok(()) };
     if d.run().state.is_final() {
         return Ok(());
+    }
+    let jumped = ahead - known;
+    if jumped.abs() > CLOCK_JUMP_MS {
+        d.emit(Event::ClockJumped { by_ms: jumped })?;
     }
     if asked_for_locks {
         // Nobody remembers the request: the queue died with its engine.

@@ -132,3 +132,29 @@ fn the_store_being_away_is_told_and_changes_nothing() {
     assert!(night.only(&["storeGap"]).contains("gapMs=30000"));
     night.until_it_is(RunState::Accepted);
 }
+
+#[test]
+fn a_clock_that_was_set_while_no_engine_was_there_moves_nothing_that_counts_elapsed_time() {
+    for by in [min(60), -min(60)] {
+        let (mut night, since) = observing(guarded());
+        night.until(since + min(10));
+        // Nobody tells the run: the next engine finds out.
+        night.sim.now.wall += by;
+        night.crash(min(1));
+        assert!(night.story().contains("clockJumped"), "by {by}:\n{}", night.story());
+        night.bad_from("health", since + min(12));
+        night.until_it_is(RunState::RolledBack);
+        assert!(night.now() < since + min(15), "its criteria are sampled as before the clock was set by {by}");
+    }
+}
+
+#[test]
+fn a_jump_that_is_known_is_not_told_again_by_the_next_engine() {
+    let (mut night, since) = observing(guarded());
+    night.until(since + min(10));
+    jump(&mut night, min(60));
+    night.say(Verb::ConfirmClock);
+    night.crash(min(1));
+    assert_eq!(night.story().matches("clockJumped").count(), 1, "{}", night.story());
+    night.until_it_is(RunState::Accepted);
+}

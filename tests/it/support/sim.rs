@@ -280,8 +280,6 @@ impl<H: Hands> Sim<H> {
         self.hands.crash(&self.run);
         let at = self.now.steady + i64::try_from(away_ms).expect("nobody is away that long");
         self.sleep_until(at);
-        // The new engine anchors its steady time to the wall clock that it finds.
-        self.now.steady = self.now.wall;
         self.hands.pass(self.now.steady);
         self.epoch += 1;
         let (epoch, host) = (self.epoch, "host".to_owned());
@@ -324,5 +322,5 @@ pub(crate) fn first_word(of: &impl std::fmt::Debug) -> String {
 
 /// Somebody.
 pub(crate) fn actor(name: &str) -> Actor {
-    Actor { name: name.to_owned(), claimed: None, channel: None }
+    Actor::named(name)
 }
