@@ -134,7 +134,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     options.executors = executors;
     let engine = Engine::start(options).await?;
     let mut stories = engine.stories();
-    let by = Actor { name: "embed".to_owned(), claimed: None, channel: None };
+    let by = Actor::named("embed");
     let run = engine.create(NewRun { plan: Arc::new(plan), by, reason: None, trust_claimed_names: false }).await?;
 
     let mut out = std::io::stdout().lock();

@@ -66,7 +66,7 @@ pub(crate) fn runtime() -> Runtime {
 }
 
 pub(crate) fn new_run(plan: &Arc<Plan>) -> NewRun {
-    let by = Actor { name: "bench".to_owned(), claimed: None, channel: None };
+    let by = Actor::named("bench");
     NewRun { plan: plan.clone(), by, reason: None, trust_claimed_names: false }
 }
 

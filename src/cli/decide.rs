@@ -11,6 +11,7 @@ use super::client::{Client, ClientError};
 use super::error::CliError;
 use super::exit::Exit;
 use super::look::{Files, Source};
+use super::offline::Sent;
 use super::{offline, target, when};
 use crate::machine::RunState;
 use crate::server::peer;
@@ -61,6 +62,8 @@ pub(super) struct Decision<'a> {
     pub body: VerbBody,
     /// What it does, for the question: `goes back`.
     pub what: String,
+    /// What the request is called, each time that it is sent.
+    id: String,
     /// Who and why.
     pub who: &'a WhoArgs,
     /// The application's name, if the command line gives it.
@@ -72,17 +75,18 @@ pub(super) struct Decision<'a> {
 impl<'a> Decision<'a> {
     /// An ordinary verb.
     pub(super) fn new(body: VerbBody, what: impl Into<String>, who: &'a WhoArgs) -> Self {
-        Self { body, what: what.into(), who, application: None, danger: Danger::Some }
+        Self { body, what: what.into(), id: id(), who, application: None, danger: Danger::Some }
     }
 
     /// A dangerous one.
     pub(super) fn dangerous(body: VerbBody, what: impl Into<String>, args: &'a DangerArgs) -> Self {
-        Self { body, what: what.into(), who: &args.who, application: args.application.as_deref(), danger: Danger::High }
+        let application = args.application.as_deref();
+        Self { body, what: what.into(), id: id(), who: &args.who, application, danger: Danger::High }
     }
 
     /// Only words.
     pub(super) fn harmless(body: VerbBody, who: &'a WhoArgs) -> Self {
-        Self { body, what: String::new(), who, application: None, danger: Danger::None }
+        Self { body, what: String::new(), id: id(), who, application: None, danger: Danger::None }
     }
 
     fn request(&self, is_preview: bool) -> VerbRequest {
@@ -90,9 +94,15 @@ impl<'a> Decision<'a> {
             verb: self.body.clone(),
             claimed: self.who.claimed.clone(),
             reason: self.who.reason.clone(),
+            id: Some(self.id.clone()),
             preview: is_preview,
         }
     }
+}
+
+/// A name that no other request has.
+fn id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
 }
 
 /// Decides for the run that `argument` names.
@@ -126,13 +136,12 @@ pub(super) async fn on_run(
         confirm(ctx, &view, &would, decision)?;
     }
     let request = decision.request(false);
-    let Source::Owner(client, _) = source else { return offline::decide(ctx, run, &request, None).await };
-    let before = source.run(run).await?.sequence;
+    let Source::Owner(client, _) = source else { return offline::decide(ctx, run, &request, Sent::Never).await };
     match client.decide(run, &request).await {
         // It never heard of it. The owner left meanwhile: it had nothing to do, and neither has another.
-        Err(ClientError::Nobody(_)) => offline::decide(ctx, run, &request, None).await,
+        Err(ClientError::Nobody(_)) => offline::decide(ctx, run, &request, Sent::Never).await,
         // Its answer was lost, or it left in the middle of it: the log tells whether it decided.
-        Err(ClientError::Lost(_) | ClientError::Leaving) => offline::decide(ctx, run, &request, Some(before)).await,
+        Err(ClientError::Lost(_) | ClientError::Leaving) => offline::decide(ctx, run, &request, Sent::AnswerLost).await,
         Err(hangs @ ClientError::Hangs(_)) => {
             let look = format!("it may still decide: look at `bascule events {run}` before you say it again");
             Err(CliError::from(hangs).hint(look))

@@ -133,7 +133,7 @@ async fn show(ctx: &Ctx, args: &Args, stage: &Stage) -> Result<(Exit, Story), Cl
     let stories = engine.stories();
     let new = NewRun {
         plan: Arc::new(plan),
-        by: Actor { name: "demo".to_owned(), claimed: None, channel: None },
+        by: Actor::named("demo"),
         reason: Some("bascule demo".into()),
         trust_claimed_names: false,
     };

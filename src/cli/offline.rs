@@ -11,7 +11,9 @@ use super::decide::refused;
 use super::error::CliError;
 use super::look::{plan, read_failed};
 use super::lost;
-use crate::engine::clock::{Clock as _, SystemClock};
+use crate::engine::clock::Clock as _;
+use crate::engine::clock_of;
+use crate::machine::fact::Actor;
 use crate::machine::{Draft, Input, Reply, note_down};
 use crate::server::peer;
 use crate::server::problem::Problem;
@@ -26,7 +28,16 @@ use crate::view::{EventView, Place};
 const TRIES: u32 = 60;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Writes the decision down, unless an owner whose answer was lost did after sequence number `since`.
+/// Whether an owner may have heard of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// None did.
+    Never,
+    /// One may have decided it.
+    AnswerLost,
+}
+
+/// Writes the decision down, unless an owner whose answer was lost did.
 ///
 /// # Errors
 /// It is not legal now, or the directory cannot be taken or written.
@@ -34,21 +45,21 @@ pub(super) async fn decide(
     ctx: &Ctx,
     name: &RunName,
     request: &VerbRequest,
-    since: Option<u64>,
+    sent: Sent,
 ) -> Result<VerbAnswer, CliError> {
     if !ctx.state.join("journal").is_dir() {
         return Err(CliError::new(format!("there is no run {name}")).hint("`bascule status` lists the runs"));
     }
-    let log = take(&ctx.state).await.map_err(|error| match since {
-        Some(_) => error.hint(format!(
+    let log = take(&ctx.state).await.map_err(|error| match sent {
+        Sent::AnswerLost => error.hint(format!(
             "the engine's answer was lost, it may have decided: look at `bascule events {name}` before you say it again"
         )),
-        None => error,
+        Sent::Never => error,
     })?;
     let log: Arc<dyn RunLog> = Arc::new(log);
-    let written = match since {
-        Some(since) => lost::find(&ctx.state, &*log, name, request, since).await,
-        None => Ok(None),
+    let written = match (sent, &request.id) {
+        (Sent::AnswerLost, Some(id)) => lost::find(&ctx.state, &*log, name, id).await,
+        (Sent::AnswerLost | Sent::Never, _) => Ok(None),
     };
     let answer = match written {
         Ok(Some(answer)) => Ok(answer),
@@ -91,12 +102,12 @@ async fn write(
 ) -> Result<VerbAnswer, CliError> {
     let blobs = Blobs::reading(Arc::new(RealDisk), state);
     let (mut run, head) = read_run(&*log, name, |hash| plan(&blobs, hash)).await.map_err(read_failed)?;
-    let now = SystemClock::new().now();
+    let now = clock_of(state).now();
     let before = run.sequence;
     let mut draft = Draft::new(&mut run, now, 1);
     let input = Input::Verb {
         verb: request.verb.clone().into_verb(),
-        by: peer::this_process(request.claimed.clone()),
+        by: Actor { request: request.id.clone(), ..peer::this_process(request.claimed.clone()) },
         reason: request.reason.clone().map(Into::into),
     };
     let reply = note_down(&mut draft, input)

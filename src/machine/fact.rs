@@ -24,6 +24,17 @@ pub struct Actor {
     /// How they came: `socket`, `telephone`, `tcp`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
+    /// What they called their request: whoever lost the answer finds what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+}
+
+impl Actor {
+    /// Somebody whose name is all that is known.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), claimed: None, channel: None, request: None }
+    }
 }
 
 /// Performing a step or taking it back.

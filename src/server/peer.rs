@@ -20,11 +20,11 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 }
 
 impl Peer {
-    /// The actor, with the name that they give.
+    /// The actor, with the names that they give to themselves and to their request.
     #[must_use]
-    pub fn actor(self, claimed: Option<String>) -> Actor {
+    pub fn actor(self, claimed: Option<String>, request: Option<String>) -> Actor {
         let name = self.uid.map_or_else(|| "unknown".to_owned(), user_name);
-        Actor { name, claimed, channel: Some("socket".to_owned()) }
+        Actor { name, claimed, channel: Some("socket".to_owned()), request }
     }
 }
 
@@ -32,7 +32,7 @@ impl Peer {
 #[must_use]
 pub fn this_process(claimed: Option<String>) -> Actor {
     let uid = rustix::process::getuid().as_raw();
-    Actor { name: user_name(uid), claimed, channel: Some("file".to_owned()) }
+    Actor { name: user_name(uid), claimed, channel: Some("file".to_owned()), request: None }
 }
 
 /// The name of a user on this machine; `uid 1000` where it has none here.

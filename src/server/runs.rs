@@ -195,7 +195,7 @@ pub(super) async fn create(
         .map_err(|error| Problem::of(StatusCode::UNPROCESSABLE_ENTITY, &error))?;
     let new = NewRun {
         plan: Arc::new(plan),
-        by: peer.actor(request.claimed),
+        by: peer.actor(request.claimed, None),
         reason: request.reason.map(Into::into),
         trust_claimed_names: request.trust_claimed_names,
     };

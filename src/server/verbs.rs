@@ -26,7 +26,7 @@ pub(super) async fn decide(
 ) -> Result<Json<VerbAnswer>, Problem> {
     let name = runs::name(&application, &number)?;
     let Json(request) = body.map_err(|error| runs::rejected(&error))?;
-    let by = peer.actor(request.claimed);
+    let by = peer.actor(request.claimed, request.id);
     let verb = request.verb.into_verb();
     let reason: Option<Arc<str>> = request.reason.map(Into::into);
     if request.preview {

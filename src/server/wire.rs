@@ -207,6 +207,9 @@ pub struct VerbRequest {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What the person's program calls this request; it stands in the events, so that a lost answer can be found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// Only tells what would be written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub preview: bool,

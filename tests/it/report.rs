@@ -311,7 +311,7 @@ fn nothing_that_a_step_or_a_person_says_becomes_markup() {
         .sim
         .input(Input::Verb {
             verb: Verb::Note { text: evil.to_owned(), attachments: vec![] },
-            by: Actor { name: evil.to_owned(), claimed: Some(evil.to_owned()), channel: Some(evil.to_owned()) },
+            by: Actor { claimed: Some(evil.to_owned()), channel: Some(evil.to_owned()), ..Actor::named(evil) },
             reason: Some(evil.into()),
         })
         .expect("a note");

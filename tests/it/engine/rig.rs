@@ -196,7 +196,7 @@ pub(crate) fn step(id: &str, gate: Option<&str>, more: &str) -> String {
 }
 
 pub(crate) fn olga() -> Actor {
-    Actor { name: "olga".to_owned(), claimed: None, channel: None }
+    Actor::named("olga")
 }
 
 /// A person's verb, which must be legal.

@@ -267,7 +267,7 @@ fn an_approval_needs_its_roles_its_quorum_and_other_people() {
 
 #[test]
 fn an_approval_by_telephone_counts_only_where_the_step_allows_it() {
-    let by = Actor { name: "pia".to_owned(), claimed: Some("jonas".to_owned()), channel: Some("telephone".to_owned()) };
+    let by = Actor { claimed: Some("jonas".to_owned()), channel: Some("telephone".to_owned()), ..Actor::named("pia") };
     let relay = |relayed: bool| {
         let made = approval(Section::PreCheck, "yes").approval(|approval| approval.relayed = relayed);
         let mut night = Night::of(plans::Draft::new().add(made).add(cut("switch").exposes()).seal()).begin();
