@@ -297,22 +297,7 @@ async fn running(handles: &[(RunHandle, u64)]) -> usize {
 
 /// Whether a run starts steps on its way forward.
 fn goes_forward(run: &crate::machine::Run) -> bool {
-    match run.state {
-        RunState::Created | RunState::Checking | RunState::Preparing | RunState::CuttingOver | RunState::Committing => {
-            run.hold.is_none()
-        }
-        RunState::Prepared
-        | RunState::Observing
-        | RunState::Accepted
-        | RunState::Deciding
-        | RunState::RollingBack
-        | RunState::Stuck
-        | RunState::Refused
-        | RunState::Cancelled
-        | RunState::Committed
-        | RunState::RolledBack
-        | RunState::ClosedWithResidue => false,
-    }
+    run.state.starts_steps() && run.hold.is_none()
 }
 
 /// Whether a person will say something soon. A prepared run may wait for days: `go` starts an engine.

@@ -12,7 +12,8 @@ use super::fact::{Direction, Failure, Interruption, Resolution, SkipCause, Wait}
 use super::input::{Reply, Verb};
 use super::question::QuestionKind;
 use super::run::Run;
-use super::state::{Forward, RunState, Status, UndoState};
+use super::run_state::RunState;
+use super::state::{Forward, Status, UndoState};
 use super::{attempts, failures, verbs_approval};
 use crate::plan::rollback::stage;
 use crate::plan::{Section, Stage, StepId, StepIx, StepKind};
@@ -126,7 +127,7 @@ fn extend(d: &mut Draft<'_>, ix: StepIx, by_ms: u64) -> Result<Reply, Illegal> {
 
 /// Whether the run is where steps of a section run, or was before it had to ask.
 pub(super) fn is_on(run: &Run, section: Section) -> bool {
-    let state = run.left.unwrap_or(run.state);
+    let state = run.stands_in();
     let (cutting, observing) = (state == RunState::CuttingOver, state == RunState::Observing);
     match section {
         Section::PreCheck => cutting || matches!(state, RunState::Checking | RunState::Preparing | RunState::Prepared),
