@@ -48,6 +48,27 @@ pub(super) enum Manner {
     Json,
 }
 
+/// Where the lines of a run begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Since {
+    /// At its beginning: the whole story.
+    Created,
+    /// Where the present engine took it: the story before that was told when it happened.
+    TakenOver,
+    /// After an event that was told already.
+    After(u64),
+}
+
+impl Since {
+    async fn sequence(self, client: &Client, name: &RunName) -> Result<u64, CliError> {
+        match self {
+            Self::Created => Ok(0),
+            Self::TakenOver => taken_over(client, name).await,
+            Self::After(sequence) => Ok(sequence),
+        }
+    }
+}
+
 impl Manner {
     fn form(self) -> Form {
         match self {
@@ -70,14 +91,14 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         return Ok(exit_of_view(&view).unwrap_or(Exit::Interrupted));
     }
     let start = StartArgs { plain: args.plain, ..StartArgs::default() };
-    follow(ctx, &name, start.manner(ctx)).await
+    follow(ctx, &name, start.manner(ctx), Since::Created).await
 }
 
-/// Shows a run that another process executes.
+/// Shows a run that another process executes. A screen shows all of it; lines begin at `since`.
 ///
 /// # Errors
 /// There is no such run, or the owner does not answer.
-pub(super) async fn follow(ctx: &Ctx, name: &RunName, manner: Manner) -> Result<Exit, CliError> {
+pub(super) async fn follow(ctx: &Ctx, name: &RunName, manner: Manner, since: Since) -> Result<Exit, CliError> {
     let Some((client, _)) = Client::find(&ctx.state).await? else {
         let source = Source::open(ctx).await?;
         return ended(ctx, &source.run(name).await?);
@@ -94,7 +115,7 @@ pub(super) async fn follow(ctx: &Ctx, name: &RunName, manner: Manner) -> Result<
         }
         Manner::Plain | Manner::Json => {
             tokio::select! {
-                exit = lines(ctx, &client, name, manner.form()) => exit,
+                exit = lines(ctx, &client, name, manner.form(), since) => exit,
                 () = signals.next() => Ok(left(ctx, name)),
             }
         }
@@ -107,11 +128,11 @@ fn left(ctx: &Ctx, name: &RunName) -> Exit {
 }
 
 /// Events until the run is over or goes on only with a person.
-async fn lines(ctx: &Ctx, client: &Client, name: &RunName, form: Form) -> Result<Exit, CliError> {
+async fn lines(ctx: &Ctx, client: &Client, name: &RunName, form: Form, since: Since) -> Result<Exit, CliError> {
     let zone = Zone::of(&client.run(name).await?);
     let mut printer = Printer::new(form, zone);
-    let mut events = client.follow(name, 0).await?;
-    let mut last = 0;
+    let mut last = since.sequence(client, name).await?;
+    let mut events = client.follow(name, last).await?;
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
@@ -233,7 +254,7 @@ async fn show_beside(ctx: &Ctx, beside: &Beside) -> Result<(), CliError> {
 /// Lines of one run; when the owner stops, what is durable is still shown.
 async fn one_beside(ctx: &Ctx, client: &Client, name: RunName, beside: &Beside) -> Result<(), CliError> {
     let view = client.run(&name).await?;
-    let mut last = taken_over(client, &name).await?;
+    let mut last = Since::TakenOver.sequence(client, &name).await?;
     let mut printer = Printer::new(beside.manner.form(), Zone::of(&view));
     let mut events = client.follow(&name, last).await?;
     loop {
