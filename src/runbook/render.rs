@@ -63,6 +63,8 @@ pub fn render(problem: &Problem, sources: &SourceMap, colour: Colour) -> String 
         Colour::Terminal => Renderer::styled(),
         Colour::Plain => Renderer::plain(),
     };
+    // A longer line is cut around its label, so that neither is broken.
+    let renderer = renderer.term_width(COLUMNS);
     let level = match problem.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
