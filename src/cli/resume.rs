@@ -9,9 +9,10 @@ use super::foreground::{self, Failed};
 use super::look::Source;
 use super::owner::Owner;
 use super::run::StartArgs;
+use super::spawn;
+use super::target::{self, RunArg};
 use super::watch::{self, Manner, Since};
 use super::when::{self, Zone};
-use super::{spawn, target};
 use crate::server::wire::{Health, VerbBody};
 use crate::store::RunName;
 use crate::view::{RunSummary, words};
@@ -44,9 +45,8 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct GoArgs {
-    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
-    #[arg(value_name = "RUN")]
-    run: Option<String>,
+    #[command(flatten)]
+    run: RunArg,
     #[command(flatten)]
     start: StartArgs,
     #[command(flatten)]
@@ -79,7 +79,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
 /// Gives the word.
 pub(super) async fn go(ctx: &Ctx, args: GoArgs) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
-    let name = target::run(&source, args.run.as_deref()).await?;
+    let name = target::run(&source, args.run.name()).await?;
     drop(source);
     let word = Word { named: Some(name.clone()), shown: Some(name), is_go: true, stays_held: false, who: &args.who };
     start_and(ctx, args.start, word).await

@@ -5,6 +5,22 @@ use super::look::Source;
 use crate::store::RunName;
 use crate::view::RunSummary;
 
+/// The run that a verb is meant for.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct RunArg {
+    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
+    #[arg(value_name = "RUN")]
+    run: Option<String>,
+}
+
+impl RunArg {
+    /// As it was given.
+    #[must_use]
+    pub(super) fn name(&self) -> Option<&str> {
+        self.run.as_deref()
+    }
+}
+
 /// The run that an argument names.
 ///
 /// # Errors

@@ -13,9 +13,10 @@ use super::look::Source;
 use super::owner::Signals;
 use super::plain::{self, Form, Printer};
 use super::run::StartArgs;
+use super::status;
+use super::target::{self, RunArg};
 use super::voice::Voice;
 use super::when::Zone;
-use super::{status, target};
 use crate::engine::Engine;
 use crate::store::RunName;
 use crate::view::RunView;
@@ -29,9 +30,8 @@ use crate::view::RunView;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
-    #[arg(value_name = "RUN")]
-    run: Option<String>,
+    #[command(flatten)]
+    run: RunArg,
     /// One plain line per event, also on a terminal.
     #[arg(long)]
     plain: bool,
@@ -81,7 +81,7 @@ impl Manner {
 /// Watches.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
-    let name = target::seen(&source, args.run.as_deref()).await?;
+    let name = target::seen(&source, args.run.name()).await?;
     if !source.has_engine() {
         let view = source.run(&name).await?;
         status::print(ctx, &view)?;
