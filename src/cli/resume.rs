@@ -1,7 +1,7 @@
 //! `resume` and `go`: start an engine if there is none, and give the word.
 
 use super::Ctx;
-use super::client::{Client, ClientError};
+use super::client::{Client, ClientError, Runs};
 use super::decide::{self, Decision, WhoArgs};
 use super::error::CliError;
 use super::exit::Exit;
@@ -56,7 +56,7 @@ pub struct GoArgs {
 /// Resumes.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
-    let open = source.runs(true).await?;
+    let open = source.runs(Runs::Open).await?;
     let named = match args.run.as_deref() {
         Some(run) => Some(target::run(&source, Some(run)).await?),
         None => None,
@@ -196,7 +196,7 @@ async fn say(ctx: &Ctx, client: &Client, found: Option<&Health>, word: &Word<'_>
         Some(name) => client.run(name).await?.sequence,
         None => 0,
     };
-    let open = client.runs(true).await?;
+    let open = client.runs(Runs::Open).await?;
     if let Some(health) = found.filter(|_| !ctx.ui.json) {
         tell_found(ctx, health, &open);
     }

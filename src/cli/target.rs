@@ -1,5 +1,6 @@
 //! Which run is meant: `app/number`, `app` (its open run, else its newest), or nothing where exactly one run is open.
 
+use super::client::Runs;
 use super::error::CliError;
 use super::look::Source;
 use crate::store::RunName;
@@ -28,8 +29,8 @@ impl RunArg {
 pub(super) async fn run(source: &Source, argument: Option<&str>) -> Result<RunName, CliError> {
     match argument {
         Some(text) if text.contains('/') => parse(text),
-        Some(application) => newest(&source.runs(false).await?, application),
-        None => only_open(&source.runs(true).await?),
+        Some(application) => newest(&source.runs(Runs::All).await?, application),
+        None => only_open(&source.runs(Runs::Open).await?),
     }
 }
 
@@ -41,11 +42,11 @@ pub(super) async fn seen(source: &Source, argument: Option<&str>) -> Result<RunN
     if argument.is_some() {
         return run(source, argument).await;
     }
-    let open = source.runs(true).await?;
+    let open = source.runs(Runs::Open).await?;
     if !open.is_empty() {
         return only_open(&open);
     }
-    let all = source.runs(false).await?;
+    let all = source.runs(Runs::All).await?;
     match all.iter().max_by_key(|run| run.updated_at) {
         Some(last) => parse(&last.run),
         None => Err(CliError::new("there is no run yet").hint("`bascule run RUNBOOK` starts one")),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Ctx;
-use super::client::{Client, Ended};
+use super::client::{Client, Ended, Runs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::live::{self, Frame};
@@ -234,7 +234,7 @@ async fn show_beside(ctx: &Ctx, beside: &Beside) -> Result<(), CliError> {
     let Some((client, _)) = Client::find(&ctx.state).await? else { return Ok(()) };
     let names: Vec<RunName> = match &beside.name {
         Some(name) => vec![name.clone()],
-        None => client.runs(true).await?.iter().filter_map(|run| RunName::parse(&run.run).ok()).collect(),
+        None => client.runs(Runs::Open).await?.iter().filter_map(|run| RunName::parse(&run.run).ok()).collect(),
     };
     if let ([name], Manner::Live) = (names.as_slice(), beside.manner) {
         let footer = "Ctrl-C holds the run, lets running steps end and leaves";
