@@ -35,7 +35,8 @@ pub use step::{FailureView, StepView, WaitView};
 
 use crate::machine::fact::{CriterionState, Millis, Wait};
 use crate::machine::run::{Locks, Run};
-use crate::machine::state::{Forward, RunState, Status, StepRecord, UndoState};
+use crate::machine::run_state::{Ending, RunState};
+use crate::machine::state::{Forward, Status, StepRecord, UndoState};
 use crate::machine::{Now, gaps};
 use crate::plan::{Section, StepIx};
 
@@ -338,23 +339,9 @@ impl RunView {
 }
 
 fn gate_gaps(run: &Run, now: Now) -> Vec<String> {
-    let judged = match run.state {
-        RunState::Observing | RunState::Deciding => run.exposed.is_some() && run.rollback.is_none(),
-        RunState::Created
-        | RunState::Checking
-        | RunState::Preparing
-        | RunState::Prepared
-        | RunState::CuttingOver
-        | RunState::Accepted
-        | RunState::Committing
-        | RunState::RollingBack
-        | RunState::Stuck
-        | RunState::Refused
-        | RunState::Cancelled
-        | RunState::Committed
-        | RunState::RolledBack
-        | RunState::ClosedWithResidue => false,
-    };
+    let judged = matches!(run.state, RunState::Observing | RunState::Deciding)
+        && run.exposed.is_some()
+        && run.rollback.is_none();
     if judged { gaps(run, now.steady).iter().map(words::gap).collect() } else { Vec::new() }
 }
 
@@ -408,7 +395,7 @@ pub fn needs_person(run: &Run) -> bool {
 /// Whether criteria guard the run: from exposure until it is accepted, closed or on its way back.
 #[must_use]
 pub fn is_guarded(run: &Run) -> bool {
-    let over = run.state.is_final() || matches!(run.state, RunState::Accepted | RunState::Committing);
+    let over = run.state.ending().is_some() || run.state == RunState::Committing;
     run.possibly_exposed.is_some() && run.rollback.is_none() && !run.commit_intended && !over
 }
 
@@ -440,21 +427,21 @@ pub fn has_work(run: &Run) -> bool {
 /// How a process that executes the run would end now, by FORMATS' table; `None`: it goes on by itself.
 #[must_use]
 pub fn exit(run: &Run) -> Option<u8> {
-    match run.state {
-        RunState::Accepted | RunState::Committed => Some(0),
-        RunState::RolledBack => Some(3),
-        RunState::Refused | RunState::Cancelled => Some(4),
-        RunState::ClosedWithResidue => Some(7),
-        RunState::Deciding | RunState::Stuck => Some(5),
-        // Held forward work only waits for `resume`.
-        RunState::Preparing | RunState::CuttingOver | RunState::Committing if run.hold.is_some() => Some(6),
-        RunState::Created
-        | RunState::Checking
-        | RunState::Preparing
-        | RunState::Prepared
-        | RunState::CuttingOver
-        | RunState::Observing
-        | RunState::Committing
-        | RunState::RollingBack => needs_person(run).then_some(5),
+    if let Some(ending) = run.state.ending() {
+        return Some(exit_of(ending));
+    }
+    // Held forward work only waits for `resume`.
+    let held =
+        run.hold.is_some() && matches!(run.state, RunState::Preparing | RunState::CuttingOver | RunState::Committing);
+    if held { Some(6) } else { needs_person(run).then_some(5) }
+}
+
+/// The same of a run that is over, or accepted.
+fn exit_of(ending: Ending) -> u8 {
+    match ending {
+        Ending::OnTarget => 0,
+        Ending::Back => 3,
+        Ending::Untouched => 4,
+        Ending::Residue => 7,
     }
 }

@@ -4,6 +4,7 @@ use super::Ctx;
 use super::decide::{self, DangerArgs, Decision};
 use super::error::CliError;
 use super::exit::Exit;
+use super::target::RunArg;
 use crate::server::wire::VerbBody;
 
 /// Accept the target as it is, although the window is open or the gate is not met.
@@ -15,9 +16,8 @@ use crate::server::wire::VerbBody;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
-    #[arg(value_name = "RUN")]
-    run: Option<String>,
+    #[command(flatten)]
+    run: RunArg,
     #[command(flatten)]
     danger: DangerArgs,
 }
@@ -29,5 +29,5 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         "accepts the target: the engine no longer goes back by itself",
         &args.danger,
     );
-    decide::decide(ctx, args.run.as_deref(), decision).await
+    decide::decide(ctx, args.run.name(), decision).await
 }

@@ -104,6 +104,15 @@ pub struct Client {
     _short: ShortPath,
 }
 
+/// Which runs are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runs {
+    /// Those that are not over.
+    Open,
+    /// All.
+    All,
+}
+
 impl Client {
     /// The owner of a state directory, if one answers.
     ///
@@ -134,12 +143,16 @@ impl Client {
         self.get("/v1/health").await
     }
 
-    /// All runs, or the open ones.
+    /// Runs, in the order of their names.
     ///
     /// # Errors
     /// The owner does not answer.
-    pub async fn runs(&self, open: bool) -> Result<Vec<RunSummary>, ClientError> {
-        self.get(if open { "/v1/runs?open=true" } else { "/v1/runs" }).await
+    pub async fn runs(&self, which: Runs) -> Result<Vec<RunSummary>, ClientError> {
+        let path = match which {
+            Runs::Open => "/v1/runs?open=true",
+            Runs::All => "/v1/runs",
+        };
+        self.get(path).await
     }
 
     /// One run.

@@ -4,6 +4,7 @@ use super::Ctx;
 use super::decide::{self, DangerArgs, Decision};
 use super::error::CliError;
 use super::exit::Exit;
+use super::target::RunArg;
 use crate::server::wire::VerbBody;
 
 /// End a run as it stands, whatever is left applied: the report lists it.
@@ -14,9 +15,8 @@ use crate::server::wire::VerbBody;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
-    #[arg(value_name = "RUN")]
-    run: Option<String>,
+    #[command(flatten)]
+    run: RunArg,
     #[command(flatten)]
     danger: DangerArgs,
 }
@@ -25,5 +25,5 @@ pub struct Args {
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let decision =
         Decision::dangerous(VerbBody::Close, "ends the run as it stands: nothing more is done or undone", &args.danger);
-    decide::decide(ctx, args.run.as_deref(), decision).await
+    decide::decide(ctx, args.run.name(), decision).await
 }

@@ -289,14 +289,7 @@ pub(super) fn tell(ctx: &Ctx, has_engine: bool, answer: &VerbAnswer) -> Result<(
     if answer.events.is_empty() {
         ctx.ui.line(&format!("{}: nothing had to be written", answer.run));
     }
-    let finals = [
-        RunState::Refused,
-        RunState::Cancelled,
-        RunState::Committed,
-        RunState::RolledBack,
-        RunState::ClosedWithResidue,
-    ];
-    let is_over = finals.into_iter().any(|state| state.word() == answer.state);
+    let is_over = RunState::of_word(&answer.state).is_some_and(RunState::is_final);
     if (answer.no_engine || !has_engine) && !is_over {
         ctx.ui.say("no engine is running: the decision is recorded, nothing was started");
         ctx.ui.say(&format!("  `bascule resume {}` starts one, which goes on from here", answer.run));

@@ -7,7 +7,7 @@ use super::exit::Exit;
 use super::look::Source;
 use super::owner::Signals;
 use super::plain::{Form, Printer};
-use super::target;
+use super::target::{self, RunArg};
 use super::when::Zone;
 use crate::store::RunName;
 
@@ -20,9 +20,8 @@ use crate::store::RunName;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
-    #[arg(value_name = "RUN")]
-    run: Option<String>,
+    #[command(flatten)]
+    run: RunArg,
     /// As they come, until the run is over.
     #[arg(long)]
     follow: bool,
@@ -37,7 +36,7 @@ pub struct Args {
 /// Shows.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
-    let name = target::seen(&source, args.run.as_deref()).await?;
+    let name = target::seen(&source, args.run.name()).await?;
     let form = match (ctx.ui.json, args.all) {
         (true, _) => Form::Json,
         (false, true) => Form::Everything,

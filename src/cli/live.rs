@@ -15,7 +15,8 @@ use super::voice::Voice;
 use crate::store::RunName;
 use crate::view::RunView;
 
-/// How often the run is looked at.
+/// How often the run is looked at. Events would not do: durations, deadlines and progress move without one. It ends with
+/// the run, with the owner, or when the person leaves.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Enters the second screen: no cursor, no wrapping.

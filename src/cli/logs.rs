@@ -5,6 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use futures_util::StreamExt as _;
 
 use super::Ctx;
+use super::client::Runs;
 use super::error::CliError;
 use super::exit::Exit;
 use super::look::{Files, Source};
@@ -91,7 +92,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
 
 /// Whether a word is the name of an application, and not of a step.
 async fn is_application(source: &Source, word: &str) -> Result<bool, CliError> {
-    Ok(source.runs(false).await?.iter().any(|run| run.application == word))
+    Ok(source.runs(Runs::All).await?.iter().any(|run| run.application == word))
 }
 
 /// Which attempts there are.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Ctx;
 use super::client::Client;
+use super::client::Runs;
 use super::error::CliError;
 use super::ui::Ui;
 use crate::engine::clock::{Clock as _, SystemClock};
@@ -67,19 +68,19 @@ impl Source {
         }
     }
 
-    /// All runs, or the open ones, in the order of their names.
+    /// Runs, in the order of their names.
     ///
     /// # Errors
     /// The owner does not answer, or a run cannot be read.
-    pub async fn runs(&self, open: bool) -> Result<Vec<RunSummary>, CliError> {
+    pub async fn runs(&self, which: Runs) -> Result<Vec<RunSummary>, CliError> {
         match self {
-            Self::Owner(client, health) => match client.runs(open).await {
+            Self::Owner(client, health) => match client.runs(which).await {
                 // It left between two questions: the files know as much.
-                Err(error) if error.is_gone() => Files::open(Path::new(&health.state))?.runs(open),
-                Err(error) if error.hangs() => beside_silence(Path::new(&health.state))?.runs(open),
+                Err(error) if error.is_gone() => Files::open(Path::new(&health.state))?.runs(which),
+                Err(error) if error.hangs() => beside_silence(Path::new(&health.state))?.runs(which),
                 runs => Ok(runs?),
             },
-            Self::Files(files) => files.runs(open),
+            Self::Files(files) => files.runs(which),
         }
     }
 
@@ -195,11 +196,11 @@ impl Files {
         &self.state
     }
 
-    fn runs(&self, open: bool) -> Result<Vec<RunSummary>, CliError> {
+    fn runs(&self, which: Runs) -> Result<Vec<RunSummary>, CliError> {
         let Some(snapshot) = &self.snapshot else { return Ok(Vec::new()) };
         let mut runs = Vec::new();
         for entry in snapshot.runs() {
-            if open && entry.head.is_final && entry.stopped.is_none() {
+            if which == Runs::Open && entry.head.is_final && entry.stopped.is_none() {
                 continue;
             }
             let (name, at) = (entry.head.run.as_str(), entry.head.at_ms);

@@ -4,7 +4,7 @@ use super::Ctx;
 use super::decide::{self, Decision, WhoArgs};
 use super::error::CliError;
 use super::exit::Exit;
-use super::target;
+use super::target::{self, RunArg};
 use crate::server::wire::VerbBody;
 
 /// Write something down in a run's log, in any state.
@@ -41,9 +41,8 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct TakeArgs {
-    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
-    #[arg(value_name = "RUN")]
-    run: Option<String>,
+    #[command(flatten)]
+    run: RunArg,
     #[command(flatten)]
     who: WhoArgs,
 }
@@ -52,7 +51,7 @@ pub struct TakeArgs {
 pub(super) async fn take(ctx: &Ctx, args: TakeArgs) -> Result<Exit, CliError> {
     let me = crate::server::peer::this_process(args.who.claimed.clone());
     let who = Some(me.claimed.unwrap_or(me.name));
-    decide::decide(ctx, args.run.as_deref(), Decision::harmless(VerbBody::InCharge { who }, &args.who)).await
+    decide::decide(ctx, args.run.name(), Decision::harmless(VerbBody::InCharge { who }, &args.who)).await
 }
 
 /// Hand a run over to somebody, or to nobody.
@@ -81,9 +80,8 @@ pub(super) async fn handover(ctx: &Ctx, args: HandoverArgs) -> Result<Exit, CliE
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct SignOffArgs {
-    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
-    #[arg(value_name = "RUN")]
-    run: Option<String>,
+    #[command(flatten)]
+    run: RunArg,
     /// In which role.
     #[arg(long, value_name = "ROLE")]
     role: String,
@@ -95,5 +93,5 @@ pub struct SignOffArgs {
 pub(super) async fn sign_off(ctx: &Ctx, args: SignOffArgs) -> Result<Exit, CliError> {
     let what = format!("signs off as {}", args.role);
     let body = VerbBody::SignOff { role: args.role.clone() };
-    decide::decide(ctx, args.run.as_deref(), Decision::new(body, what, &args.who)).await
+    decide::decide(ctx, args.run.name(), Decision::new(body, what, &args.who)).await
 }

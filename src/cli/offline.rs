@@ -24,7 +24,8 @@ use crate::store::{
 };
 use crate::view::{EventView, Place};
 
-/// How often a directory that an engine is about to leave is tried, and how long lies between.
+/// How often a directory that an engine is about to leave is tried, and how long lies between: three seconds in all. That
+/// a lock was given back is told to nobody who does not block on it, and blocking could not be bounded.
 const TRIES: u32 = 60;
 const PAUSE: Duration = Duration::from_millis(50);
 

@@ -28,7 +28,7 @@ const LINGER_MS: Millis = 2_000;
 const SOON: Duration = Duration::from_millis(5);
 /// The same after other news.
 const LOOK: Duration = Duration::from_millis(100);
-/// The same with nothing new.
+/// The same with nothing new: a pause that ends or a client that goes away is no event of a run.
 const SELDOM: Duration = Duration::from_secs(2);
 
 /// How long a run's task may take to answer.
@@ -189,6 +189,7 @@ impl Owner {
         voice.say("interrupt once more within 10 s to stop all the same");
         tokio::select! {
             () = again.next() => true,
+            // A person's silence has no event; only the next word counts as a first one again.
             () = tokio::time::sleep(Duration::from_secs(10)) => {
                 voice.say("not stopped: the engine goes on");
                 false
@@ -297,22 +298,7 @@ async fn running(handles: &[(RunHandle, u64)]) -> usize {
 
 /// Whether a run starts steps on its way forward.
 fn goes_forward(run: &crate::machine::Run) -> bool {
-    match run.state {
-        RunState::Created | RunState::Checking | RunState::Preparing | RunState::CuttingOver | RunState::Committing => {
-            run.hold.is_none()
-        }
-        RunState::Prepared
-        | RunState::Observing
-        | RunState::Accepted
-        | RunState::Deciding
-        | RunState::RollingBack
-        | RunState::Stuck
-        | RunState::Refused
-        | RunState::Cancelled
-        | RunState::Committed
-        | RunState::RolledBack
-        | RunState::ClosedWithResidue => false,
-    }
+    run.state.starts_steps() && run.hold.is_none()
 }
 
 /// Whether a person will say something soon. A prepared run may wait for days: `go` starts an engine.

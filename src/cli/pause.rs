@@ -4,6 +4,7 @@ use super::Ctx;
 use super::decide::{self, Decision, WhoArgs};
 use super::error::CliError;
 use super::exit::Exit;
+use super::target::RunArg;
 use crate::server::wire::VerbBody;
 
 /// Start nothing new: no forward attempt, no commit.
@@ -14,9 +15,8 @@ use crate::server::wire::VerbBody;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
-    #[arg(value_name = "RUN")]
-    run: Option<String>,
+    #[command(flatten)]
+    run: RunArg,
     #[command(flatten)]
     who: WhoArgs,
 }
@@ -24,5 +24,5 @@ pub struct Args {
 /// Pauses.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let decision = Decision::new(VerbBody::Pause, "starts nothing new until `resume`", &args.who);
-    decide::decide(ctx, args.run.as_deref(), decision).await
+    decide::decide(ctx, args.run.name(), decision).await
 }

@@ -1,7 +1,7 @@
 //! `resume` and `go`: start an engine if there is none, and give the word.
 
 use super::Ctx;
-use super::client::{Client, ClientError};
+use super::client::{Client, ClientError, Runs};
 use super::decide::{self, Decision, WhoArgs};
 use super::error::CliError;
 use super::exit::Exit;
@@ -9,8 +9,10 @@ use super::foreground::{self, Failed};
 use super::look::Source;
 use super::owner::Owner;
 use super::run::StartArgs;
+use super::spawn;
+use super::target::{self, RunArg};
+use super::watch::{self, Manner, Since};
 use super::when::{self, Zone};
-use super::{spawn, target, watch};
 use crate::server::wire::{Health, VerbBody};
 use crate::store::RunName;
 use crate::view::{RunSummary, words};
@@ -43,9 +45,8 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct GoArgs {
-    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
-    #[arg(value_name = "RUN")]
-    run: Option<String>,
+    #[command(flatten)]
+    run: RunArg,
     #[command(flatten)]
     start: StartArgs,
     #[command(flatten)]
@@ -55,7 +56,7 @@ pub struct GoArgs {
 /// Resumes.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
-    let open = source.runs(true).await?;
+    let open = source.runs(Runs::Open).await?;
     let named = match args.run.as_deref() {
         Some(run) => Some(target::run(&source, Some(run)).await?),
         None => None,
@@ -71,22 +72,24 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         (None, _) => None,
     };
     drop(source);
-    let word = Word { named, is_go: false, stays_held: args.held, who: &args.who };
-    start_and(ctx, args.start, word, shown).await
+    let word = Word { named, shown, is_go: false, stays_held: args.held, who: &args.who };
+    start_and(ctx, args.start, word).await
 }
 
 /// Gives the word.
 pub(super) async fn go(ctx: &Ctx, args: GoArgs) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
-    let name = target::run(&source, args.run.as_deref()).await?;
+    let name = target::run(&source, args.run.name()).await?;
     drop(source);
-    let word = Word { named: Some(name.clone()), is_go: true, stays_held: false, who: &args.who };
-    start_and(ctx, args.start, word, Some(name)).await
+    let word = Word { named: Some(name.clone()), shown: Some(name), is_go: true, stays_held: false, who: &args.who };
+    start_and(ctx, args.start, word).await
 }
 
 /// What is said once an engine is there, and by whom.
 struct Word<'a> {
     named: Option<RunName>,
+    /// The run that is followed afterwards.
+    shown: Option<RunName>,
     is_go: bool,
     stays_held: bool,
     who: &'a WhoArgs,
@@ -95,12 +98,12 @@ struct Word<'a> {
 /// How often an owner that goes down meanwhile is followed by another.
 const TRIES: usize = 20;
 
-async fn start_and(ctx: &Ctx, start: StartArgs, word: Word<'_>, shown: Option<RunName>) -> Result<Exit, CliError> {
+async fn start_and(ctx: &Ctx, start: StartArgs, word: Word<'_>) -> Result<Exit, CliError> {
     for _ in 0..TRIES {
         let found = Client::find(&ctx.state).await?;
         if found.is_none() && start.is_foreground(ctx) {
             match foreground::own(ctx, &start).await {
-                Ok(owner) => return here(ctx, start, owner, &word, shown.as_ref()).await,
+                Ok(owner) => return here(ctx, start, owner, &word).await,
                 // Somebody was quicker: it is asked next.
                 Err(Failed::Held) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
                 Err(Failed::Other(error)) => return Err(*error),
@@ -114,40 +117,58 @@ async fn start_and(ctx: &Ctx, start: StartArgs, word: Word<'_>, shown: Option<Ru
                 (client, health, true)
             }
         };
-        match say(ctx, &client, is_new.then_some(&health), &word).await {
-            Ok(()) => {}
+        let manner = start.manner(ctx);
+        let teller = if is_new && word.shown.is_some() { Teller::of(manner) } else { Teller::Word };
+        let last = match say(ctx, &client, is_new.then_some(&health), &word, teller).await {
+            Ok(last) => last,
             Err(Said::OwnerGone) => continue,
             Err(Said::Failed(error)) => return Err(*error),
-        }
-        return match shown {
-            Some(name) => watch::follow(ctx, &name, start.manner(ctx)).await,
-            None => Ok(Exit::Done),
         };
+        let Some(name) = word.shown else { return Ok(Exit::Done) };
+        let since = match teller {
+            Teller::Display => Since::TakenOver,
+            Teller::Word => Since::After(last),
+        };
+        return watch::follow(ctx, &name, manner, since).await;
     }
     Err(CliError::new("no engine stays").hint("`engine.log` in the state directory says why they end"))
 }
 
 /// With the engine in this process.
-async fn here(
-    ctx: &Ctx,
-    start: StartArgs,
-    owner: Owner,
-    word: &Word<'_>,
-    shown: Option<&RunName>,
-) -> Result<Exit, CliError> {
+async fn here(ctx: &Ctx, start: StartArgs, owner: Owner, word: &Word<'_>) -> Result<Exit, CliError> {
     let said = match Client::find(&ctx.state).await {
-        Ok(Some((client, health))) => say(ctx, &client, Some(&health), word).await,
+        Ok(Some((client, health))) => say(ctx, &client, Some(&health), word, Teller::of(start.manner(ctx))).await,
         Ok(None) => Err(Said::OwnerGone),
         Err(error) => Err(Said::from(error)),
     };
     let error = match said {
-        Ok(()) => return foreground::stay(ctx, owner, &start, shown).await,
+        Ok(_) => return foreground::stay(ctx, owner, &start, word.shown.as_ref()).await,
         Err(Said::OwnerGone) => CliError::new("the engine in this process does not answer"),
         Err(Said::Failed(error)) => *error,
     };
     // What it took over is given back before anybody is told why.
     drop(owner.stop().await);
     Err(error)
+}
+
+/// Who prints what the word wrote. Once is enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Teller {
+    /// Whoever gives the word.
+    Word,
+    /// The lines that begin where the new engine took the run: they show it in its place.
+    Display,
+}
+
+impl Teller {
+    /// Beside a display of all that a new engine does.
+    fn of(manner: Manner) -> Self {
+        match manner {
+            // A screen leaves no lines behind.
+            Manner::Live => Self::Word,
+            Manner::Plain | Manner::Json => Self::Display,
+        }
+    }
 }
 
 /// Why the word was not given.
@@ -168,9 +189,14 @@ impl From<CliError> for Said {
     }
 }
 
-/// Tells what a new engine found, gives the word.
-async fn say(ctx: &Ctx, client: &Client, found: Option<&Health>, word: &Word<'_>) -> Result<(), Said> {
-    let open = client.runs(true).await?;
+/// Tells what a new engine found, gives the word. Answers the event of the run that is shown after which the rest is news:
+/// the last one that the word wrote, or the newest there was.
+async fn say(ctx: &Ctx, client: &Client, found: Option<&Health>, word: &Word<'_>, teller: Teller) -> Result<u64, Said> {
+    let mut last = match &word.shown {
+        Some(name) => client.run(name).await?.sequence,
+        None => 0,
+    };
+    let open = client.runs(Runs::Open).await?;
     if let Some(health) = found.filter(|_| !ctx.ui.json) {
         tell_found(ctx, health, &open);
     }
@@ -197,9 +223,14 @@ async fn say(ctx: &Ctx, client: &Client, found: Option<&Health>, word: &Word<'_>
             Err(ClientError::Problem(_)) if !word.is_go && !client.run(&name).await?.summary.held => continue,
             Err(error) => return Err(error.into()),
         };
-        decide::tell(ctx, true, &answer)?;
+        if teller == Teller::Word {
+            decide::tell(ctx, true, &answer)?;
+        }
+        if let Some(event) = answer.events.last().filter(|_| word.shown.as_ref() == Some(&name)) {
+            last = event.sequence;
+        }
     }
-    Ok(())
+    Ok(last)
 }
 
 /// Whether a person paused a run on purpose: then only its name lifts that. Says so.

@@ -4,6 +4,7 @@ use super::Ctx;
 use super::decide::{self, DangerArgs, Decision};
 use super::error::CliError;
 use super::exit::Exit;
+use super::target::RunArg;
 use crate::server::wire::VerbBody;
 
 /// Go back: users to the source first, then what was built is removed.
@@ -15,9 +16,8 @@ use crate::server::wire::VerbBody;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
-    #[arg(value_name = "RUN")]
-    run: Option<String>,
+    #[command(flatten)]
+    run: RunArg,
     /// Go on with an interrupted rollback.
     #[arg(long = "continue")]
     go_on: bool,
@@ -32,5 +32,5 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     } else {
         Decision::dangerous(VerbBody::Rollback, "takes back what was done", &args.danger)
     };
-    decide::decide(ctx, args.run.as_deref(), decision).await
+    decide::decide(ctx, args.run.name(), decision).await
 }

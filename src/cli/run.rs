@@ -10,7 +10,7 @@ use super::foreground;
 use super::inputs::{self, InputArgs};
 use super::owner::Wishes;
 use super::spawn;
-use super::watch::{self, Manner};
+use super::watch::{self, Manner, Since};
 use crate::plan::Plan;
 use crate::server::wire::{Health, NewRunRequest};
 use crate::store::{RunName, TakeOver};
@@ -145,7 +145,7 @@ async fn created_elsewhere(ctx: &Ctx, args: &Args, run: &str, health: &Health) -
     if args.start.otlp.is_some() {
         ctx.ui.say("that engine was started before: --otlp does not change where it sends its spans");
     }
-    watch::follow(ctx, &name, args.start.manner(ctx)).await
+    watch::follow(ctx, &name, args.start.manner(ctx), Since::Created).await
 }
 
 fn request(plan: &Plan, args: &Args) -> Result<NewRunRequest, CliError> {

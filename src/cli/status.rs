@@ -1,6 +1,7 @@
 //! `status`: one run in full, or all runs in a table.
 
 use super::Ctx;
+use super::client::Runs;
 use super::error::CliError;
 use super::exit::Exit;
 use super::live::colour;
@@ -36,9 +37,9 @@ pub struct Args {
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
     if args.run.is_none() && !args.brief {
-        let open = source.runs(true).await?;
+        let open = source.runs(Runs::Open).await?;
         if args.all || open.len() != 1 {
-            let runs = if args.all || open.is_empty() { source.runs(false).await? } else { open };
+            let runs = if args.all || open.is_empty() { source.runs(Runs::All).await? } else { open };
             table(ctx, &source, &runs)?;
             return Ok(Exit::Done);
         }

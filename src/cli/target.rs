@@ -1,9 +1,26 @@
 //! Which run is meant: `app/number`, `app` (its open run, else its newest), or nothing where exactly one run is open.
 
+use super::client::Runs;
 use super::error::CliError;
 use super::look::Source;
 use crate::store::RunName;
 use crate::view::RunSummary;
+
+/// The run that a verb is meant for.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct RunArg {
+    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
+    #[arg(value_name = "RUN")]
+    run: Option<String>,
+}
+
+impl RunArg {
+    /// As it was given.
+    #[must_use]
+    pub(super) fn name(&self) -> Option<&str> {
+        self.run.as_deref()
+    }
+}
 
 /// The run that an argument names.
 ///
@@ -12,8 +29,8 @@ use crate::view::RunSummary;
 pub(super) async fn run(source: &Source, argument: Option<&str>) -> Result<RunName, CliError> {
     match argument {
         Some(text) if text.contains('/') => parse(text),
-        Some(application) => newest(&source.runs(false).await?, application),
-        None => only_open(&source.runs(true).await?),
+        Some(application) => newest(&source.runs(Runs::All).await?, application),
+        None => only_open(&source.runs(Runs::Open).await?),
     }
 }
 
@@ -25,11 +42,11 @@ pub(super) async fn seen(source: &Source, argument: Option<&str>) -> Result<RunN
     if argument.is_some() {
         return run(source, argument).await;
     }
-    let open = source.runs(true).await?;
+    let open = source.runs(Runs::Open).await?;
     if !open.is_empty() {
         return only_open(&open);
     }
-    let all = source.runs(false).await?;
+    let all = source.runs(Runs::All).await?;
     match all.iter().max_by_key(|run| run.updated_at) {
         Some(last) => parse(&last.run),
         None => Err(CliError::new("there is no run yet").hint("`bascule run RUNBOOK` starts one")),

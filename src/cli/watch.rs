@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Ctx;
-use super::client::{Client, Ended};
+use super::client::{Client, Ended, Runs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::live::{self, Frame};
@@ -13,9 +13,10 @@ use super::look::Source;
 use super::owner::Signals;
 use super::plain::{self, Form, Printer};
 use super::run::StartArgs;
+use super::status;
+use super::target::{self, RunArg};
 use super::voice::Voice;
 use super::when::Zone;
-use super::{status, target};
 use crate::engine::Engine;
 use crate::store::RunName;
 use crate::view::RunView;
@@ -29,9 +30,8 @@ use crate::view::RunView;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
-    #[arg(value_name = "RUN")]
-    run: Option<String>,
+    #[command(flatten)]
+    run: RunArg,
     /// One plain line per event, also on a terminal.
     #[arg(long)]
     plain: bool,
@@ -48,6 +48,27 @@ pub(super) enum Manner {
     Json,
 }
 
+/// Where the lines of a run begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Since {
+    /// At its beginning: the whole story.
+    Created,
+    /// Where the present engine took it: the story before that was told when it happened.
+    TakenOver,
+    /// After an event that was told already.
+    After(u64),
+}
+
+impl Since {
+    async fn sequence(self, client: &Client, name: &RunName) -> Result<u64, CliError> {
+        match self {
+            Self::Created => Ok(0),
+            Self::TakenOver => taken_over(client, name).await,
+            Self::After(sequence) => Ok(sequence),
+        }
+    }
+}
+
 impl Manner {
     fn form(self) -> Form {
         match self {
@@ -60,7 +81,7 @@ impl Manner {
 /// Watches.
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
-    let name = target::seen(&source, args.run.as_deref()).await?;
+    let name = target::seen(&source, args.run.name()).await?;
     if !source.has_engine() {
         let view = source.run(&name).await?;
         status::print(ctx, &view)?;
@@ -70,14 +91,14 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         return Ok(exit_of_view(&view).unwrap_or(Exit::Interrupted));
     }
     let start = StartArgs { plain: args.plain, ..StartArgs::default() };
-    follow(ctx, &name, start.manner(ctx)).await
+    follow(ctx, &name, start.manner(ctx), Since::Created).await
 }
 
-/// Shows a run that another process executes.
+/// Shows a run that another process executes. A screen shows all of it; lines begin at `since`.
 ///
 /// # Errors
 /// There is no such run, or the owner does not answer.
-pub(super) async fn follow(ctx: &Ctx, name: &RunName, manner: Manner) -> Result<Exit, CliError> {
+pub(super) async fn follow(ctx: &Ctx, name: &RunName, manner: Manner, since: Since) -> Result<Exit, CliError> {
     let Some((client, _)) = Client::find(&ctx.state).await? else {
         let source = Source::open(ctx).await?;
         return ended(ctx, &source.run(name).await?);
@@ -94,7 +115,7 @@ pub(super) async fn follow(ctx: &Ctx, name: &RunName, manner: Manner) -> Result<
         }
         Manner::Plain | Manner::Json => {
             tokio::select! {
-                exit = lines(ctx, &client, name, manner.form()) => exit,
+                exit = lines(ctx, &client, name, manner.form(), since) => exit,
                 () = signals.next() => Ok(left(ctx, name)),
             }
         }
@@ -107,11 +128,11 @@ fn left(ctx: &Ctx, name: &RunName) -> Exit {
 }
 
 /// Events until the run is over or goes on only with a person.
-async fn lines(ctx: &Ctx, client: &Client, name: &RunName, form: Form) -> Result<Exit, CliError> {
+async fn lines(ctx: &Ctx, client: &Client, name: &RunName, form: Form, since: Since) -> Result<Exit, CliError> {
     let zone = Zone::of(&client.run(name).await?);
     let mut printer = Printer::new(form, zone);
-    let mut events = client.follow(name, 0).await?;
-    let mut last = 0;
+    let mut last = since.sequence(client, name).await?;
+    let mut events = client.follow(name, last).await?;
     let mut look = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
@@ -213,7 +234,7 @@ async fn show_beside(ctx: &Ctx, beside: &Beside) -> Result<(), CliError> {
     let Some((client, _)) = Client::find(&ctx.state).await? else { return Ok(()) };
     let names: Vec<RunName> = match &beside.name {
         Some(name) => vec![name.clone()],
-        None => client.runs(true).await?.iter().filter_map(|run| RunName::parse(&run.run).ok()).collect(),
+        None => client.runs(Runs::Open).await?.iter().filter_map(|run| RunName::parse(&run.run).ok()).collect(),
     };
     if let ([name], Manner::Live) = (names.as_slice(), beside.manner) {
         let footer = "Ctrl-C holds the run, lets running steps end and leaves";
@@ -233,7 +254,7 @@ async fn show_beside(ctx: &Ctx, beside: &Beside) -> Result<(), CliError> {
 /// Lines of one run; when the owner stops, what is durable is still shown.
 async fn one_beside(ctx: &Ctx, client: &Client, name: RunName, beside: &Beside) -> Result<(), CliError> {
     let view = client.run(&name).await?;
-    let mut last = taken_over(client, &name).await?;
+    let mut last = Since::TakenOver.sequence(client, &name).await?;
     let mut printer = Printer::new(beside.manner.form(), Zone::of(&view));
     let mut events = client.follow(&name, last).await?;
     loop {

@@ -6,6 +6,7 @@ use super::Ctx;
 use super::decide::{self, Decision, WhoArgs};
 use super::error::CliError;
 use super::exit::Exit;
+use super::target::RunArg;
 use crate::server::wire::VerbBody;
 use crate::view::words;
 
@@ -23,9 +24,8 @@ pub struct Args {
 enum Verb {
     /// Move the deadline; criteria that tripped act again.
     Extend {
-        /// `application/number`, or an application for its open or newest run; may be left out while one run is open.
-        #[arg(value_name = "RUN")]
-        run: Option<String>,
+        #[command(flatten)]
+        run: RunArg,
         /// How much later.
         #[arg(long, value_name = "DURATION", value_parser = decide::duration)]
         by: u64,
@@ -38,5 +38,5 @@ enum Verb {
 pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let Verb::Extend { run, by, who } = &args.verb;
     let what = format!("moves the end of the rollback window by {}", words::span_u(*by));
-    decide::decide(ctx, run.as_deref(), Decision::new(VerbBody::WindowExtend { by_ms: *by }, what, who)).await
+    decide::decide(ctx, run.name(), Decision::new(VerbBody::WindowExtend { by_ms: *by }, what, who)).await
 }

@@ -2,7 +2,8 @@
 //!
 //! It alone owns the run's state. Waiting inputs are drained into one transition; at most one
 //! append is outstanding; permits are carried out only after their events are durable. What
-//! happens while the store fails is in [`super::trouble`]: nothing is dispatched and nothing is lost.
+//! happens while the store fails is in [`super::trouble`]: nothing is dispatched and nothing is lost. What the store can
+//! never take is in [`super::oversize`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::perform::Hands;
 use super::trouble::{After, Trouble};
 use crate::machine::fact::Millis;
 use crate::machine::{Command, Draft, Event, Illegal, Input, Now, Record, Reply, Run, decide, note_down};
-use crate::store::{CommitError, Journal, Permit};
+use crate::store::{CommitError, Journal, Permit, StoreError};
 
 /// How many waiting inputs one transition takes in.
 const BATCH: usize = 512;
@@ -83,10 +84,12 @@ impl Driver {
             }
             batch = self.wait().await;
         }
-        if !batch.is_empty() {
+        while !batch.is_empty() {
             match self.transit(batch).await {
-                // What is durable of it is known to the next engine, whatever came of this.
-                Next::GoOn | Next::Leave => {}
+                // What was too much for one transition.
+                Next::GoOn => batch = self.waiting.drain(..).collect(),
+                // What is durable of it is known to the next engine.
+                Next::Leave => return,
             }
         }
     }
@@ -165,6 +168,7 @@ impl Driver {
                 Err(failed) => failed,
             };
             let after = match failed {
+                CommitError::Store(error @ StoreError::TooLarge { .. }) => self.decide_less(&error, &mut batch).await,
                 CommitError::Store(error) => self.stand_by(&error, None, &mut batch).await,
                 CommitError::InDoubt { error, doubt } => self.stand_by(&error, Some(*doubt), &mut batch).await,
                 error @ (CommitError::LostOwnership { .. } | CommitError::Unwritable(_)) => {

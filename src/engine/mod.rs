@@ -18,6 +18,7 @@ pub mod handle;
 pub mod locks;
 mod look;
 mod options;
+mod oversize;
 mod perform;
 mod place;
 pub mod processes;

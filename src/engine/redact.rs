@@ -16,16 +16,18 @@ const MASK: &[u8] = b"[redacted]";
 /// A shorter secret would redact half of every log; it is masked only as a whole word, as it is.
 const SHORTEST: usize = 4;
 
+/// A shorter line of a secret of several lines says nothing by itself.
+const SHORTEST_LINE: usize = 6;
+
 /// Removes secrets in every shape in which programs print them: plain, base64 (also in the middle of
 /// something longer, as in `user:secret`), URL, JSON, quoted for a shell.
 #[derive(Clone, Default)]
 pub struct Redactor(Option<Arc<Needles>>);
 
-/// Longest first, so that a part does not spoil the whole.
+/// By their first bytes, so that a place is compared with few of them; longest first, so that a part does not spoil the
+/// whole.
 struct Needles {
-    list: Vec<Needle>,
-    /// Bytes with which a needle begins: all others need no look.
-    firsts: [bool; 256],
+    by_first: Vec<Vec<Needle>>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -47,30 +49,33 @@ enum Here {
 impl fmt::Debug for Redactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The needles are the secrets.
-        write!(f, "Redactor({})", self.0.as_ref().map_or(0, |needles| needles.list.len()))
+        write!(f, "Redactor({})", self.0.as_ref().map_or(0, |needles| needles.by_first.iter().map(Vec::len).sum()))
     }
 }
 
 impl Redactor {
-    /// Removes these. An empty one is none.
+    /// Removes these, and each line of one that has several: programs print a key line by line. An empty one is none.
     #[must_use]
     pub fn new(values: &[String]) -> Self {
         let mut list: Vec<Needle> = Vec::new();
         for value in values.iter().filter(|value| !value.is_empty()) {
             let whole_word = value.len() < SHORTEST;
-            let shapes = if whole_word { vec![value.clone().into_bytes()] } else { shapes(value) };
-            list.extend(shapes.into_iter().map(|bytes| Needle { bytes, whole_word }));
+            let whole = if whole_word { vec![value.clone().into_bytes()] } else { shapes(value) };
+            let lines = lines(value).flat_map(shapes);
+            list.extend(whole.into_iter().chain(lines).map(|bytes| Needle { bytes, whole_word }));
         }
         if list.is_empty() {
             return Self(None);
         }
         list.sort_by(|a, b| b.bytes.len().cmp(&a.bytes.len()).then_with(|| a.bytes.cmp(&b.bytes)));
         list.dedup();
-        let mut firsts = [false; 256];
-        for first in list.iter().filter_map(|needle| needle.bytes.first()) {
-            firsts[usize::from(*first)] = true;
+        let mut by_first: Vec<Vec<Needle>> = (0..=u8::MAX).map(|_| Vec::new()).collect();
+        for needle in list {
+            if let Some(first) = needle.bytes.first() {
+                by_first[usize::from(*first)].push(needle);
+            }
         }
-        Self(Some(Arc::new(Needles { list, firsts })))
+        Self(Some(Arc::new(Needles { by_first })))
     }
 
     /// Whether there is nothing to redact.
@@ -129,10 +134,7 @@ impl Redactor {
 impl Needles {
     fn look(&self, last: Option<u8>, rest: &[u8], is_end: bool) -> Here {
         let Some(first) = rest.first() else { return Here::Wait };
-        if !self.firsts[usize::from(*first)] {
-            return Here::Plain;
-        }
-        for Needle { bytes, whole_word } in &self.list {
+        for Needle { bytes, whole_word } in &self.by_first[usize::from(*first)] {
             if *whole_word && last.is_some_and(is_word) {
                 continue;
             }
@@ -200,6 +202,14 @@ impl Stream {
     }
 }
 
+/// The lines of a secret that has several, without what they are indented by. The first and the last line of a PEM block
+/// are no secret: everybody's keys and certificates begin so.
+fn lines(value: &str) -> impl Iterator<Item = &str> {
+    let is_armour = |line: &str| line.starts_with("-----") && line.ends_with("-----");
+    let lines = value.lines().map(str::trim).filter(move |line| line.len() >= SHORTEST_LINE && !is_armour(line));
+    lines.take(if value.contains('\n') { usize::MAX } else { 0 })
+}
+
 /// The shapes of a secret.
 fn shapes(value: &str) -> Vec<Vec<u8>> {
     let json = serde_json::to_string(value).unwrap_or_default();
@@ -264,6 +274,31 @@ mod tests {
             let longest = clean.split("[redacted]").map(str::len).max().unwrap_or_default();
             assert!(longest <= STANDARD.encode("{\"password\":\"").len() + 3, "{whole:?} became {clean}");
         }
+    }
+
+    #[test]
+    fn a_line_of_a_secret_is_removed_where_it_stands_alone() {
+        let key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\n  hkiG9w0BAQEFAASC\r\nshort\n-----END KEY-----\n";
+        let redactor = redactor(&[key]);
+        assert_eq!(redactor.text(&format!("all: {key}.")), "all: [redacted].");
+        assert_eq!(redactor.text("1: MIIEvQIBADANBgkq\n2: hkiG9w0BAQEFAASC"), "1: [redacted]\n2: [redacted]");
+        let encoded = redactor.text(&STANDARD.encode("x hkiG9w0BAQEFAASC y"));
+        assert!(encoded.contains("[redacted]"), "{encoded}");
+        // What says nothing by itself stays: too short, or the same in every key.
+        assert_eq!(redactor.text("-----BEGIN KEY----- is short"), "-----BEGIN KEY----- is short");
+        // In pieces, too, although a line is the beginning of nothing longer.
+        let mut stream = redactor.stream();
+        let mut clean = Vec::new();
+        for piece in b"log MIIEvQIBADANBgkq end".chunks(3) {
+            clean.extend(stream.push(piece));
+        }
+        clean.extend(stream.finish());
+        assert_eq!(String::from_utf8_lossy(&clean), "log [redacted] end");
+    }
+
+    #[test]
+    fn a_secret_of_one_line_is_removed_without_its_line_end() {
+        assert_eq!(redactor(&["hunter2-hunter2\n"]).text("it is hunter2-hunter2!"), "it is [redacted]!");
     }
 
     #[test]

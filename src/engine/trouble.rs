@@ -173,35 +173,40 @@ impl Driver {
             match self.journal.resolve(doubt).await {
                 Ok(Resolved::Written(permits)) => return Tried::Over(After::Written(permits)),
                 Ok(Resolved::Absent) => {}
-                Err(CommitError::Store(error)) => return not_yet(&error),
+                Err(CommitError::Store(error)) => return not_yet(&error).map_or(Tried::NotYet, Tried::Over),
                 Err(error @ (CommitError::InDoubt { .. } | CommitError::LostOwnership { .. })) => {
                     return Tried::Over(After::Leave(error.to_string()));
                 }
                 Err(CommitError::Unwritable(error)) => return Tried::Over(After::Leave(error.to_string())),
             }
         }
+        self.read_again().await.map_or(Tried::NotYet, Tried::Over)
+    }
+
+    /// Reads the run as the log has it. `None`: it cannot be read yet.
+    pub(super) async fn read_again(&mut self) -> Option<After> {
         let plan = self.run.plan.clone();
         match read_run(&*self.cx.log, &self.hands.run, move |_| Ok(plan)).await {
             Ok((run, head)) => {
                 self.run = run;
                 self.journal.stand_at(head);
-                Tried::Over(After::Again)
+                Some(After::Again)
             }
             Err(ReadError::Store(error)) => not_yet(&error),
             Err(error @ (ReadError::NoRun(_) | ReadError::Record { .. } | ReadError::Illegal { .. })) => {
-                Tried::Over(After::Leave(error.to_string()))
+                Some(After::Leave(error.to_string()))
             }
         }
     }
 }
 
 /// A disk may work again; a run that is damaged stays so until a person repairs it.
-fn not_yet(error: &StoreError) -> Tried {
+fn not_yet(error: &StoreError) -> Option<After> {
     if matches!(error, StoreError::Corrupt(_)) {
-        return Tried::Over(After::Leave(error.to_string()));
+        return Some(After::Leave(error.to_string()));
     }
     tracing::warn!(%error, "the run cannot be read yet");
-    Tried::NotYet
+    None
 }
 
 /// Gives a person's word back as not decided, so that they know; anything else goes on waiting.

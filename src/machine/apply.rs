@@ -14,7 +14,8 @@ use super::event::{Event, Record};
 use super::fact::{Direction, Millis, Resolved};
 use super::question::{Question, QuestionKind};
 use super::run::{Hold, Run};
-use super::state::{Forward, RunState, Status};
+use super::run_state::RunState;
+use super::state::{Forward, Status};
 use super::timers::Timer;
 use crate::plan::{Call, StepId, StepIx};
 

@@ -8,7 +8,8 @@ use super::event::{Event, Record};
 use super::fact::{Direction, End, Failure, Found, Interruption, Left, Millis, Resolution, Resolved, Work};
 use super::perform::{attempt_action, probe_action};
 use super::run::Run;
-use super::state::{Attempt, Forward, RunState, Status, StepLocks, UndoState};
+use super::run_state::RunState;
+use super::state::{Attempt, Forward, Status, StepLocks, UndoState};
 use super::timers::Timer;
 use crate::plan::step::Effect;
 use crate::plan::{Section, StepId, StepIx};
@@ -300,8 +301,7 @@ fn readied(run: &mut Run, step: &StepId, new_generation: bool) -> Result<Vec<Com
     if matches!(run.steps[ix].status, Status::Forward(Forward::Succeeded)) {
         // It is repeated: a check looks again, a preparation is kept fresh.
         run.steps[ix].tries = 0;
-        let before_checks =
-            matches!(run.state, RunState::Checking | RunState::Created) || run.left == Some(RunState::Checking);
+        let before_checks = matches!(run.stands_in(), RunState::Checking | RunState::Created);
         if run.plan.step(ix).section == Section::PreCheck && !before_checks {
             run.rechecking.insert(ix);
         }

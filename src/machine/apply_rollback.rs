@@ -9,7 +9,8 @@ use super::command::Command;
 use super::event::{Event, Record};
 use super::fact::{Cause, Direction, Failure, Left, Millis, Ordered, SkipCause};
 use super::run::{Rollback, Run, Turn};
-use super::state::{Forward, RunState, Status, UndoState};
+use super::run_state::RunState;
+use super::state::{Forward, Status, UndoState};
 use super::timers::Timer;
 use super::turns::Line;
 use crate::plan::step::Effect;
@@ -165,17 +166,10 @@ fn begin_undo(run: &mut Run, ix: StepIx) -> Result<(), Illegal> {
     };
     // What could not be proved stopped is not undone, whatever was said of it since.
     let state = if run.steps[ix].unsettled {
-        let failure = match &forward {
-            Forward::Unknown { failure, .. } => failure.clone(),
-            Forward::Pending
-            | Forward::Ready
-            | Forward::Running(_)
-            | Forward::Backoff { .. }
-            | Forward::Waiting { .. }
-            | Forward::Succeeded
-            | Forward::Failed { .. }
-            | Forward::Skipped { .. }
-            | Forward::NotRun => Failure::new("it could not be proved stopped"),
+        let failure = if let Forward::Unknown { failure, .. } = &forward {
+            failure.clone()
+        } else {
+            Failure::new("it could not be proved stopped")
         };
         UndoState::Unknown { failure, probing: false }
     } else {

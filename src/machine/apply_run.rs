@@ -6,7 +6,8 @@ use super::command::Command;
 use super::event::Record;
 use super::fact::{Cause, Direction, LockScope, Millis, SkipCause, Wait};
 use super::run::{Locks, Run};
-use super::state::{Forward, RunState, Status, StepLocks};
+use super::run_state::RunState;
+use super::state::{Forward, Status, StepLocks};
 use super::timers::Timer;
 use crate::plan::step::Effect;
 use crate::plan::{Section, StepId, StepIx};
@@ -162,22 +163,8 @@ fn accepted(run: &mut Run) {
 
 pub(super) fn way_back(run: &mut Run, open: bool, at: Millis) {
     run.way_back = Some((open, at));
-    let watched = match run.left.unwrap_or(run.state) {
-        RunState::CuttingOver | RunState::Observing | RunState::Accepted => run.rollback.is_none(),
-        RunState::Created
-        | RunState::Checking
-        | RunState::Preparing
-        | RunState::Prepared
-        | RunState::Committing
-        | RunState::Deciding
-        | RunState::RollingBack
-        | RunState::Stuck
-        | RunState::Refused
-        | RunState::Cancelled
-        | RunState::Committed
-        | RunState::RolledBack
-        | RunState::ClosedWithResidue => false,
-    };
+    let watched = run.rollback.is_none()
+        && matches!(run.stands_in(), RunState::CuttingOver | RunState::Observing | RunState::Accepted);
     if watched {
         run.timers.set(Timer::Ready, at.saturating_add(ms(run.plan.policies.ready_every_ms).max(1)));
     } else {

@@ -8,7 +8,8 @@ use super::fact::{Cause, Direction};
 use super::forward;
 use super::question::QuestionKind;
 use super::run::Run;
-use super::state::{Forward, RunState, Status};
+use super::run_state::RunState;
+use super::state::{Forward, Status};
 use crate::plan::step::Effect;
 use crate::plan::{Section, StepIx, StepKind};
 

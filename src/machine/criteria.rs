@@ -10,7 +10,7 @@ use super::input::Outcome;
 use super::large::recorded;
 use super::question::QuestionKind;
 use super::rollback;
-use super::state::RunState;
+use super::run_state::RunState;
 use super::timers::Timer;
 use crate::plan::criteria::{Criterion, CriterionAction};
 use crate::runbook::expr::Truth;

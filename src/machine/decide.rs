@@ -10,7 +10,7 @@ use super::event::Event;
 use super::fact::{Cause, Direction};
 use super::input::{Input, Reply};
 use super::question::QuestionKind;
-use super::state::RunState;
+use super::run_state::RunState;
 use super::{attempts, checks, criteria, forward, recover, rollback, start, ticks, verbs, window_rules};
 
 /// Handles one input and settles the run.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::fact::{Resolved, SecretAt};
+use super::large;
 use super::run::Run;
 use crate::plan::step::Expr;
 use crate::plan::{Call, Criterion, StepId, StepKind};
@@ -82,6 +83,12 @@ pub(super) fn resolve(run: &Run, call: &Call) -> Result<Option<Resolved>, String
     let steps: Vec<StepId> = template.expressions().flat_map(|compiled| mentioned(compiled.as_str())).collect();
     let scope = scope(run, &call.params, steps.into_iter());
     let resolved = template.resolve(&scope).map_err(|unresolved| unresolved.to_string())?;
+    if large::exceeds(&resolved.value, large::LARGEST_CALL) {
+        let most = large::LARGEST_CALL >> 20;
+        return Err(format!(
+            "they are larger than the {most} MiB that the run log keeps; hand large values on in files"
+        ));
+    }
     let secrets = resolved.secrets.into_iter().map(|(at, name)| SecretAt { at, name }).collect();
     Ok(Some(Resolved { uses: call.uses.clone(), with: resolved.value, secrets }))
 }

@@ -14,7 +14,7 @@ use super::fact::{
     Ordered, Resolution, Resolved, SkipCause, Verdict, Wait,
 };
 use super::question::QuestionKind;
-use super::state::RunState;
+use super::run_state::RunState;
 use crate::plan::{PlanHash, StepId};
 
 /// One event and its circumstances.

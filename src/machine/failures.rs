@@ -10,7 +10,8 @@ use super::event::Event;
 use super::fact::{Cause, Direction, Failure, Left, Resolution};
 use super::question::QuestionKind;
 use super::rollback;
-use super::state::{Forward, RunState, Status};
+use super::run_state::RunState;
+use super::state::{Forward, Status};
 use super::ticks::Watched;
 use super::undoing;
 use crate::plan::policy::OnFailure;
@@ -207,9 +208,7 @@ fn give_up(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
 /// A pre-check failed or was inconclusive.
 fn pre_check(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let step = d.run().plan.step(ix).id.clone();
-    if d.run().state != RunState::Checking
-        && !(d.run().state == RunState::Deciding && d.run().left == Some(RunState::Checking))
-    {
+    if d.run().stands_in() != RunState::Checking {
         return checks::stale_failed(d, ix);
     }
     let at = d.now().steady.saturating_add(ms(checks::retry_every(d, ix)));
@@ -224,25 +223,7 @@ fn pre_check(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
 
 /// A post-check repeats until it passes; only its `by` makes it fail.
 fn post_check(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
-    let looks = match d.run().state {
-        RunState::Observing => true,
-        RunState::Deciding => d.run().left == Some(RunState::Observing),
-        RunState::Created
-        | RunState::Checking
-        | RunState::Preparing
-        | RunState::Prepared
-        | RunState::CuttingOver
-        | RunState::Accepted
-        | RunState::Committing
-        | RunState::RollingBack
-        | RunState::Stuck
-        | RunState::Refused
-        | RunState::Cancelled
-        | RunState::Committed
-        | RunState::RolledBack
-        | RunState::ClosedWithResidue => false,
-    };
-    if !looks {
+    if d.run().stands_in() != RunState::Observing {
         return Ok(());
     }
     let at = d.now().steady.saturating_add(ms(checks::every(d, ix)));

@@ -10,7 +10,8 @@ use super::event::Event;
 use super::fact::{Cause, Direction, LockScope, Resolved, SkipCause, Wait};
 use super::question::QuestionKind;
 use super::rollback;
-use super::state::{Forward, RunState, Status, StepLocks};
+use super::run_state::RunState;
+use super::state::{Forward, Status, StepLocks};
 use super::ticks;
 use super::timers::Timer;
 use super::undoing;
@@ -158,10 +159,9 @@ pub(super) fn would_start(d: &Draft<'_>, section: Section) -> bool {
             may && matches!(run.state, RunState::Preparing | RunState::Prepared | RunState::CuttingOver)
         }
         Section::Cutover => may && run.state == RunState::CuttingOver,
-        Section::PostCheck => run.state == RunState::Observing || run.left == Some(RunState::Observing),
+        Section::PostCheck => run.stands_in() == RunState::Observing,
         Section::Ready => {
-            matches!(run.state, RunState::CuttingOver | RunState::Observing | RunState::Accepted)
-                || matches!(run.left, Some(RunState::CuttingOver | RunState::Observing))
+            matches!(run.stands_in(), RunState::CuttingOver | RunState::Observing | RunState::Accepted)
         }
         Section::Fence | Section::RollbackCheck => run.state == RunState::RollingBack,
         Section::Commit => may && run.state == RunState::Committing,

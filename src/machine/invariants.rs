@@ -11,7 +11,8 @@ pub use same::same;
 
 use super::fact::{Direction, Wait};
 use super::run::{Locks, Run};
-use super::state::{Forward, RunState, Status, StepLocks, UndoState};
+use super::run_state::{Ending, RunState};
+use super::state::{Forward, Status, StepLocks, UndoState};
 use super::timers::Timer;
 use super::turns::Line;
 use crate::plan::step::Effect;
@@ -217,34 +218,24 @@ fn states(run: &Run) -> Result<(), Broken> {
             return broken(14, "a final run asks something");
         }
     }
-    match run.state {
-        RunState::RolledBack => {
+    match run.state.ending() {
+        Some(Ending::Back) => {
             let restored = run.rollback.as_ref().is_some_and(|r| r.restored.is_some() || run.first_effect.is_none());
             if !restored {
                 return broken(15, "rolled back without a verified source");
             }
         }
-        RunState::Refused | RunState::Cancelled => {
+        Some(Ending::Untouched) => {
             if run.first_effect.is_some() {
                 return broken(15, "refused or cancelled after the cutover began");
             }
         }
-        RunState::Accepted | RunState::Committed => {
+        Some(Ending::OnTarget) => {
             if run.exposed.is_none() && !run.plan.section(Section::Cutover).is_empty() {
                 return broken(15, "accepted although no user can reach the target");
             }
         }
-        RunState::Created
-        | RunState::Checking
-        | RunState::Preparing
-        | RunState::Prepared
-        | RunState::CuttingOver
-        | RunState::Observing
-        | RunState::Committing
-        | RunState::Deciding
-        | RunState::RollingBack
-        | RunState::Stuck
-        | RunState::ClosedWithResidue => {}
+        Some(Ending::Residue) | None => {}
     }
     Ok(())
 }
@@ -274,7 +265,7 @@ fn exposure(run: &Run) -> Result<(), Broken> {
 
 fn left_lying(run: &Run) -> Result<(), Broken> {
     let forward = matches!(
-        run.left.unwrap_or(run.state),
+        run.stands_in(),
         RunState::Preparing | RunState::Prepared | RunState::CuttingOver | RunState::Committing
     );
     if !forward || run.rollback.is_some() {
@@ -308,24 +299,10 @@ fn silence(run: &Run) -> Result<(), Broken> {
         run.steps.iter().any(|record| matches!(record.status, Status::Forward(Forward::Waiting { .. })))
             || run.locking.iter().any(|ix| run.step(*ix).locks == StepLocks::Requested)
     };
-    let rests = match run.state {
-        // Its beginning and its locks are the engine's to bring.
-        RunState::Created => true,
-        // A person's word: `go`, an undo, `commit`.
-        RunState::Prepared | RunState::Stuck | RunState::Accepted => true,
-        RunState::Refused
-        | RunState::Cancelled
-        | RunState::Committed
-        | RunState::RolledBack
-        | RunState::ClosedWithResidue => true,
-        RunState::Checking
-        | RunState::Preparing
-        | RunState::CuttingOver
-        | RunState::Observing
-        | RunState::Committing
-        | RunState::Deciding
-        | RunState::RollingBack => false,
-    };
+    // A created run waits for the engine, which brings its beginning and its locks; the others for a person's word: `go`,
+    // an undo.
+    let rests =
+        run.state.ending().is_some() || matches!(run.state, RunState::Created | RunState::Prepared | RunState::Stuck);
     if rests || acts || asks || waits() {
         return Ok(());
     }

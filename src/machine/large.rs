@@ -12,11 +12,20 @@ use sha2::{Digest as _, Sha256};
 /// The most bytes of a value, as JSON, that enter an event.
 pub const LARGEST: usize = 64 << 10;
 
+/// The most bytes of an evaluated call, as JSON. It stands in an event as a whole, so that an attempt is the same after a
+/// restart; a transition that starts several has to fit into the log.
+pub(super) const LARGEST_CALL: usize = 8 << 20;
+
+/// Whether a value, as JSON, has more bytes than that.
+pub(super) fn exceeds(value: &Value, bytes: usize) -> bool {
+    write!(Room(bytes), "{value}").is_err()
+}
+
 /// What the file of a value holds, if the value is too large for an event.
 #[must_use]
 pub fn content(value: &Value) -> Option<String> {
     // Counted first: nearly all are small, and none of those is copied.
-    write!(Room(LARGEST), "{value}").is_err().then(|| value.to_string())
+    exceeds(value, LARGEST).then(|| value.to_string())
 }
 
 /// What an event says of a value: the value, or the file's name and how long it is.

@@ -2,7 +2,7 @@
 //!
 //! No async, no clock, no randomness, no I/O, no logging: time and entropy come in with the input.
 //!
-//! - [`event`] and [`fact`]: what is written. [`state`] and [`run`]: what is known.
+//! - [`event`] and [`fact`]: what is written. [`run_state`], [`state`] and [`run`]: what is known.
 //! - [`Run::apply`] is bookkeeping and the only place where state changes; it returns inert
 //!   [`command`]s.
 //! - [`mod@decide`] is policy: from state and inputs to events, folded into a [`Draft`] as they come.
@@ -40,6 +40,7 @@ pub mod question;
 mod recover;
 mod rollback;
 pub mod run;
+pub mod run_state;
 mod start;
 pub mod state;
 mod ticks;
@@ -61,6 +62,6 @@ pub use event::{Event, Record};
 pub use input::{Input, Reply, Verb};
 pub use rollback::{Orders, may_act, what_to_undo};
 pub use run::Run;
-pub use state::RunState;
+pub use run_state::{Ending, RunState};
 pub use verbs::{may_accept, may_roll_back};
 pub use window_rules::gaps;

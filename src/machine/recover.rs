@@ -7,8 +7,10 @@ use super::draft::Draft;
 use super::event::Event;
 use super::fact::{Direction, Failure, Interruption, LockScope, Millis};
 use super::question::QuestionKind;
-use super::run::Locks;
-use super::state::{RunState, UndoState};
+use super::run::{Locks, Run};
+
+use super::run_state::RunState;
+use super::state::UndoState;
 use super::timers::Timer;
 use super::{attempts, eval, failures, rollback, undoing, window_rules};
 use crate::plan::policy::OnWindowClose;
@@ -66,32 +68,19 @@ pub(super) fn recovered(
 /// New forward effects wait for `resume`, unless the plan lets them go on by themselves.
 fn hold(d: &mut Draft<'_>, away_ms: u64) -> Result<(), Illegal> {
     let by_itself = d.run().plan.policies.resume_within_ms.is_some_and(|within| away_ms <= within);
-    let state = if d.run().state == RunState::Deciding { d.run().left } else { Some(d.run().state) };
-    if !by_itself && d.run().hold.is_none() && state.is_some_and(|state| effects_may_follow(d, state)) {
+    if !by_itself && d.run().hold.is_none() && effects_may_follow(d.run()) {
         d.emit(Event::Held { restart: true })?;
     }
     Ok(())
 }
 
-/// Whether something forward may follow in a state without a person's word.
-fn effects_may_follow(d: &Draft<'_>, state: RunState) -> bool {
-    match state {
-        RunState::Created
-        | RunState::Checking
-        | RunState::Preparing
-        | RunState::Prepared
-        | RunState::CuttingOver
-        | RunState::Committing => true,
-        RunState::Observing | RunState::Accepted => d.run().plan.policies.on_window_close == OnWindowClose::Commit,
-        RunState::Deciding
-        | RunState::RollingBack
-        | RunState::Stuck
-        | RunState::Refused
-        | RunState::Cancelled
-        | RunState::Committed
-        | RunState::RolledBack
-        | RunState::ClosedWithResidue => false,
-    }
+/// Whether something forward may follow without a person's word, once no question is open any more.
+fn effects_may_follow(run: &Run) -> bool {
+    let state = run.stands_in();
+    let closes = matches!(state, RunState::Observing | RunState::Accepted);
+    state.starts_steps()
+        || state == RunState::Prepared
+        || (closes && run.plan.policies.on_window_close == OnWindowClose::Commit)
 }
 
 fn dead_attempts(d: &mut Draft<'_>) -> Result<(), Illegal> {

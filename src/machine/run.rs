@@ -12,7 +12,8 @@ use super::apply::Illegal;
 use super::event::{Event, Record};
 use super::fact::{Actor, Cause, CriterionState, Direction, Gap, Millis};
 use super::question::Question;
-use super::state::{Forward, RunState, Status, StepRecord, UndoState};
+use super::run_state::RunState;
+use super::state::{Forward, Status, StepRecord, UndoState};
 use super::timers::Timers;
 use super::turns::Line;
 use super::window::{Samples, Window};
@@ -107,7 +108,7 @@ pub struct Run {
     pub since: Millis,
     /// Why.
     pub because: Option<Cause>,
-    /// The state that `deciding` left.
+    /// The state that `deciding` left; [`Run::stands_in`] asks for either.
     pub left: Option<RunState>,
     /// One value each, by place.
     pub steps: Vec<StepRecord>,
@@ -247,6 +248,12 @@ impl Run {
             residue: Vec::new(),
             plan,
         })
+    }
+
+    /// The state it is in; while people decide, the one that their questions hold up.
+    #[must_use]
+    pub fn stands_in(&self) -> RunState {
+        self.left.unwrap_or(self.state)
     }
 
     /// A step's record.

@@ -9,7 +9,8 @@ use super::forward;
 use super::question::QuestionKind;
 use super::rollback;
 use super::run::Locks;
-use super::state::{RunState, Status, StepLocks};
+use super::run_state::RunState;
+use super::state::{Status, StepLocks};
 use crate::plan::policy::OnFailure;
 
 /// Starts a created run, or refuses it.

@@ -1,127 +1,11 @@
-//! The states of a run and of its steps. One nested value per step, never put together from
-//! collections.
+//! The states of the steps of a run. One nested value per step, never put together from collections. The states of the
+//! run itself are in `run_state.rs`.
 
-use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fact::{Actor, Failure, Left, Millis, Resolved, SkipCause, Wait};
-
-/// The states of a run. SEMANTICS §3 has the table of moves; `RunState::may_become` holds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum RunState {
-    /// Accepted and pinned.
-    Created,
-    /// Pre-checks run.
-    Checking,
-    /// Preparation runs.
-    Preparing,
-    /// Waiting for the word.
-    Prepared,
-    /// Cutover steps run.
-    CuttingOver,
-    /// Post-checks and criteria, window open.
-    Observing,
-    /// The engine no longer acts by itself; the source is kept.
-    Accepted,
-    /// Commit steps run.
-    Committing,
-    /// Questions are open.
-    Deciding,
-    /// Undos run.
-    RollingBack,
-    /// The restore cannot finish alone.
-    Stuck,
-    /// Final: nothing was touched, or only preparation, undone.
-    Refused,
-    /// Final: as refused, on a person's word.
-    Cancelled,
-    /// Final: the way back is gone.
-    Committed,
-    /// Final: the source serves, verified.
-    RolledBack,
-    /// Final: a person closed it.
-    ClosedWithResidue,
-}
-
-impl RunState {
-    /// No event changes it any more, but notes.
-    #[must_use]
-    pub fn is_final(self) -> bool {
-        match self {
-            Self::Refused | Self::Cancelled | Self::Committed | Self::RolledBack | Self::ClosedWithResidue => true,
-            Self::Created
-            | Self::Checking
-            | Self::Preparing
-            | Self::Prepared
-            | Self::CuttingOver
-            | Self::Observing
-            | Self::Accepted
-            | Self::Committing
-            | Self::Deciding
-            | Self::RollingBack
-            | Self::Stuck => false,
-        }
-    }
-
-    /// The word of SEMANTICS, for people and JSON.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Checking => "checking",
-            Self::Preparing => "preparing",
-            Self::Prepared => "prepared",
-            Self::CuttingOver => "cutting_over",
-            Self::Observing => "observing",
-            Self::Accepted => "accepted",
-            Self::Committing => "committing",
-            Self::Deciding => "deciding",
-            Self::RollingBack => "rolling_back",
-            Self::Stuck => "stuck",
-            Self::Refused => "refused",
-            Self::Cancelled => "cancelled",
-            Self::Committed => "committed",
-            Self::RolledBack => "rolled_back",
-            Self::ClosedWithResidue => "closed_with_residue",
-        }
-    }
-
-    /// The moves that exist. Everything else is a bug of ours and stops the run.
-    #[must_use]
-    pub fn may_become(self, to: Self) -> bool {
-        use RunState as S;
-        if to == S::ClosedWithResidue {
-            return !self.is_final();
-        }
-        match self {
-            S::Created => matches!(to, S::Checking | S::Refused | S::Cancelled),
-            S::Checking => {
-                matches!(to, S::Preparing | S::Prepared | S::CuttingOver | S::Refused | S::Cancelled | S::Deciding)
-            }
-            S::Preparing | S::Prepared => {
-                matches!(to, S::CuttingOver | S::Prepared | S::Refused | S::Cancelled | S::Deciding | S::RollingBack)
-            }
-            S::CuttingOver => matches!(to, S::Observing | S::Refused | S::Cancelled | S::RollingBack | S::Deciding),
-            S::Observing => matches!(to, S::Accepted | S::RollingBack | S::Deciding),
-            S::Accepted => matches!(to, S::Committing | S::Committed | S::RollingBack),
-            S::Committing => matches!(to, S::Committed | S::Deciding),
-            S::Deciding => !matches!(to, S::Created | S::RolledBack | S::Committed | S::Deciding),
-            S::RollingBack => matches!(to, S::RolledBack | S::Stuck | S::Deciding | S::Cancelled | S::Refused),
-            S::Stuck => matches!(to, S::RollingBack),
-            S::Refused | S::Cancelled | S::Committed | S::RolledBack | S::ClosedWithResidue => false,
-        }
-    }
-}
-
-impl fmt::Display for RunState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
-    }
-}
 
 /// One try that is under way.
 #[derive(Debug, Clone, PartialEq)]
@@ -189,6 +73,22 @@ impl Forward {
     #[must_use]
     pub fn satisfies(&self) -> bool {
         matches!(self, Self::Succeeded | Self::Skipped { .. })
+    }
+
+    /// Why it did not go well, of a step that failed or of which nobody knows.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed { failure, .. } | Self::Unknown { failure, .. } => Some(failure),
+            Self::Pending
+            | Self::Ready
+            | Self::Running(_)
+            | Self::Backoff { .. }
+            | Self::Waiting { .. }
+            | Self::Succeeded
+            | Self::Skipped { .. }
+            | Self::NotRun => None,
+        }
     }
 
     /// The attempt under way.

@@ -8,7 +8,8 @@ use super::fact::{Cause, Millis};
 use super::forward;
 use super::question::QuestionKind;
 use super::run::Run;
-use super::state::{Forward, RunState};
+use super::run_state::RunState;
+use super::state::Forward;
 use super::timers::Timer;
 use super::{attempts, checks, criteria, failures, window_rules};
 use crate::plan::{StepIx, StepKind};
@@ -120,7 +121,7 @@ fn start_by(d: &mut Draft<'_>, watched: Watched) -> Result<(), Illegal> {
 pub(super) fn turn_back(d: &mut Draft<'_>) -> Result<(), Illegal> {
     d.emit(Event::TurnBackReached)?;
     let until = d.run().plan.policies.change.as_ref().and_then(|change| change.until_ms);
-    let cutting = d.run().state == RunState::CuttingOver || d.run().left == Some(RunState::CuttingOver);
+    let cutting = d.run().stands_in() == RunState::CuttingOver;
     match until {
         Some(until) if cutting && !d.run().turn_back_waived => ask(d, QuestionKind::TurnBack { until }),
         Some(_) | None => Ok(()),

@@ -15,7 +15,8 @@ use super::input::{Reply, Verb};
 use super::question::QuestionKind;
 use super::rollback;
 use super::run::Run;
-use super::state::{RunState, UndoState};
+use super::run_state::RunState;
+use super::state::UndoState;
 use super::timers::Timer;
 use super::verbs_step;
 use super::window_rules;
@@ -82,7 +83,6 @@ fn go(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
 }
 
 /// Ends every kind of stop.
-#[expect(clippy::wildcard_enum_match_arm, reason = "one kind of question is answered otherwise")]
 fn resume(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
     let waits = is_asked(d, |kind| matches!(kind, QuestionKind::AwayTooLong { .. }));
     let hold = d.run().hold.clone();
@@ -91,11 +91,7 @@ fn resume(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
     }
     if let Some(hold) = hold {
         d.emit(Event::Resumed)?;
-        let before_effects = match d.run().state {
-            RunState::Deciding => d.run().left,
-            other => Some(other),
-        };
-        if matches!(before_effects, Some(RunState::CuttingOver | RunState::Preparing | RunState::Prepared)) {
+        if matches!(d.run().stands_in(), RunState::CuttingOver | RunState::Preparing | RunState::Prepared) {
             // After an interruption also those that always run again.
             checks::recheck_stale(d, hold.restart)?;
         }
@@ -235,23 +231,10 @@ pub fn may_accept(run: &Run) -> Result<(), String> {
     if let Some(ix) = open {
         return Err(format!("`{}` has neither succeeded nor been skipped", run.plan.step(ix).id));
     }
-    match run.state {
-        RunState::Observing | RunState::Deciding => Ok(()),
-        RunState::Created
-        | RunState::Checking
-        | RunState::Preparing
-        | RunState::Prepared
-        | RunState::CuttingOver
-        | RunState::Accepted
-        | RunState::Committing
-        | RunState::RollingBack
-        | RunState::Stuck
-        | RunState::Refused
-        | RunState::Cancelled
-        | RunState::Committed
-        | RunState::RolledBack
-        | RunState::ClosedWithResidue => Err(format!("a run that is {} cannot be accepted", run.state)),
+    if !matches!(run.state, RunState::Observing | RunState::Deciding) {
+        return Err(format!("a run that is {} cannot be accepted", run.state));
     }
+    Ok(())
 }
 
 fn accept(d: &mut Draft<'_>) -> Result<Reply, Illegal> {

@@ -12,65 +12,31 @@ use super::fact::{Direction, Failure, Interruption, Resolution, SkipCause, Wait}
 use super::input::{Reply, Verb};
 use super::question::QuestionKind;
 use super::run::Run;
-use super::state::{Forward, RunState, Status, UndoState};
+use super::run_state::RunState;
+use super::state::{Forward, Status, UndoState};
 use super::{attempts, failures, verbs_approval};
 use crate::plan::rollback::stage;
 use crate::plan::{Section, Stage, StepId, StepIx, StepKind};
 
 /// Handles a verb that names a step.
 pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
-    let name = match &verb {
-        Verb::Extend { step, .. }
-        | Verb::Retry { step }
-        | Verb::Skip { step }
-        | Verb::Waive { step, .. }
-        | Verb::Happened { step, .. }
-        | Verb::DidNotHappen { step }
-        | Verb::ItFailed { step, .. }
-        | Verb::ProbeAgain { step }
-        | Verb::Approve { step, .. }
-        | Verb::Reject { step }
-        | Verb::UndoRetry { step }
-        | Verb::UndoWaive { step }
-        | Verb::UndoDone { step } => step.clone(),
-        Verb::Go
-        | Verb::Resume
-        | Verb::Pause
-        | Verb::Cancel
-        | Verb::Rollback
-        | Verb::ContinueRollback
-        | Verb::WindowExtend { .. }
-        | Verb::Commit
-        | Verb::Accept
-        | Verb::Close
-        | Verb::ForwardAgain
-        | Verb::GoOn { .. }
-        | Verb::Note { .. }
-        | Verb::InCharge { .. }
-        | Verb::Disarm { .. }
-        | Verb::SignOff { .. }
-        | Verb::ConfirmClock => return Ok(Reply::refused("the verb names no step", "this is a bug: please report it")),
-    };
-    let Some(ix) = d.run().plan.find(&name) else {
-        return Ok(Reply::refused(format!("the plan has no step `{name}`"), "`bascule status` lists the steps"));
-    };
     match verb {
-        Verb::Extend { by_ms, .. } => extend(d, ix, by_ms),
-        Verb::Retry { .. } => retry(d, ix),
-        Verb::Skip { .. } => skip(d, ix),
-        Verb::Waive { role, .. } => waive(d, ix, role.as_deref()),
-        Verb::Happened { outputs, .. } => {
+        Verb::Extend { step, by_ms } => on(d, &step, |d, ix| extend(d, ix, by_ms)),
+        Verb::Retry { step } => on(d, &step, retry),
+        Verb::Skip { step } => on(d, &step, skip),
+        Verb::Waive { step, role } => on(d, &step, |d, ix| waive(d, ix, role.as_deref())),
+        Verb::Happened { step, outputs } => on(d, &step, |d, ix| {
             let outputs = Arc::new(Value::Object(outputs.into_iter().collect()));
             resolve(d, ix, Resolution::Happened { outputs })
-        }
-        Verb::DidNotHappen { .. } => resolve(d, ix, Resolution::DidNotHappen),
-        Verb::ItFailed { left, .. } => resolve(d, ix, Resolution::Failed { left }),
-        Verb::ProbeAgain { .. } => probe_again(d, ix),
-        Verb::Approve { role, .. } => verbs_approval::approve(d, ix, role),
-        Verb::Reject { .. } => verbs_approval::reject(d, ix),
-        Verb::UndoRetry { .. } => undo(d, ix, Event::UndoReadied { step: name }),
-        Verb::UndoWaive { .. } => undo(d, ix, Event::UndoWaived { step: name }),
-        Verb::UndoDone { .. } => undo(d, ix, Event::UndoDoneByHand { step: name }),
+        }),
+        Verb::DidNotHappen { step } => on(d, &step, |d, ix| resolve(d, ix, Resolution::DidNotHappen)),
+        Verb::ItFailed { step, left } => on(d, &step, |d, ix| resolve(d, ix, Resolution::Failed { left })),
+        Verb::ProbeAgain { step } => on(d, &step, probe_again),
+        Verb::Approve { step, role } => on(d, &step, |d, ix| verbs_approval::approve(d, ix, role)),
+        Verb::Reject { step } => on(d, &step, verbs_approval::reject),
+        Verb::UndoRetry { step } => on(d, &step, |d, ix| undo(d, ix, Event::UndoReadied { step: id(d, ix) })),
+        Verb::UndoWaive { step } => on(d, &step, |d, ix| undo(d, ix, Event::UndoWaived { step: id(d, ix) })),
+        Verb::UndoDone { step } => on(d, &step, |d, ix| undo(d, ix, Event::UndoDoneByHand { step: id(d, ix) })),
         Verb::Go
         | Verb::Resume
         | Verb::Pause
@@ -87,7 +53,19 @@ pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
         | Verb::InCharge { .. }
         | Verb::Disarm { .. }
         | Verb::SignOff { .. }
-        | Verb::ConfirmClock => Ok(Reply::Done),
+        | Verb::ConfirmClock => Ok(Reply::refused("the verb names no step", "this is a bug: please report it")),
+    }
+}
+
+/// Does something with the step of this name.
+fn on(
+    d: &mut Draft<'_>,
+    step: &StepId,
+    act: impl FnOnce(&mut Draft<'_>, StepIx) -> Result<Reply, Illegal>,
+) -> Result<Reply, Illegal> {
+    match d.run().plan.find(step) {
+        Some(ix) => act(d, ix),
+        None => Ok(Reply::refused(format!("the plan has no step `{step}`"), "`bascule status` lists the steps")),
     }
 }
 
@@ -126,7 +104,7 @@ fn extend(d: &mut Draft<'_>, ix: StepIx, by_ms: u64) -> Result<Reply, Illegal> {
 
 /// Whether the run is where steps of a section run, or was before it had to ask.
 pub(super) fn is_on(run: &Run, section: Section) -> bool {
-    let state = run.left.unwrap_or(run.state);
+    let state = run.stands_in();
     let (cutting, observing) = (state == RunState::CuttingOver, state == RunState::Observing);
     match section {
         Section::PreCheck => cutting || matches!(state, RunState::Checking | RunState::Preparing | RunState::Prepared),

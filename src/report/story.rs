@@ -158,7 +158,7 @@ impl Story {
 
     /// Whether nothing will change any more by itself: it is final, or the target was accepted.
     pub(super) fn is_over(&self) -> bool {
-        self.run.state.is_final() || self.run.state == RunState::Accepted
+        self.run.state.ending().is_some()
     }
 }
 

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::story::Story;
-use crate::machine::RunState;
 use crate::machine::event::{Event, Record};
 use crate::machine::fact::{CriterionState, Resolution};
 use crate::machine::state::{Forward, UndoState};
@@ -131,7 +130,7 @@ fn watch(story: &Story) -> Vec<Unverified> {
         let why = "no engine ran: nothing was sampled, and nothing would have gone back by itself";
         all.push(of(format!("{} of the rollback window", span(total)), why));
     }
-    let open = story.bands.last().is_some_and(|band| !band.state.is_final() && band.state != RunState::Accepted);
+    let open = story.bands.last().is_some_and(|band| band.state.ending().is_none());
     if open && story.run.clock_in_doubt {
         all.push(of("times of day", "the wall clock jumped and nobody has said that it is right now"));
     }

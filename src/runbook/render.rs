@@ -22,6 +22,8 @@ pub enum Colour {
 
 /// As wide as a terminal surely is.
 const COLUMNS: usize = 80;
+/// What stands beside carets and their label: the number of a line, the bar, and what says that a line was cut.
+const MARGIN: usize = 12;
 /// A line that is longer is cut out around its label.
 const LONG_LINE: usize = 500;
 /// Labels of one file that are further apart are drawn separately.
@@ -63,6 +65,8 @@ pub fn render(problem: &Problem, sources: &SourceMap, colour: Colour) -> String 
         Colour::Terminal => Renderer::styled(),
         Colour::Plain => Renderer::plain(),
     };
+    // A longer line is cut around its label, so that neither is broken.
+    let renderer = renderer.term_width(COLUMNS);
     let level = match problem.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -70,8 +74,12 @@ pub fn render(problem: &Problem, sources: &SourceMap, colour: Colour) -> String 
     let title = level.primary_title(wrapped(&problem.message, "warning[B0000]: ".len())).id(problem.code.id);
     let beside = "      = help: ".len();
     let notes = problem.notes.iter().map(|note| Element::from(Level::NOTE.message(wrapped(note, beside))));
+    // What does not fit beside its carets says the same below them.
+    let labels = problem.primary.iter().chain(&problem.secondary);
+    let moved = labels.filter(|label| !fits(sources.file(label.span.file), label));
+    let moved = moved.map(|label| Element::from(Level::NOTE.message(wrapped(&label.text, beside))));
     let help = problem.help.iter().map(|help| Element::from(Level::HELP.message(wrapped(help, beside))));
-    let group: Group<'_> = title.elements(places(problem, sources)).elements(help).elements(notes);
+    let group: Group<'_> = title.elements(places(problem, sources)).elements(moved).elements(help).elements(notes);
     renderer.render(&[group])
 }
 
@@ -178,14 +186,25 @@ fn snippet<'a>(file: &'a SourceFile, labels: &[(&'a Label, AnnotationKind)]) -> 
     for (label, kind) in labels {
         let place = first_line(file, label.span);
         let inside = place.start - range.start..place.end - range.start;
-        snippet = snippet.annotation(annotation(*kind, inside, &label.text));
+        snippet = snippet.annotation(annotation(file, *kind, inside, label));
     }
     vec![snippet.into()]
 }
 
-fn annotation<'a>(kind: AnnotationKind, place: Range<usize>, text: &'a str) -> annotate_snippets::Annotation<'a> {
+fn annotation<'a>(
+    file: &SourceFile,
+    kind: AnnotationKind,
+    place: Range<usize>,
+    label: &'a Label,
+) -> annotate_snippets::Annotation<'a> {
     let annotation = kind.span(place);
-    if text.is_empty() { annotation } else { annotation.label(text) }
+    if label.text.is_empty() || !fits(file, label) { annotation } else { annotation.label(label.text.as_str()) }
+}
+
+/// Whether a label has room beside its carets. The line is cut before them if that helps, but they are not.
+fn fits(file: &SourceFile, label: &Label) -> bool {
+    let carets = file.text().get(first_line(file, label.span)).unwrap_or("").chars().count();
+    carets.max(1) + 1 + label.text.chars().count() <= COLUMNS - MARGIN
 }
 
 /// The part of a place that stands on its first line.
@@ -212,7 +231,7 @@ fn window<'a>(file: &'a SourceFile, label: &'a Label, kind: AnnotationKind) -> V
     let shift = |offset: usize| before.len() + offset - start;
     let inside = shift(place.start)..shift(place.end.max(place.start));
     let origin = Origin::path(file.name()).line(position.line).char_column(position.column);
-    let snippet = Snippet::source(shown).line_start(position.line).annotation(annotation(kind, inside, &label.text));
+    let snippet = Snippet::source(shown).line_start(position.line).annotation(annotation(file, kind, inside, label));
     vec![origin.into(), snippet.into()]
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     /// Held for the whole of a flush. Taken before `state`, never after.
     pub(super) writer: Mutex<Writer>,
+    /// The most bytes of a transition.
+    pub(super) largest: usize,
     /// Counts batches, for appends that wait for an earlier one of the same run.
     turns: watch::Sender<u64>,
     /// How long the last batch took, in microseconds.
@@ -106,8 +108,9 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn new(state: State, writer: Writer) -> Self {
+    pub(super) fn new(state: State, writer: Writer, largest: usize) -> Self {
         Self {
+            largest,
             state: Mutex::new(state),
             writer: Mutex::new(writer),
             turns: watch::Sender::new(0),
@@ -393,7 +396,7 @@ pub(super) fn describe(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::disk::RealDisk;
-    use super::super::format;
+    use super::super::format::{self, MAX_LINE};
     use super::super::record::Payload;
     use super::super::scan::Tail;
     use super::super::writer::Sizes;
@@ -405,7 +408,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let tail = Tail::Sealed { next: 1, after: None };
         let writer = Writer::new(Arc::new(RealDisk), dir.path().to_owned(), Sizes::default(), &tail);
-        let shared = Shared::new(State::new(HashMap::new(), BTreeMap::new(), None), writer);
+        let shared = Shared::new(State::new(HashMap::new(), BTreeMap::new(), None), writer, MAX_LINE);
         let run = RunName::parse("app/1").unwrap();
         let payload = Payload::from_json("[]").unwrap();
         let new = NewTransition { run: run.clone(), expected: 0, epoch: 1, at_ms: 0, is_final: false, payload };

@@ -125,8 +125,10 @@ pub enum StoreError {
         /// The system's answer.
         source: Arc<io::Error>,
     },
-    /// The transition is larger than a segment may become.
-    #[error("a transition of {size} bytes is larger than the {limit} that a segment holds; keep outputs in files")]
+    /// The transition is larger than a line of the log may be: the same can never be written.
+    #[error(
+        "a transition of {size} bytes is larger than the {limit} that the run log takes at once; keep what is that large in files"
+    )]
     TooLarge {
         /// Its size.
         size: u64,

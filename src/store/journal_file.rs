@@ -16,7 +16,7 @@ use super::commit::{Closing, Flushed, Shared, State, describe, lock};
 use super::damage::{Cause, OpenReport, StoppedRun};
 use super::disk::{Created, Disk, RealDisk};
 use super::error::StoreError;
-use super::format::Draft;
+use super::format::{Draft, MAX_LINE};
 use super::history::{self, Place, RunState, place_of};
 use super::lead;
 use super::log::{Appended, Durability, Lease, RunEntry, RunLog};
@@ -33,11 +33,13 @@ pub struct JournalOptions {
     pub disk: Arc<dyn Disk>,
     /// How large segments are and grow.
     pub sizes: Sizes,
+    /// The most bytes of a transition, as a line of a segment: never more than a line may have in the format.
+    pub largest: usize,
 }
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self { disk: Arc::new(RealDisk), sizes: Sizes::default() }
+        Self { disk: Arc::new(RealDisk), sizes: Sizes::default(), largest: MAX_LINE }
     }
 }
 
@@ -93,7 +95,7 @@ impl JournalFile {
         let scanned = scan(&**disk, &dir)?;
         let Opened { state, writer, report } = go_on(&options, &dir, scanned)?;
         let reader = Arc::new(Reader::new(Arc::clone(disk), dir.clone()));
-        let shared = Arc::new(Shared::new(state, writer));
+        let shared = Arc::new(Shared::new(state, writer, options.largest.min(MAX_LINE)));
         Ok((Self { shared, reader, options, dir, _owned: owned }, report))
     }
 

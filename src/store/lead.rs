@@ -25,7 +25,7 @@ pub(super) async fn append(shared: &Arc<Shared>, new: NewTransition) -> Appended
         }
     };
     let core = format::encode_core(&new.after(before.hash));
-    if let Err(error) = check_size(&core) {
+    if let Err(error) = check_size(&core, shared.largest) {
         shared.give_up(&new.run, reading);
         return Appended::NotWritten(error);
     }

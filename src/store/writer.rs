@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile, write_all_at};
 use super::error::{StoreError, is_full};
-use super::format::{self, Draft, FORMAT, Header, MAX_LINE, Seal};
+use super::format::{self, Draft, FORMAT, Header, Seal};
 use super::history::Place;
 use super::scan::Tail;
 use super::segment;
@@ -341,10 +341,10 @@ fn in_doubt(doing: &'static str, path: &Path, cause: io::Error) -> Failure {
 }
 
 /// Refuses what could never be written, before anything is.
-pub(super) fn check_size(draft: &format::Core) -> Result<(), StoreError> {
+pub(super) fn check_size(draft: &format::Core, largest: usize) -> Result<(), StoreError> {
     let size = draft.max_len();
-    if size + HEADER_MAX > MAX_LINE {
-        return Err(StoreError::TooLarge { size: size as u64, limit: MAX_LINE as u64 });
+    if size + HEADER_MAX > largest {
+        return Err(StoreError::TooLarge { size: size as u64, limit: largest as u64 });
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use sha2::{Digest, Sha256};
 
 use crate::machine::fact::{Direction, End, Found, Left, Millis};
-use crate::machine::{Event, Record, Run, RunState};
+use crate::machine::{Ending, Event, Record, Run, RunState};
 
 /// Something that began: when, and inside of which span.
 #[derive(Debug, Clone, Copy)]
@@ -158,21 +158,10 @@ impl OpenRun {
         let phase = (self.phase(name), self.root);
         let mut spans = vec![self.span(phase, Cow::Borrowed(ended.word()), (self.since, at), Status::Unset)];
         (self.state, self.since) = (to, at);
-        let status = match to {
-            RunState::Accepted | RunState::Committed => Status::Ok,
-            RunState::Refused | RunState::Cancelled | RunState::RolledBack | RunState::ClosedWithResidue => {
-                Status::error(to.word())
-            }
-            RunState::Created
-            | RunState::Checking
-            | RunState::Preparing
-            | RunState::Prepared
-            | RunState::CuttingOver
-            | RunState::Observing
-            | RunState::Committing
-            | RunState::Deciding
-            | RunState::RollingBack
-            | RunState::Stuck => return spans,
+        let status = match to.ending() {
+            None => return spans,
+            Some(Ending::OnTarget) => Status::Ok,
+            Some(Ending::Back | Ending::Untouched | Ending::Residue) => Status::error(to.word()),
         };
         let mut run = match self.accepted {
             None => {

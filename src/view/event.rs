@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{event_text, words};
 use crate::machine::event::{Event, Record};
 use crate::machine::fact::{Actor, CriterionState, End, Millis, Wait};
-use crate::machine::state::RunState;
+use crate::machine::run_state::RunState;
 
 /// How loud an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

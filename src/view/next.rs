@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::offer;
 use crate::machine::fact::Wait;
 use crate::machine::run::Run;
-use crate::machine::state::{Forward, RunState, Status, UndoState};
+use crate::machine::run_state::RunState;
+use crate::machine::state::{Forward, Status, UndoState};
 use crate::machine::{Now, Verb};
 use crate::plan::{Section, StepIx, StepKind};
 
@@ -143,22 +144,5 @@ impl Next<'_> {
 
 /// Whether forward work goes on that could be held.
 fn moves(state: RunState) -> bool {
-    match state {
-        RunState::Created
-        | RunState::Checking
-        | RunState::Preparing
-        | RunState::CuttingOver
-        | RunState::Observing
-        | RunState::Committing => true,
-        RunState::Prepared
-        | RunState::Accepted
-        | RunState::Deciding
-        | RunState::RollingBack
-        | RunState::Stuck
-        | RunState::Refused
-        | RunState::Cancelled
-        | RunState::Committed
-        | RunState::RolledBack
-        | RunState::ClosedWithResidue => false,
-    }
+    state.starts_steps() || state == RunState::Observing
 }

@@ -1,8 +1,8 @@
 //! A run that is over, told without reading its history.
 
 use super::{RunSummary, words};
-use crate::machine::RunState;
 use crate::machine::fact::Millis;
+use crate::machine::{Ending, RunState};
 use crate::plan::{Plan, Section};
 
 /// What is known of a run that is over, without reading its history.
@@ -27,23 +27,7 @@ impl RunSummary {
     /// tells how far it came.
     #[must_use]
     pub fn over(over: &Over<'_>) -> Option<Self> {
-        let exit = match over.state {
-            RunState::Committed => 0,
-            RunState::RolledBack => 3,
-            RunState::Refused | RunState::Cancelled => 4,
-            RunState::ClosedWithResidue
-            | RunState::Created
-            | RunState::Checking
-            | RunState::Preparing
-            | RunState::Prepared
-            | RunState::CuttingOver
-            | RunState::Observing
-            | RunState::Accepted
-            | RunState::Committing
-            | RunState::Deciding
-            | RunState::RollingBack
-            | RunState::Stuck => return None,
-        };
+        let ending = over.state.ending().filter(|ending| over.state.is_final() && *ending != Ending::Residue)?;
         let (application, number) = over.run.rsplit_once('/').unwrap_or((over.run, "0"));
         let cutover_steps = over.plan.section(Section::Cutover).len();
         Some(Self {
@@ -65,7 +49,7 @@ impl RunSummary {
             cutover_done: if over.state == RunState::Committed { cutover_steps } else { 0 },
             cutover_steps,
             window_deadline_at: None,
-            exit: Some(exit),
+            exit: Some(super::exit_of(ending)),
             damaged: None,
         })
     }

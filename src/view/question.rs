@@ -225,19 +225,8 @@ fn what(run: &Run, kind: &QuestionKind) -> (String, Vec<String>) {
 }
 
 fn failure_of(run: &Run, step: &crate::plan::StepId) -> Vec<String> {
-    use crate::machine::state::Forward;
     let Some(ix) = run.plan.find(step) else { return Vec::new() };
-    let failure = match run.forward(ix) {
-        Forward::Failed { failure, .. } | Forward::Unknown { failure, .. } => Some(failure),
-        Forward::Pending
-        | Forward::Ready
-        | Forward::Running(_)
-        | Forward::Backoff { .. }
-        | Forward::Waiting { .. }
-        | Forward::Succeeded
-        | Forward::Skipped { .. }
-        | Forward::NotRun => run.step(ix).last_failure.as_ref(),
-    };
+    let failure = run.forward(ix).failure().or(run.step(ix).last_failure.as_ref());
     failure
         .map(|failure| std::iter::once(failure.to_string()).chain(failure.hint.clone()).collect())
         .unwrap_or_default()

@@ -7,7 +7,8 @@ use super::{FailureView, ProgressMap, ProgressView, words};
 use crate::machine::Now;
 use crate::machine::fact::Millis;
 use crate::machine::run::{Run, Turn};
-use crate::machine::state::{Forward, RunState, Status, UndoState};
+use crate::machine::run_state::RunState;
+use crate::machine::state::{Forward, Status, UndoState};
 use crate::plan::estimate::{History, undo_length};
 use crate::plan::{Section, StepIx};
 

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::words;
 use crate::machine::fact::{CriterionState, Millis};
 use crate::machine::run::Run;
-use crate::machine::state::{Forward, RunState, Status, UndoState};
+use crate::machine::run_state::RunState;
+use crate::machine::state::{Forward, Status, UndoState};
 use crate::machine::window::{Expired, Window};
 use crate::machine::{Now, may_act, what_to_undo};
 use crate::plan::estimate::{History, Length, step_length, way_back};
@@ -100,17 +101,7 @@ fn place(run: &Run) -> (&'static str, &'static str, Option<Millis>) {
 
 fn exposing_is_unknown(run: &Run) -> bool {
     let Some(ix) = run.plan.exposing() else { return false };
-    match run.forward(ix) {
-        Forward::Unknown { .. } | Forward::Failed { .. } => true,
-        Forward::Pending
-        | Forward::Ready
-        | Forward::Running(_)
-        | Forward::Backoff { .. }
-        | Forward::Waiting { .. }
-        | Forward::Succeeded
-        | Forward::Skipped { .. }
-        | Forward::NotRun => run.rollback.is_some(),
-    }
+    run.forward(ix).failure().is_some() || run.rollback.is_some()
 }
 
 /// What a rollback means for what users wrote on the target.
@@ -268,8 +259,7 @@ impl Times {
 /// What is left of the cutover, along its longest path.
 fn cutover_left(run: &Run, now: Now, history: &History) -> Option<Length> {
     let section = run.plan.section(Section::Cutover);
-    let going =
-        run.rollback.is_none() && (run.state == RunState::CuttingOver || run.left == Some(RunState::CuttingOver));
+    let going = run.rollback.is_none() && run.stands_in() == RunState::CuttingOver;
     if !going || section.is_empty() {
         return None;
     }

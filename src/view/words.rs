@@ -2,7 +2,7 @@
 
 use crate::machine::fact::{Actor, Cause, CriterionState, Gap, Interruption, Left, SkipCause};
 use crate::machine::run::Run;
-use crate::machine::state::RunState;
+use crate::machine::run_state::RunState;
 use crate::plan::Stage;
 
 /// A length of time: `0.4s`, `42s`, `3m 05s`, `1h 05m`, `2d 3h`.

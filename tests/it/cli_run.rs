@@ -3,6 +3,7 @@
 mod first;
 mod lossy;
 mod place;
+mod told;
 
 pub(crate) use place::{Place, Seen, Started, step};
 

@@ -26,7 +26,7 @@ fn segment(number: u32) -> PathBuf {
 }
 
 fn options(disk: &SimDisk, sizes: Sizes) -> JournalOptions {
-    JournalOptions { disk: Arc::new(disk.clone()), sizes }
+    JournalOptions { disk: Arc::new(disk.clone()), sizes, ..JournalOptions::default() }
 }
 
 fn open(disk: &SimDisk) -> (JournalFile, OpenReport) {

@@ -19,7 +19,7 @@ use crate::stores_disk::{Call, Fail, Op, SimDisk, fastrand_like};
 const ROOT: &str = "/state";
 
 fn options(disk: &SimDisk) -> JournalOptions {
-    JournalOptions { disk: Arc::new(disk.clone()), sizes: Sizes::default() }
+    JournalOptions { disk: Arc::new(disk.clone()), ..JournalOptions::default() }
 }
 
 fn open(disk: &SimDisk) -> (JournalFile, OpenReport) {
@@ -164,7 +164,7 @@ async fn a_reopen_that_fails_leaves_the_journal_closed_and_can_be_tried_again() 
 async fn writers_that_race_while_flushes_fail_and_the_journal_reopens_keep_every_chain_whole() {
     let disk = SimDisk::with_dir(Path::new(ROOT));
     let sizes = Sizes { first: 4 << 10, step: 4 << 10, max: 32 << 10, ahead: 1 << 10 };
-    let options = JournalOptions { disk: Arc::new(disk.clone()), sizes };
+    let options = JournalOptions { disk: Arc::new(disk.clone()), sizes, ..JournalOptions::default() };
     let (log, _) = JournalFile::open_unlocked(Path::new(ROOT), options.clone()).unwrap();
     let log = Arc::new(log);
     let mut random = fastrand_like(11);
@@ -215,7 +215,7 @@ async fn beginning_a_segment_can_fail_at_every_point_without_losing_anything() {
     for point in 0..8 {
         let disk = SimDisk::with_dir(Path::new(ROOT));
         let small = Sizes { first: 1 << 10, step: 1 << 10, max: 2 << 10, ahead: 0 };
-        let options = JournalOptions { disk: Arc::new(disk.clone()), sizes: small };
+        let options = JournalOptions { disk: Arc::new(disk.clone()), sizes: small, ..JournalOptions::default() };
         let (log, _) = JournalFile::open_unlocked(Path::new(ROOT), options.clone()).unwrap();
         let mut calls = 0;
         let mut armed = false;

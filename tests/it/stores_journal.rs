@@ -53,7 +53,7 @@ async fn every_line_is_json_and_blank_lines_fill_the_rest_while_the_journal_is_o
 async fn the_record_format_is_the_one_that_is_documented() {
     // These bytes are a promise: a journal that was written by any release of format 1 reads like this.
     let disk = SimDisk::with_dir(Path::new(ROOT));
-    let options = JournalOptions { disk: Arc::new(disk.clone()), sizes: Sizes::default() };
+    let options = JournalOptions { disk: Arc::new(disk.clone()), ..JournalOptions::default() };
     let (log, _) = JournalFile::open_unlocked(Path::new(ROOT), options).unwrap();
     let first =
         NewTransition { payload: Payload::from_json(r#"[{"type":"RunCreated"}]"#).unwrap(), ..draft("app/1", 0) };
@@ -87,7 +87,7 @@ async fn the_hash_of_a_line_without_its_tail_is_the_next_lines_prev() {
 #[tokio::test]
 async fn a_chain_of_steps_costs_one_flush_each_and_a_handful_more() {
     let disk = SimDisk::with_dir(Path::new(ROOT));
-    let options = JournalOptions { disk: Arc::new(disk.clone()), sizes: Sizes::default() };
+    let options = JournalOptions { disk: Arc::new(disk.clone()), ..JournalOptions::default() };
     let (log, _) = JournalFile::open_unlocked(Path::new(ROOT), options).unwrap();
     fill(&log, "app/1", 1000).await;
     log.close().await.unwrap();
@@ -98,7 +98,7 @@ async fn a_chain_of_steps_costs_one_flush_each_and_a_handful_more() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_that_append_at_once_share_flushes() {
     let disk = SimDisk::with_dir(Path::new(ROOT));
-    let options = JournalOptions { disk: Arc::new(disk.clone()), sizes: Sizes::default() };
+    let options = JournalOptions { disk: Arc::new(disk.clone()), ..JournalOptions::default() };
     let (log, _) = JournalFile::open_unlocked(Path::new(ROOT), options).unwrap();
     let log = Arc::new(log);
     // One append holds the first flush up until all others wait.
@@ -178,7 +178,7 @@ async fn segments_change_at_their_size_and_closed_ones_are_trimmed() {
     let dir = tempfile::tempdir().unwrap();
     let owned = StateDir::own(&dir.path().join("state"), TakeOver::No).unwrap();
     let sizes = Sizes { first: 4 << 10, step: 4 << 10, max: 16 << 10, ahead: 1 << 10 };
-    let options = JournalOptions { disk: Arc::new(RealDisk), sizes };
+    let options = JournalOptions { disk: Arc::new(RealDisk), sizes, ..JournalOptions::default() };
     let (log, _) = JournalFile::open(owned, options.clone()).unwrap();
     fill(&log, "app/1", 300).await;
     let records: usize = (0..300).map(|v| draft("app/1", v).payload.as_str().len()).sum();
@@ -200,7 +200,7 @@ async fn segments_change_at_their_size_and_closed_ones_are_trimmed() {
 #[tokio::test]
 async fn beyond_the_first_quarter_megabyte_the_disk_holds_at_most_three_times_the_records() {
     let disk = SimDisk::with_dir(Path::new(ROOT));
-    let options = JournalOptions { disk: Arc::new(disk.clone()), sizes: Sizes::default() };
+    let options = JournalOptions { disk: Arc::new(disk.clone()), ..JournalOptions::default() };
     let (log, _) = JournalFile::open_unlocked(Path::new(ROOT), options).unwrap();
     for round in 1..=8 {
         for number in 1..=60 {
@@ -220,7 +220,7 @@ async fn beyond_the_first_quarter_megabyte_the_disk_holds_at_most_three_times_th
 async fn a_transition_larger_than_a_segment_is_kept() {
     let disk = SimDisk::with_dir(Path::new(ROOT));
     let sizes = Sizes { first: 4 << 10, step: 4 << 10, max: 64 << 10, ahead: 1 << 10 };
-    let options = JournalOptions { disk: Arc::new(disk.clone()), sizes };
+    let options = JournalOptions { disk: Arc::new(disk.clone()), sizes, ..JournalOptions::default() };
     let (log, _) = JournalFile::open_unlocked(Path::new(ROOT), options.clone()).unwrap();
     fill(&log, "app/1", 1).await;
     let payload = Payload::of(&[json!({ "output": "x".repeat(500 << 10) })]).unwrap();
@@ -237,7 +237,7 @@ async fn a_transition_larger_than_a_segment_is_kept() {
 #[tokio::test]
 async fn a_journal_of_a_newer_format_is_refused_and_left_alone() {
     let disk = SimDisk::with_dir(Path::new(ROOT));
-    let options = JournalOptions { disk: Arc::new(disk.clone()), sizes: Sizes::default() };
+    let options = JournalOptions { disk: Arc::new(disk.clone()), ..JournalOptions::default() };
     let (log, _) = JournalFile::open_unlocked(Path::new(ROOT), options.clone()).unwrap();
     fill(&log, "app/1", 1).await;
     log.close().await.unwrap();

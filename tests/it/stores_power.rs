@@ -18,7 +18,7 @@ const ROOT: &str = "/state";
 const SMALL: Sizes = Sizes { first: 4 << 10, step: 4 << 10, max: 12 << 10, ahead: 512 };
 
 fn options(disk: &SimDisk) -> JournalOptions {
-    JournalOptions { disk: Arc::new(disk.clone()), sizes: SMALL }
+    JournalOptions { disk: Arc::new(disk.clone()), sizes: SMALL, ..JournalOptions::default() }
 }
 
 fn open(disk: &SimDisk) -> (JournalFile, OpenReport) {

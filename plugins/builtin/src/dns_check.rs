@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bascule_plugin::{CheckCx, Description, Effect, ExecCx, Executor, Failure, Left, Outcome, Role, Stop, Validation};
+use bascule_plugin::{CheckCx, Description, Effect, ExecCx, Executor, Failure, Outcome, Role, Validation};
 use futures_util::future::join_all;
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
@@ -153,12 +153,9 @@ impl Executor for DnsCheck {
         };
         tokio::select! {
             biased;
-            stop = cx.stopped() => match stop {
-                Stop::Cancelled => Outcome::Cancelled { left: Left::Nothing },
-                Stop::Deadline => {
-                    Outcome::untouched(Failure::new("the deadline came before every name server had answered"))
-                }
-            },
+            stop = cx.stopped() => {
+                Outcome::stopped(stop, Failure::new("the deadline came before every name server had answered"))
+            }
             outcome = check(&params, &query) => outcome,
         }
     }

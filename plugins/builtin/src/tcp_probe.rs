@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bascule_plugin::{CheckCx, Description, Effect, ExecCx, Executor, Failure, Left, Outcome, Role, Stop, Validation};
+use bascule_plugin::{CheckCx, Description, Effect, ExecCx, Executor, Failure, Outcome, Role, Validation};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -103,12 +103,9 @@ impl Executor for TcpProbe {
         };
         tokio::select! {
             biased;
-            stop = cx.stopped() => match stop {
-                Stop::Cancelled => Outcome::Cancelled { left: Left::Nothing },
-                Stop::Deadline => Outcome::untouched(Failure::new(format!(
-                    "the deadline came before {} answered", params.place()
-                ))),
-            },
+            stop = cx.stopped() => {
+                Outcome::stopped(stop, Failure::new(format!("the deadline came before {} answered", params.place())))
+            }
             found = look(&params) => judge(&params, found),
         }
     }

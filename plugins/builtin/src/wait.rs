@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bascule_plugin::{
-    CheckCx, Description, Effect, ExecCx, Executor, Failure, Left, Outcome, Progress, Role, Stop, Validation,
-};
+use bascule_plugin::{CheckCx, Description, Effect, ExecCx, Executor, Failure, Outcome, Progress, Role, Validation};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -53,13 +51,11 @@ impl Executor for Wait {
         let start = Instant::now();
         tokio::select! {
             biased;
-            why = cx.stopped() => match why {
-                Stop::Cancelled => Outcome::Cancelled { left: Left::Nothing },
-                Stop::Deadline => Outcome::untouched(
-                    Failure::new(format!("the deadline came before the {} were over", Period(duration)))
-                        .hint("give the step a `timeout` longer than its wait"),
-                ),
-            },
+            stop = cx.stopped() => Outcome::stopped(
+                stop,
+                Failure::new(format!("the deadline came before the {} were over", Period(duration)))
+                    .hint("give the step a `timeout` longer than its wait"),
+            ),
             () = pass(cx, start, duration) => {
                 Outcome::done(json!({"waitedMs": u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)}))
             }

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::context::Stop;
+
 /// What a step does to the world, declared by its author; decides what happens after a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -141,6 +143,15 @@ impl Outcome {
     #[must_use]
     pub fn untouched(failure: Failure) -> Self {
         Self::Failed { failure, left: Left::Nothing }
+    }
+
+    /// Stopped before anything was touched. `late` says what was not reached, if time ran out.
+    #[must_use]
+    pub fn stopped(stop: Stop, late: Failure) -> Self {
+        match stop {
+            Stop::Cancelled => Self::Cancelled { left: Left::Nothing },
+            Stop::Deadline => Self::untouched(late),
+        }
     }
 
     /// A failure that may have left something behind.

@@ -10,7 +10,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::style::{BAD, BOLD, DIM, GOOD};
 use crate::cli::text::{columns, wrap};
-use crate::machine::RunState;
+use crate::machine::Ending;
 use crate::store::RunName;
 use crate::view::words::span;
 
@@ -19,22 +19,11 @@ pub(super) async fn show(ctx: &Ctx, stage: &Stage, story: &Story) -> Result<Exit
     let failed = |error| CliError::new("the data centre of the demo does not answer").because(error);
     // Users finish the order at hand first: every promise that was made is in the count.
     let seen = stage.lab.stop_users().await.map_err(failed)?;
-    let (side, exit) = match story.state {
-        RunState::Accepted => (Side::Target, Exit::Done),
-        RunState::RolledBack => (Side::Source, Exit::RolledBack),
-        RunState::Refused | RunState::Cancelled => (Side::Source, Exit::Untouched),
-        RunState::Created
-        | RunState::Checking
-        | RunState::Preparing
-        | RunState::Prepared
-        | RunState::CuttingOver
-        | RunState::Observing
-        | RunState::Committing
-        | RunState::Deciding
-        | RunState::RollingBack
-        | RunState::Stuck
-        | RunState::Committed
-        | RunState::ClosedWithResidue => {
+    let (side, exit) = match story.state.ending() {
+        Some(Ending::OnTarget) => (Side::Target, Exit::Done),
+        Some(Ending::Back) => (Side::Source, Exit::RolledBack),
+        Some(Ending::Untouched) => (Side::Source, Exit::Untouched),
+        Some(Ending::Residue) | None => {
             // Nobody knows which side counts; what is known is printed, and a person looks.
             users(ctx, &seen);
             files(ctx, stage, story)?;

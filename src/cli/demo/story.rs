@@ -65,24 +65,7 @@ impl Story {
 
     /// Nothing happens any more by itself.
     pub(super) fn rests(&self) -> bool {
-        match self.state {
-            RunState::Accepted
-            | RunState::Refused
-            | RunState::Cancelled
-            | RunState::Committed
-            | RunState::RolledBack
-            | RunState::ClosedWithResidue => true,
-            RunState::Created
-            | RunState::Checking
-            | RunState::Preparing
-            | RunState::Prepared
-            | RunState::CuttingOver
-            | RunState::Observing
-            | RunState::Committing
-            | RunState::Deciding
-            | RunState::Stuck
-            | RunState::RollingBack => false,
-        }
+        self.state.ending().is_some()
     }
 
     /// A person must act.

@@ -1,7 +1,7 @@
 //! Criteria: in `rollbackCriteria`, in catalogs and in overlays.
 
 use super::Reader;
-use super::conditions::{Placeholders, Sees};
+use super::conditions::Sees;
 use super::list::Form;
 use super::map::Field;
 use super::values::Bounds;
@@ -41,11 +41,7 @@ impl Reader<'_> {
     pub(super) fn criterion(&mut self, node: Node, shape: keys::Shape) -> Option<CriterionDef> {
         let errors = self.errors;
         let mut fields = self.fields(node, shape)?;
-        let (declares, params) = match fields.take("params") {
-            Some(field) if shape == keys::CATALOG_CRITERION => (self.declared(field), None),
-            Some(field) => (None, self.bindings(field, Placeholders::Expressions)),
-            None => (None, None),
-        };
+        let (declares, params) = self.params(&mut fields);
         let (uses, with) = self.call(&mut fields);
         let mut criterion = CriterionDef {
             span: fields.span,

@@ -7,7 +7,7 @@ use super::values::Bounds;
 use crate::runbook::codes;
 use crate::runbook::keys;
 use crate::runbook::model::{
-    Data, LockClaim, ParamDef, ProbeDef, RehearsalDef, RetryDef, UndoAction, UndoDef, VerifyDef,
+    Bindings, Data, LockClaim, ParamDef, ProbeDef, RehearsalDef, RetryDef, UndoAction, UndoDef, VerifyDef,
 };
 use crate::runbook::problem::{Problem, nearest};
 use crate::runbook::source::{Spanned, Text};
@@ -20,6 +20,16 @@ impl Reader<'_> {
         let uses = fields.take("uses").and_then(|field| self.name(&field));
         let with = fields.take("with").and_then(|field| self.data_map(field, Placeholders::WithSecrets));
         (uses, with)
+    }
+
+    /// `params`: what a definition takes, in a catalog; elsewhere what a definition is given.
+    pub(super) fn params(&mut self, fields: &mut Fields) -> (Option<Vec<(Text, ParamDef)>>, Option<Bindings>) {
+        let Some(field) = fields.take("params") else { return (None, None) };
+        if fields.shape == keys::CATALOG_STEP || fields.shape == keys::CATALOG_CRITERION {
+            (self.declared(field), None)
+        } else {
+            (None, self.bindings(field, Placeholders::Expressions))
+        }
     }
 
     pub(super) fn retry(&mut self, field: Field) -> Option<RetryDef> {

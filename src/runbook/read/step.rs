@@ -1,7 +1,7 @@
 //! Steps: one reader for lists, catalogs and overlays; the shape says which keys there are.
 
 use super::Reader;
-use super::conditions::{Placeholders, Sees};
+use super::conditions::Sees;
 use super::map::{Field, Fields};
 use super::values::Bounds;
 use crate::runbook::codes;
@@ -22,13 +22,7 @@ impl Reader<'_> {
 
     /// Every key that a step can have, of those that its shape lets through; `errors` were there before it.
     pub(super) fn step_body(&mut self, mut fields: Fields, errors: usize) -> StepDef {
-        let in_catalog = fields.shape == keys::CATALOG_STEP;
-        let params = fields.take("params");
-        let (declares, params) = match params {
-            Some(field) if in_catalog => (self.declared(field), None),
-            Some(field) => (None, self.bindings(field, Placeholders::Expressions)),
-            None => (None, None),
-        };
+        let (declares, params) = self.params(&mut fields);
         let (uses, with) = self.call(&mut fields);
         let mut step = StepDef {
             span: fields.span,

@@ -14,7 +14,7 @@ use bascule::machine::{Event, Record, Reply, Run, RunState, Verb};
 use bascule::plan::{History, Input, Plan, compile};
 use bascule::runbook::Documents;
 use bascule::store::RunName;
-use bascule_plugin::{CheckCx, Description, Effect, ExecCx, Executor, Outcome, Role, Validation};
+use bascule_plugin::{CheckCx, Description, Effect, ExecCx, Executor, Failure, Outcome, Role, Validation};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -53,7 +53,11 @@ impl Executor for Deed {
                 "type": "object",
                 "required": ["name"],
                 "additionalProperties": false,
-                "properties": { "name": { "type": "string" }, "gate": { "type": "string" } },
+                "properties": {
+                    "name": { "type": "string" },
+                    "gate": { "type": "string" },
+                    "laments": { "type": "integer", "description": "It fails, in so many bytes." },
+                },
             }),
             outputs: &[],
             effect: Effect::Idempotent,
@@ -75,7 +79,12 @@ impl Executor for Deed {
                 () = cx.cancelled() => {}
             }
         }
-        Outcome::done(json!({}))
+        match with.get("laments").and_then(Value::as_u64) {
+            Some(bytes) => {
+                Outcome::untouched(Failure::new("woe ".repeat(usize::try_from(bytes).unwrap_or(usize::MAX) / 4)))
+            }
+            None => Outcome::done(json!({})),
+        }
     }
 
     async fn undo(&self, _cx: &ExecCx, with: &Value, _outputs: Option<&Value>) -> Outcome {
@@ -90,6 +99,7 @@ pub(crate) struct Rig {
     pub(crate) disk: SimDisk,
     world: World,
     clock: Option<Arc<dyn Clock>>,
+    largest: Option<usize>,
 }
 
 impl Rig {
@@ -97,12 +107,17 @@ impl Rig {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let disk = SimDisk::with_dir(folder.path());
         let world = World { ledger: Arc::default(), gates: watch::Sender::new(BTreeSet::new()) };
-        Self { folder, disk, world, clock: None }
+        Self { folder, disk, world, clock: None, largest: None }
     }
 
     /// With a clock that the test turns.
     pub(crate) fn with_clock(clock: Arc<dyn Clock>) -> Self {
         Self { clock: Some(clock), ..Self::new() }
+    }
+
+    /// With a log that takes no more bytes at once.
+    pub(crate) fn with_largest(largest: usize) -> Self {
+        Self { largest: Some(largest), ..Self::new() }
     }
 
     pub(crate) fn state(&self) -> &Path {
@@ -120,6 +135,7 @@ impl Rig {
         let mut options = EngineOptions::new(self.state().to_owned());
         options.executors = self.executors();
         options.journal.disk = Arc::new(self.disk.clone());
+        options.journal.largest = self.largest.unwrap_or(options.journal.largest);
         options.clock.clone_from(&self.clock);
         Engine::start(options).await.expect("the engine starts")
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bascule::machine::command::{Action, Sample};
 use bascule::machine::fact::{Direction, Failure, Found, Left, LockScope, Millis};
 use bascule::machine::input::{Outcome, ProbeOutcome};
-use bascule::machine::state::RunState;
+use bascule::machine::run_state::RunState;
 use bascule::machine::{Input, Reply, Run, Verb};
 use bascule::plan::{Plan, StepIx};
 use serde_json::{Value, json};

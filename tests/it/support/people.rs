@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use bascule::machine::fact::{Left, Wait};
 use bascule::machine::question::{Question, QuestionKind};
-use bascule::machine::state::{Forward, RunState, Status, UndoState};
+use bascule::machine::run_state::{Ending, RunState};
+use bascule::machine::state::{Forward, Status, UndoState};
 use bascule::machine::{Run, Verb};
 use bascule::plan::step::Section;
 use bascule::plan::{StepId, StepIx};
@@ -110,25 +111,15 @@ pub(crate) fn helper(run: &Run, world: &World, patience: u32) -> Option<(&'stati
     if let Some(said) = waited_for(run) {
         return Some(said);
     }
-    match run.state {
-        RunState::Prepared if !run.go => Some(("omar", Verb::Go)),
-        RunState::Accepted => Some(("omar", Verb::Commit)),
-        RunState::Stuck => Some(("omar", unstick(run, world))),
-        RunState::Created
-        | RunState::Checking
-        | RunState::Preparing
-        | RunState::Prepared
-        | RunState::CuttingOver
-        | RunState::Observing
-        | RunState::Committing
-        | RunState::Deciding
-        | RunState::RollingBack
-        | RunState::Refused
-        | RunState::Cancelled
-        | RunState::Committed
-        | RunState::RolledBack
-        | RunState::ClosedWithResidue => None,
+    if run.state == RunState::Stuck {
+        return Some(("omar", unstick(run, world)));
     }
+    let verb = match run.state.ending() {
+        Some(Ending::OnTarget) if !run.state.is_final() => Some(Verb::Commit),
+        Some(_) => None,
+        None => (run.state == RunState::Prepared && !run.go).then_some(Verb::Go),
+    };
+    verb.map(|verb| ("omar", verb))
 }
 
 fn waited_for(run: &Run) -> Option<(&'static str, Verb)> {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use bascule::machine::command::{Action, Sample};
 use bascule::machine::fact::{Direction, Failure, Found, Left, LockScope, Millis};
 use bascule::machine::input::{Outcome, ProbeOutcome};
-use bascule::machine::state::{Forward, RunState, UndoState};
+use bascule::machine::run_state::Ending;
+use bascule::machine::state::{Forward, UndoState};
 use bascule::machine::{Input, Run};
 use bascule::plan::step::{Effect, Section, Undo};
 use bascule::plan::{Plan, StepIx};
@@ -132,9 +133,9 @@ impl World {
     /// What must be true of the world once a run has ended.
     pub(crate) fn ended(&mut self, run: &Run) {
         let plan = self.plan.clone();
-        match run.state {
+        match run.state.ending() {
             // W3: rolled back means that everything that brings users back was undone.
-            RunState::RolledBack | RunState::Refused | RunState::Cancelled => {
+            Some(Ending::Back | Ending::Untouched) => {
                 for ix in 0..plan.steps.len() {
                     let restores = matches!(&plan.step(ix).undo, Undo::Action(undo) if !undo.cleanup);
                     let waived = matches!(run.undo(ix), Some(UndoState::Waived));
@@ -148,7 +149,7 @@ impl World {
                 }
             }
             // W4: accepted means that every step of the cutover happened, or was skipped.
-            RunState::Accepted | RunState::Committed => {
+            Some(Ending::OnTarget) => {
                 for ix in plan.section(Section::Cutover) {
                     let effect = plan.step(ix).effect != Effect::None;
                     let ran = matches!(run.forward(ix), Forward::Succeeded);
@@ -157,17 +158,7 @@ impl World {
                     }
                 }
             }
-            RunState::Created
-            | RunState::Checking
-            | RunState::Preparing
-            | RunState::Prepared
-            | RunState::CuttingOver
-            | RunState::Observing
-            | RunState::Committing
-            | RunState::Deciding
-            | RunState::RollingBack
-            | RunState::Stuck
-            | RunState::ClosedWithResidue => {}
+            Some(Ending::Residue) | None => {}
         }
     }
 

@@ -229,6 +229,8 @@ impl Follow<'_> {
                     Job::Running(found) => self.cx.note(&format!("the job goes on: {found}")).await,
                 }
             }
+            // The server has no way to tell us that the job ended: it is asked, as often as the plan says, until the
+            // attempt is stopped or its deadline comes.
             let asked = async {
                 tokio::time::sleep(self.every()).await;
                 self.clients.send(&question).await
@@ -308,6 +310,7 @@ impl Follow<'_> {
                 },
                 Err(error) => self.cx.note(&format!("asked for the job: {error}; asking again")).await,
             }
+            // Asked as above, more often: `stop` waits no longer than [`AFTER_CANCEL`].
             tokio::time::sleep(self.every().min(Duration::from_millis(200))).await;
         }
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bascule_plugin::{CheckCx, Description, Effect, ExecCx, Executor, Failure, Left, Outcome, Role, Stop, Validation};
+use bascule_plugin::{CheckCx, Description, Effect, ExecCx, Executor, Failure, Outcome, Role, Validation};
 use futures_util::StreamExt;
 use futures_util::stream;
 use reqwest::Method;
@@ -225,12 +225,11 @@ impl Executor for HttpProbe {
         loop {
             tokio::select! {
                 biased;
-                stop = cx.stopped() => return match stop {
-                    Stop::Cancelled => Outcome::Cancelled { left: Left::Nothing },
-                    Stop::Deadline => Outcome::untouched(Failure::new(format!(
-                        "the deadline came after {} of {} requests", measured.requests, params.requests()
-                    ))),
-                },
+                stop = cx.stopped() => {
+                    let (made, all) = (measured.requests, params.requests());
+                    let late = Failure::new(format!("the deadline came after {made} of {all} requests"));
+                    return Outcome::stopped(stop, late);
+                }
                 next = exchanges.next() => match next {
                     Some(result) => measured.take(result),
                     None => break,

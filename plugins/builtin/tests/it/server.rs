@@ -112,7 +112,7 @@ async fn add(State(ledger): Shared, headers: HeaderMap, Json(body): Json<Value>)
         ledger.things.entry(id.clone()).or_insert(body);
         ledger.things.len()
     };
-    // Between the effect and its answer is time to be interrupted.
+    // Between the effect and its answer is time to be interrupted: a server that is slow, no wait of the test.
     tokio::time::sleep(Duration::from_millis(8)).await;
     (StatusCode::CREATED, Json(json!({"id": id, "count": count}))).into_response()
 }
@@ -246,6 +246,7 @@ pub(crate) async fn trickle(mut stream: TcpStream) {
     read_request(&mut stream).await;
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
     if stream.write_all(head.as_bytes()).await.is_ok() {
+        // The pace is what is tested: always something new, never the end.
         while stream.write_all(b"x").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -12,6 +12,7 @@ use crate::server::{closed_port, raw};
 
 async fn greet(mut stream: TcpStream) {
     stream.write_all(b"220 mail ").await.expect("the client listens");
+    // So that the other end reads twice. That it has read once is known to nobody here.
     tokio::time::sleep(Duration::from_millis(20)).await;
     stream.write_all(b"ready\r\n").await.expect("the client listens");
     let mut asked = [0; 4];

@@ -185,6 +185,7 @@ impl Trial {
             return Ended { outcome: Some(outcome), disturbed: false, prompt: true };
         }
         if later {
+            // An attempt is disturbed in the middle of whatever it does, which tells nobody: only time passes.
             tokio::time::sleep(MOMENT).await;
         }
         if !cancels {
@@ -203,6 +204,7 @@ impl Trial {
         while !quiet && start.elapsed() < self.prompt {
             running = processes_with(&mark);
             quiet = running.is_empty() && !is_starting_a_process();
+            // The system tells nobody that processes of others ended: it is asked, no longer than `prompt`.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         running

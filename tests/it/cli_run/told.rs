@@ -1,0 +1,56 @@
+//! What a verb that goes on to follow the run prints: its own events once, and no story that was told before.
+
+use super::{EXPOSES, Place, step, three};
+
+fn times(out: &str, what: &str) -> usize {
+    out.lines().filter(|line| line.contains(what)).count()
+}
+
+#[test]
+fn resume_beside_an_engine_tells_its_own_event_once_and_then_what_follows() {
+    let place = Place::new();
+    let book = place.runbook("shop", &three(Some("gate"), "1s"));
+    let mut run = place.start(&["run", &book]);
+    run.until("second: started");
+    place.call(&["pause"]).exits(0);
+    let mut resumed = place.start(&["resume", "shop"]);
+    resumed.until("forward work goes on");
+    place.open("gate");
+    let seen = resumed.end().exits(0);
+    assert_eq!(times(&seen.out, "forward work goes on"), 1, "{}", seen.out);
+    assert_eq!(times(&seen.out, "first: started"), 0, "it was told before:\n{}", seen.out);
+    assert_eq!(times(&seen.out, "second: done"), 1, "what follows is told:\n{}", seen.out);
+    assert_eq!(times(&seen.out, "accepted: the gate is met"), 1, "{}", seen.out);
+    drop(run.end());
+}
+
+#[test]
+fn resume_with_an_engine_of_its_own_tells_every_event_once_and_in_order() {
+    let place = Place::new();
+    let book = place.runbook("shop", &three(Some("gate"), "1s"));
+    let mut run = place.start(&["run", &book]);
+    run.until("second: started");
+    place.until_written("second");
+    run.kill();
+    place.open("gate");
+    let seen = place.call(&["resume", "shop"]).exits(0);
+    assert_eq!(times(&seen.out, "forward work goes on"), 1, "{}", seen.out);
+    let at = |what: &str| seen.out.find(what).unwrap_or_else(|| panic!("`{what}` is missing in:\n{}", seen.out));
+    assert!(at("held after an interruption") < at("forward work goes on"), "{}", seen.out);
+    assert_eq!(times(&seen.out, "created"), 0, "{}", seen.out);
+}
+
+#[test]
+fn a_word_that_was_given_without_an_engine_is_told_by_whoever_gave_it_alone() {
+    let place = Place::new();
+    let approval = "  - approval: go_no_go\n    roles: [owner]\n";
+    let rest = format!("rollbackWindow: 1s\ncutoverSteps:\n{approval}{}", step("switch", None, EXPOSES));
+    let mut run = place.start(&["run", &place.runbook("shop", &rest)]);
+    run.until("go_no_go: waits for an approval");
+    run.kill();
+    let approved = place.call(&["approve", "shop/1", "go_no_go", "--role", "owner"]).exits(0);
+    assert_eq!(times(&approved.out, "go_no_go: approved"), 1, "{}", approved.out);
+    let seen = place.call(&["resume", "shop"]).exits(0);
+    assert_eq!(times(&seen.out, "go_no_go: approved"), 0, "{}", seen.out);
+    assert_eq!(times(&seen.out, "switch: done"), 1, "{}", seen.out);
+}
