@@ -121,6 +121,7 @@ fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
         | Event::OutcomeUnknown { .. }
         | Event::ProbeIntended { .. }
         | Event::Probed { .. }
+        | Event::Answered { .. }
         | Event::Resolved { .. }
         | Event::Extended { .. } => attempt::apply(run, record),
         Event::WindowOpened { .. }
@@ -147,6 +148,7 @@ fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
         Event::Skipped { .. }
         | Event::Waiting { .. }
         | Event::Overrun { .. }
+        | Event::TimeShort { .. }
         | Event::Approved { .. }
         | Event::Denied { .. }
         | Event::IrreversibleApproved { .. } => step_event(run, record).map(|()| vec![]),
@@ -233,11 +235,12 @@ fn step_event(run: &mut Run, record: &Record) -> Result<(), Illegal> {
     match &record.event {
         Event::Skipped { step, over } => whole::skipped(run, step, over, record.at)?,
         Event::Waiting { step, on } => whole::waiting(run, step, on, record.at)?,
-        Event::Overrun { step } => {
+        Event::Overrun { step, .. } => {
             let ix = find(run, step)?;
             run.steps[ix].overrun = true;
             run.timers.clear(Timer::Estimate(ix));
         }
+        Event::TimeShort { step, direction, .. } => run.timers.clear(Timer::Short(find(run, step)?, *direction)),
         Event::Approved { step, complete, .. } => {
             let ix = find(run, step)?;
             run.steps[ix].approvals.extend(record.by.clone());
@@ -256,6 +259,7 @@ fn step_event(run: &mut Run, record: &Record) -> Result<(), Illegal> {
         Event::IrreversibleApproved { step } => {
             let ix = find(run, step)?;
             run.steps[ix].passed_irreversible = true;
+            run.steps[ix].approvals.extend(record.by.clone());
         }
         other => return Err(Illegal::Needs { event: other.word(), needs: "a handler" }),
     }

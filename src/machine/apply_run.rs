@@ -1,7 +1,9 @@
 //! The books of the run as a whole: its moves, its locks, its owner.
 
 use super::apply::{Illegal, find, ms, refuse};
-use super::books::{disarm_criteria, give_back, mark_effects, note_all_turns, note_turn, set_forward, wait_no_more};
+use super::books::{
+    disarm_criteria, give_back, mark_effects, note_all_turns, note_turn, set_deadline, set_forward, wait_no_more,
+};
 use super::command::Command;
 use super::event::Record;
 use super::fact::{Cause, Direction, LockScope, Millis, SkipCause, Wait};
@@ -9,7 +11,7 @@ use super::run::{Locks, Run};
 use super::state::{Forward, RunState, Status, StepLocks};
 use super::timers::Timer;
 use crate::plan::step::Effect;
-use crate::plan::{Section, StepId, StepIx};
+use crate::plan::{Section, StepId, StepIx, StepKind};
 
 /// Another engine took the run. What only the former one knew is gone: requests for locks, samples.
 pub(super) fn owned(run: &mut Run, epoch: u64, came_back: bool, at: Millis) {
@@ -292,5 +294,10 @@ pub(super) fn waiting(run: &mut Run, step: &StepId, on: &Wait, at: Millis) -> Re
         mark_effects(run, ix, at);
     }
     set_forward(run, ix, Forward::Waiting { on: on.clone(), since: at });
+    if let (Wait::Person, StepKind::Manual(manual)) = (on, &run.plan.step(ix).kind)
+        && let Some(deadline) = manual.deadline_ms
+    {
+        set_deadline(run, ix, Direction::Forward, (at, at.saturating_add(ms(deadline))));
+    }
     Ok(())
 }

@@ -35,9 +35,11 @@ impl Event {
             Self::Probed { .. } => "probed",
             Self::Skipped { .. } => "skipped",
             Self::Waiting { .. } => "waiting",
+            Self::Answered { .. } => "answered",
             Self::Resolved { .. } => "resolved",
             Self::Extended { .. } => "extended",
             Self::Overrun { .. } => "overrun",
+            Self::TimeShort { .. } => "timeShort",
             Self::Approved { .. } => "approved",
             Self::Denied { .. } => "denied",
             Self::IrreversibleApproved { .. } => "irreversibleApproved",
@@ -99,9 +101,11 @@ impl Event {
             | Self::Probed { step, .. }
             | Self::Skipped { step, .. }
             | Self::Waiting { step, .. }
+            | Self::Answered { step, .. }
             | Self::Resolved { step, .. }
             | Self::Extended { step, .. }
-            | Self::Overrun { step }
+            | Self::Overrun { step, .. }
+            | Self::TimeShort { step, .. }
             | Self::Approved { step, .. }
             | Self::Denied { step, .. }
             | Self::IrreversibleApproved { step }

@@ -15,7 +15,7 @@ use super::ticks;
 use super::timers::Timer;
 use super::undoing;
 use crate::plan::estimate::{History, estimate};
-use crate::plan::{Call, Section, StepId, StepIx, StepKind};
+use crate::plan::{Call, Section, StepId, StepIx, StepKind, defaults};
 use crate::runbook::expr::Truth;
 
 /// Runs the preparation; done leads to waiting for the word.
@@ -76,7 +76,7 @@ pub(super) fn begin_cutover(d: &mut Draft<'_>, because: Cause) -> Result<(), Ill
 /// Runs the cutover steps; done leads to observing.
 pub(super) fn cutting_over(d: &mut Draft<'_>) -> Result<(), Illegal> {
     dispatch_looking(d, Section::PreCheck)?;
-    dispatch_looking(d, Section::Ready)?;
+    checks::look_at_way_back(d)?;
     if !is_done(d, Section::Prepare) {
         // Forward again: what was prepared has to be prepared anew.
         return dispatch(d, Section::Prepare);
@@ -112,9 +112,7 @@ fn is_stopped(d: &Draft<'_>, section: Section) -> bool {
     if !section.is_check() && !run.rechecking.is_empty() {
         return true;
     }
-    // The way back is lost before exposure: nothing new, until it is seen again.
-    let exposed = run.possibly_exposed.is_some();
-    section == Section::Cutover && !exposed && run.way_back.is_some_and(|(open, _)| !open)
+    section == Section::Cutover && run.waits_for_way_back()
 }
 
 /// Starts what is ready in a section, unless something stops new forward attempts.
@@ -188,6 +186,7 @@ pub(super) fn start(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let step = plan.step(ix);
     if let Some(when) = &step.when
         && !d.run().step(ix).evaluated
+        && !d.run().step(ix).answered
     {
         match eval::condition(d.run(), when, &step.kind) {
             Truth::True => {}
@@ -207,6 +206,7 @@ pub(super) fn start(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
             let expires = approval.expires_ms.map(|after| d.now().steady.saturating_add(ms(after)));
             return d.emit(Event::Waiting { step: step.id.clone(), on: Wait::Approval { expires } });
         }
+        StepKind::Manual(_) if d.run().step(ix).answered => return verify_by_hand(d, ix),
         StepKind::Manual(_) => return d.emit(Event::Waiting { step: step.id.clone(), on: Wait::Person }),
     };
     // Evaluated before locks are asked for: nobody holds them while a person looks for a value.
@@ -218,6 +218,16 @@ pub(super) fn start(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
         return d.emit(Event::LocksRequested { scope: LockScope::Step(step.id.clone()) });
     }
     intend(d, ix, evaluated)
+}
+
+/// A person did it: its `verify` looks whether it is so, in an attempt that performs nothing else.
+fn verify_by_hand(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+    let plan = d.run().plan.clone();
+    let verify = plan.step(ix).verify.as_ref().map(|verify| eval::resolve(d.run(), &verify.call)).transpose();
+    match verify {
+        Ok(verify) => intend(d, ix, (None, verify.flatten())),
+        Err(why) => no_value(d, ix, &why),
+    }
 }
 
 type Evaluated = (Option<Resolved>, Option<Resolved>);
@@ -246,12 +256,17 @@ fn intend(d: &mut Draft<'_>, ix: StepIx, (call, verify): Evaluated) -> Result<()
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
     let record = d.run().step(ix);
+    let timeout_ms = match &step.kind {
+        StepKind::Action(_) => step.timeout_ms,
+        // The time of a manual step is the person's; of the attempt it is that of a look.
+        StepKind::Approval(_) | StepKind::Manual(_) => defaults::CHECK_TIMEOUT_MS,
+    };
     d.emit(Event::AttemptIntended {
         step: step.id.clone(),
         attempt: record.attempts + 1,
         direction: Direction::Forward,
         generation: record.generation,
-        deadline: Some(d.now().steady.saturating_add(ms(step.timeout_ms))),
+        deadline: Some(d.now().steady.saturating_add(ms(timeout_ms))),
         call,
         verify,
     })

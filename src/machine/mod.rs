@@ -48,6 +48,7 @@ mod turns;
 mod undoing;
 mod verbs;
 mod verbs_approval;
+mod verbs_by_hand;
 mod verbs_step;
 pub mod window;
 mod window_rules;

@@ -13,7 +13,7 @@ use super::input::{Reply, Verb};
 use super::question::QuestionKind;
 use super::run::Run;
 use super::state::{Forward, RunState, Status, UndoState};
-use super::{attempts, failures, verbs_approval};
+use super::{attempts, failures, verbs_approval, verbs_by_hand};
 use crate::plan::rollback::stage;
 use crate::plan::{Section, Stage, StepId, StepIx, StepKind};
 
@@ -51,15 +51,23 @@ pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
         | Verb::SignOff { .. }
         | Verb::ConfirmClock => return Ok(Reply::refused("the verb names no step", "this is a bug: please report it")),
     };
-    let Some(ix) = d.run().plan.find(&name) else {
-        return Ok(Reply::refused(format!("the plan has no step `{name}`"), "`bascule status` lists the steps"));
+    let of_undo = matches!(verb, Verb::UndoRetry { .. } | Verb::UndoWaive { .. } | Verb::UndoDone { .. });
+    let back = of_undo || d.run().rollback.is_some();
+    // Of the lists with a prefix one is of the way forward; the fence and the rollback checks are of the way back.
+    let ix = match d.run().plan.step_named(name.as_str(), |step| back != (step.section == Section::Ready)) {
+        Ok(ix) => ix,
+        Err(unknown) => return Ok(Reply::refused(unknown.to_string(), unknown.hint())),
     };
+    let name = id(d, ix);
     match verb {
         Verb::Extend { by_ms, .. } => extend(d, ix, by_ms),
         Verb::Retry { .. } => retry(d, ix),
         Verb::Skip { .. } => skip(d, ix),
         Verb::Waive { role, .. } => waive(d, ix, role.as_deref()),
-        Verb::Happened { outputs, .. } => {
+        Verb::Happened { outputs, role, .. } => {
+            if let Some(refused) = verbs_by_hand::refuses(d.run(), ix, &outputs, role.as_deref()) {
+                return Ok(refused);
+            }
             let outputs = Arc::new(Value::Object(outputs.into_iter().collect()));
             resolve(d, ix, Resolution::Happened { outputs })
         }
@@ -112,6 +120,9 @@ fn extend(d: &mut Draft<'_>, ix: StepIx, by_ms: u64) -> Result<Reply, Illegal> {
     let back = || attempts::under_way(d, ix, Direction::Undo);
     let running = attempts::under_way(d, ix, Direction::Forward).or_else(back);
     let Some(attempt) = running else {
+        if verbs_by_hand::has_deadline(d.run(), ix) {
+            return verbs_by_hand::extend(d, ix, by_ms);
+        }
         return Ok(Reply::refused(format!("`{step}` is not running"), "only a running step has a deadline to move"));
     };
     if attempt.interrupted.is_some() {
@@ -155,7 +166,8 @@ fn retry(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
     let is_asked = |which: fn(&QuestionKind) -> bool| {
         d.run().questions.values().any(|question| question.kind.step() == Some(&step) && which(&question.kind))
     };
-    if is_asked(|kind| matches!(kind, QuestionKind::OutOfTime { .. })) {
+    let by_hand = verbs_by_hand::waits(d.run(), ix);
+    if !by_hand && is_asked(|kind| matches!(kind, QuestionKind::OutOfTime { .. })) {
         return stop_and_see(d, ix, Direction::Forward);
     }
     let asked_value = is_asked(|kind| matches!(kind, QuestionKind::ValueUnknown { .. }));
@@ -311,6 +323,21 @@ fn resolve(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<Repl
     if let Some(UndoState::Waiting { .. }) = d.run().undo(ix) {
         return undone_by_hand(d, ix, &resolution);
     }
+    if let Resolution::Happened { outputs } = &resolution
+        && verbs_by_hand::waits(d.run(), ix)
+        && d.run().plan.step(ix).verify.is_some()
+    {
+        d.emit(Event::Answered { step, outputs: outputs.clone() })?;
+        answered(d, ix, "it was done")?;
+        return Ok(Reply::Done);
+    }
+    settle_by_word(d, ix, resolution)?;
+    Ok(Reply::Done)
+}
+
+/// Takes a word about a step for what is the case, and decides what follows.
+pub(super) fn settle_by_word(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<(), Illegal> {
+    let step = id(d, ix);
     let (happened, failed) = match &resolution {
         Resolution::Happened { .. } => (true, false),
         Resolution::DidNotHappen => (false, false),
@@ -324,7 +351,7 @@ fn resolve(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<Repl
     d.emit(Event::Resolved { step, resolution })?;
     answered(d, ix, answer)?;
     if d.run().rollback.is_some() {
-        return Ok(Reply::Done);
+        return Ok(());
     }
     if happened {
         attempts::forward_succeeded(d, ix)?;
@@ -332,7 +359,7 @@ fn resolve(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<Repl
     if failed {
         failures::said_to_have_failed(d, ix)?;
     }
-    Ok(Reply::Done)
+    Ok(())
 }
 
 /// A person took a step back, or could not.

@@ -171,6 +171,8 @@ fn sentence(story: &Story, event: &Event, hours: &Hours) -> Option<(&'static str
         | Event::Skipped { over: SkipCause::WhenFalse, .. }
         | Event::Waiting { .. }
         | Event::Overrun { .. }
+        | Event::TimeShort { .. }
+        | Event::Answered { .. }
         | Event::Approved { .. }
         | Event::IrreversibleApproved { .. }
         | Event::BaselineCaptured { .. }

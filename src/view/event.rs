@@ -70,7 +70,10 @@ impl EventView {
             reason: record.reason.as_deref().map(str::to_owned),
             event: record.event.word().to_owned(),
             level: level(&record.event),
-            text: event_text::line(&record.event),
+            text: match (&record.event, &record.by) {
+                (Event::Resolved { step, resolution }, None) => event_text::settled(step, resolution),
+                (event, _) => event_text::line(event),
+            },
             step: event_text::step(&record.event).map(ToString::to_string),
             detail: without_values(detail),
         }
@@ -100,7 +103,7 @@ fn without_values(mut detail: Value) -> Value {
     if let Some(fields) =
         detail.as_object_mut().and_then(|outer| outer.values_mut().next()).and_then(Value::as_object_mut)
     {
-        for key in ["call", "verify", "handle"] {
+        for key in ["call", "verify", "handle", "outputs"] {
             fields.remove(key);
         }
         for key in ["end", "found", "resolution"] {
@@ -124,6 +127,7 @@ fn level(event: &Event) -> Level {
         | Event::ClockJumped { .. }
         | Event::UndoLeftToPerson { .. }
         | Event::Overrun { .. }
+        | Event::TimeShort { .. }
         | Event::OutcomeUnknown { .. }
         | Event::CriterionMoved { to: CriterionState::Tripped | CriterionState::Blind, .. }
         | Event::Denied { expired: true, .. } => Level::Act,
@@ -156,6 +160,7 @@ fn level(event: &Event) -> Level {
         | Event::Probed { .. }
         | Event::Skipped { .. }
         | Event::Waiting { on: Wait::Locks { .. }, .. }
+        | Event::Answered { .. }
         | Event::Resolved { .. }
         | Event::Extended { .. }
         | Event::Approved { .. }

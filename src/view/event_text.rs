@@ -55,9 +55,20 @@ pub(super) fn line(event: &Event) -> String {
         Event::Probed { step, found, .. } => format!("{step}: probe: {}", finding(found)),
         Event::Skipped { step, over } => format!("{step}: skipped, {}", words::skipped(over)),
         Event::Waiting { step, on } => format!("{step}: {}", wait(on)),
+        Event::Answered { step, .. } => format!("{step}: a person says that it was done; its `verify` follows"),
         Event::Resolved { step, resolution } => format!("{step}: a person says: {}", resolved(resolution)),
         Event::Extended { step, .. } => format!("{step}: got more time"),
-        Event::Overrun { step } => format!("{step}: takes longer than estimated"),
+        Event::Overrun { step, left_ms: None } => format!("{step}: takes longer than estimated"),
+        Event::Overrun { step, left_ms: Some(left) } => {
+            format!("{step}: takes longer than estimated; its time is up in {}", words::span_u(*left))
+        }
+        Event::TimeShort { step, direction, left_ms } => {
+            let undo = undo(*direction);
+            format!(
+                "{step}: {undo}most of its time is used up; in {} people are asked (`extend` gives it more)",
+                words::span_u(*left_ms)
+            )
+        }
         Event::Approved { step, complete: true, .. } => format!("{step}: approved"),
         Event::Approved { step, complete: false, .. } => format!("{step}: approved by one, more are needed"),
         Event::Denied { step, expired: false } => format!("{step}: denied"),
@@ -113,6 +124,11 @@ pub(super) fn line(event: &Event) -> String {
             format!("left applied: {}", left.iter().map(|(step, _)| step.to_string()).collect::<Vec<_>>().join(", "))
         }
     }
+}
+
+/// The same for what was settled without a person's word: by a late answer, a probe, or the default of a step by hand.
+pub(super) fn settled(step: &StepId, resolution: &Resolution) -> String {
+    format!("{step}: settled without a person's word: {}", resolved(resolution))
 }
 
 fn of(scope: &LockScope) -> String {
@@ -193,9 +209,11 @@ pub(super) fn step(event: &Event) -> Option<&StepId> {
         | Event::Probed { step, .. }
         | Event::Skipped { step, .. }
         | Event::Waiting { step, .. }
+        | Event::Answered { step, .. }
         | Event::Resolved { step, .. }
         | Event::Extended { step, .. }
-        | Event::Overrun { step }
+        | Event::Overrun { step, .. }
+        | Event::TimeShort { step, .. }
         | Event::Approved { step, .. }
         | Event::Denied { step, .. }
         | Event::IrreversibleApproved { step }

@@ -233,7 +233,7 @@ fn long_night() -> Night {
     }
     night.until(min(20));
     if !night.sim.run.questions.is_empty() {
-        night.says("ada", Verb::Happened { step: "power_on".into(), outputs: [].into() });
+        night.says("ada", Verb::Happened { step: "power_on".into(), outputs: [].into(), role: None });
     }
     night.until(min(40));
     night.sim.jump(min(3)).expect("the clock jumps");

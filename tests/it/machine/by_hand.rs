@@ -27,7 +27,7 @@ fn plan(cleanup: bool) -> plans::Draft {
 }
 
 fn happened() -> Verb {
-    Verb::Happened { step: "tape".into(), outputs: BTreeMap::new() }
+    Verb::Happened { step: "tape".into(), outputs: BTreeMap::new(), role: None }
 }
 
 /// A run whose work by hand was done, on its way back.
@@ -44,12 +44,21 @@ fn going_back(cleanup: bool) -> (Night, Vec<String>) {
 
 #[test]
 fn a_step_by_hand_waits_for_a_person_who_says_that_it_was_done() {
-    let mut night = Night::of(plan(false).seal()).begin();
+    let asked = plan(false).body(|body| {
+        let tape = body.steps.iter_mut().find(|step| step.id.as_str() == "tape").expect("it is there");
+        let asks = manual("tape").manual(|manual| drop(manual.answer.insert("slot".to_owned(), "integer".to_owned())));
+        std::sync::Arc::make_mut(tape).kind = asks.step.kind;
+    });
+    let mut night = Night::of(asked.seal()).begin();
     night.until(min(60));
     assert_eq!(night.state(), RunState::CuttingOver);
     assert!(!night.performed().contains("tape"), "no executor is called");
     assert!(night.refused(Verb::DidNotHappen { step: "tape".into() }).contains("cannot be resolved"));
-    night.say(Verb::Happened { step: "tape".into(), outputs: BTreeMap::from([("slot".to_owned(), 7.into())]) });
+    night.say(Verb::Happened {
+        step: "tape".into(),
+        outputs: BTreeMap::from([("slot".to_owned(), 7.into())]),
+        role: None,
+    });
     let tape = place(&night, "tape");
     assert_eq!(night.sim.run.step(tape).outputs.as_deref(), Some(&serde_json::json!({ "slot": 7 })));
     night.until_it_is(RunState::Accepted);
@@ -150,7 +159,7 @@ fn a_fence_by_hand_is_waited_for_before_data_comes_home() {
         night
     };
     let mut night = going_back();
-    night.say(Verb::Happened { step: fence(), outputs: BTreeMap::new() });
+    night.say(Verb::Happened { step: fence(), outputs: BTreeMap::new(), role: None });
     night.until_it_is(RunState::RolledBack);
     let mut night = going_back();
     night.say(Verb::ItFailed { step: fence(), left: Left::Possible });
