@@ -8,6 +8,7 @@ use super::apply_attempt as attempt;
 use super::apply_rollback as rollback;
 use super::apply_run as whole;
 use super::apply_window as window;
+use super::apply_word as word;
 use super::books::{give_back_unused, note_turn, set_forward, succeed};
 use super::command::Command;
 use super::event::{Event, Record};
@@ -110,6 +111,7 @@ fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
         Event::Moved { to, because } => whole::moved(run, record, *to, because),
         Event::LocksRequested { scope } => whole::locks_requested(run, scope, record.at),
         Event::LocksGranted { scope } => whole::locks_granted(run, scope),
+        Event::LocksNarrowed => Ok(whole::locks_narrowed(run)),
         Event::LocksAwaited { scope, held_by } => whole::locks_awaited(run, scope, held_by, record.at),
         Event::AttemptIntended { .. }
         | Event::HandleRecorded { .. }
@@ -121,9 +123,9 @@ fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
         | Event::OutcomeUnknown { .. }
         | Event::ProbeIntended { .. }
         | Event::Probed { .. }
-        | Event::Answered { .. }
-        | Event::Resolved { .. }
         | Event::Extended { .. } => attempt::apply(run, record),
+        Event::Answered { step, outputs } => word::answered(run, step, outputs),
+        Event::Resolved { step, resolution } => word::resolved(run, step, resolution, record.at),
         Event::WindowOpened { .. }
         | Event::WindowExtended { .. }
         | Event::WindowExpired { .. }

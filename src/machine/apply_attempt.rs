@@ -1,17 +1,14 @@
-//! The books of attempts: intended, interrupted, ended, probed, resolved by a person.
-
-use std::sync::Arc;
-
-use serde_json::Value;
+//! The books of attempts: intended, interrupted, ended, probed.
 
 use super::apply::{Illegal, find, ms, refuse};
 use super::apply_run::hand_back;
+use super::apply_word as word;
 use super::books::{
     begin_generation, forget_effects, idle, leave_undo, mark_effects, set_deadline, set_forward, set_undo, succeed,
 };
 use super::command::Command;
 use super::event::{Event, Record};
-use super::fact::{Direction, End, Failure, Found, Interruption, Left, Millis, Resolution, Resolved, Wait, Work};
+use super::fact::{Direction, End, Failure, Found, Interruption, Left, Millis, Resolved, Wait, Work};
 use super::perform::{attempt_action, probe_action};
 use super::run::Run;
 use super::state::{Attempt, Forward, RunState, Status, StepLocks, UndoState};
@@ -57,8 +54,6 @@ pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Ille
         Event::OutcomeUnknown { step, direction, failure } => outcome_unknown(run, step, *direction, failure),
         Event::ProbeIntended { step, direction, call } => probe_intended(run, step, *direction, call.as_ref()),
         Event::Probed { step, direction, found } => probed(run, step, *direction, found, record.at),
-        Event::Answered { step, outputs } => answered(run, find(run, step)?, outputs),
-        Event::Resolved { step, resolution } => resolved(run, step, resolution, record.at),
         Event::Extended { step, deadline } => {
             let ix = find(run, step)?;
             let direction = match &mut run.steps[ix].status {
@@ -427,7 +422,7 @@ fn probed_forward(run: &mut Run, ix: StepIx, failure: Failure, found: &Found, at
         Found::Done { outputs } => {
             run.steps[ix].outputs = Some(outputs.clone());
             run.steps[ix].touched |= run.plan.step(ix).effect != Effect::None;
-            succeed(run, ix, at, exposed_since(run, ix, at));
+            succeed(run, ix, at, word::exposed_since(run, ix, at));
         }
         Found::NotStarted => {
             let record = &mut run.steps[ix];
@@ -455,70 +450,4 @@ fn probed_forward(run: &mut Run, ix: StepIx, failure: Failure, found: &Found, at
         }
         Found::CannotTell { .. } => set_forward(run, ix, Forward::Unknown { failure, probing: false }),
     }
-}
-
-/// Exposure that is found late counts from its intent: users may have been there all the while.
-fn exposed_since(run: &Run, ix: StepIx, at: Millis) -> Millis {
-    if run.plan.exposing() == Some(ix) { run.possibly_exposed.unwrap_or(at) } else { at }
-}
-
-/// Work by hand is done, as far as a person can tell: what verifies it may run.
-fn answered(run: &mut Run, ix: StepIx, outputs: &Arc<Value>) -> Result<Vec<Command>, Illegal> {
-    let Status::Forward(Forward::Waiting { on: Wait::Person, .. }) = run.steps[ix].status else {
-        return Err(refuse(run, ix, "answered"));
-    };
-    run.steps[ix].outputs = Some(outputs.clone());
-    run.steps[ix].answered = true;
-    set_forward(run, ix, Forward::Ready);
-    Ok(vec![])
-}
-
-fn resolved(run: &mut Run, step: &StepId, resolution: &Resolution, at: Millis) -> Result<Vec<Command>, Illegal> {
-    let ix = find(run, step)?;
-    if run.steps[ix].status.is_live() {
-        return Err(refuse(run, ix, "resolved"));
-    }
-    run.timers.clear(Timer::Backoff(ix, Direction::Forward));
-    run.steps[ix].unsettled = false;
-    run.steps[ix].attached = None;
-    if run.partial.contains(&ix) {
-        // Whatever was to be taken back: a person says what is the case now.
-        leave_undo(run, ix, Forward::NotRun);
-    }
-    if let Status::Undo { of, .. } = &mut run.steps[ix].status {
-        let to = match resolution {
-            Resolution::Happened { outputs } => {
-                **of = Forward::Succeeded;
-                run.steps[ix].outputs = Some(outputs.clone());
-                UndoState::Pending
-            }
-            Resolution::DidNotHappen => {
-                run.steps[ix].touched = false;
-                UndoState::Undone { note: Some("it did not happen".to_owned()) }
-            }
-            Resolution::Failed { .. } => UndoState::Pending,
-        };
-        set_undo(run, ix, to)?;
-        return Ok(vec![]);
-    }
-    match resolution {
-        Resolution::Happened { outputs } => {
-            run.steps[ix].outputs = Some(outputs.clone());
-            run.steps[ix].touched |= run.plan.step(ix).effect != Effect::None;
-            mark_effects(run, ix, at);
-            succeed(run, ix, at, exposed_since(run, ix, at));
-        }
-        Resolution::DidNotHappen => {
-            begin_generation(run, ix);
-            let to = idle(run, ix);
-            set_forward(run, ix, to);
-        }
-        Resolution::Failed { left } => {
-            run.steps[ix].touched = *left == Left::Possible;
-            let failure = Failure::new("it is known to have failed");
-            set_forward(run, ix, Forward::Failed { failure, left: *left });
-        }
-    }
-    forget_effects(run, ix);
-    Ok(vec![])
 }

@@ -19,6 +19,9 @@ pub(super) fn owned(run: &mut Run, epoch: u64, came_back: bool, at: Millis) {
     if run.locks != Locks::Held {
         run.locks = Locks::None;
     }
+    if run.rest != Locks::Held {
+        run.rest = Locks::None;
+    }
     for record in run.steps.iter_mut().filter(|_| came_back) {
         // Its processes were ended before anything else; only work elsewhere may still go on.
         record.unsettled &= record.attached.is_some();
@@ -98,6 +101,7 @@ pub(super) fn moved(run: &mut Run, record: &Record, to: RunState, because: &Caus
             note_all_turns(run);
             run.timers.clear_all();
             run.locks = Locks::None;
+            run.rest = Locks::None;
             run.locking.clear();
             for record in &mut run.steps {
                 record.locks = StepLocks::None;
@@ -196,6 +200,11 @@ pub(super) fn locks_requested(run: &mut Run, scope: &LockScope, at: Millis) -> R
             }
             (run.plan.locks.clone(), Direction::Forward)
         }
+        LockScope::Rest => {
+            run.rest = Locks::Requested;
+            let rest = run.plan.locks.iter().filter(|claim| !claim.is_application());
+            (rest.cloned().collect(), Direction::Forward)
+        }
         LockScope::Step(step) => {
             let ix = find(run, step)?;
             let direction = match run.step(ix).status {
@@ -225,7 +234,11 @@ fn waits_for_locks(run: &mut Run, ix: StepIx, held_by: &[String], at: Millis) {
 
 pub(super) fn locks_granted(run: &mut Run, scope: &LockScope) -> Result<Vec<Command>, Illegal> {
     match scope {
-        LockScope::Run => run.locks = Locks::Held,
+        LockScope::Run => {
+            run.locks = Locks::Held;
+            run.rest = Locks::Held;
+        }
+        LockScope::Rest => run.rest = Locks::Held,
         LockScope::Step(step) => {
             let ix = find(run, step)?;
             if run.steps[ix].locks != StepLocks::Requested {
@@ -240,6 +253,12 @@ pub(super) fn locks_granted(run: &mut Run, scope: &LockScope) -> Result<Vec<Comm
     Ok(vec![])
 }
 
+/// Others may have them while nobody says when the cutover will be.
+pub(super) fn locks_narrowed(run: &mut Run) -> Vec<Command> {
+    run.rest = Locks::None;
+    vec![Command::ReleaseLocks { scope: LockScope::Rest }]
+}
+
 pub(super) fn locks_awaited(
     run: &mut Run,
     scope: &LockScope,
@@ -248,6 +267,7 @@ pub(super) fn locks_awaited(
 ) -> Result<Vec<Command>, Illegal> {
     match scope {
         LockScope::Run => run.locks = Locks::Awaited(held_by.to_vec()),
+        LockScope::Rest => run.rest = Locks::Awaited(held_by.to_vec()),
         LockScope::Step(step) => {
             let ix = find(run, step)?;
             if let Status::Forward(Forward::Waiting { on: Wait::Locks { .. }, .. }) = run.steps[ix].status {

@@ -83,6 +83,8 @@ pub enum Event {
         /// For whom.
         scope: LockScope,
     },
+    /// The run is prepared and waits for the word: it gives its locks back, but that of its application.
+    LocksNarrowed,
     /// Others hold them.
     LocksAwaited {
         /// For whom.

@@ -15,6 +15,7 @@ impl Event {
             Self::LocksRequested { .. } => "locksRequested",
             Self::LocksGranted { .. } => "locksGranted",
             Self::LocksAwaited { .. } => "locksAwaited",
+            Self::LocksNarrowed => "locksNarrowed",
             Self::Held { .. } => "held",
             Self::Resumed => "resumed",
             Self::GoGiven => "goGiven",
@@ -84,7 +85,7 @@ impl Event {
         match self {
             Self::LocksRequested { scope } | Self::LocksGranted { scope } | Self::LocksAwaited { scope, .. } => {
                 match scope {
-                    LockScope::Run => None,
+                    LockScope::Run | LockScope::Rest => None,
                     LockScope::Step(step) => Some(step),
                 }
             }
@@ -116,7 +117,8 @@ impl Event {
             | Self::UndoLeftToPerson { step }
             | Self::UndoReadied { step }
             | Self::UndoFailed { step, .. } => Some(step),
-            Self::Created { .. }
+            Self::LocksNarrowed
+            | Self::Created { .. }
             | Self::Owned { .. }
             | Self::Moved { .. }
             | Self::Held { .. }

@@ -10,6 +10,7 @@ use super::event::Event;
 use super::fact::{Cause, Direction, LockScope, Resolved, SkipCause, Wait};
 use super::question::QuestionKind;
 use super::rollback;
+use super::run::Locks;
 use super::state::{Forward, RunState, Status, StepLocks};
 use super::ticks;
 use super::timers::Timer;
@@ -30,17 +31,34 @@ pub(super) fn preparing(d: &mut Draft<'_>) -> Result<(), Illegal> {
 
 /// Waits for the word; pre-checks are repeated first, and some steps are kept fresh.
 pub(super) fn prepared(d: &mut Draft<'_>) -> Result<(), Illegal> {
+    locks_while_prepared(d)?;
     dispatch_looking(d, Section::PreCheck)?;
     dispatch(d, Section::Prepare)?;
-    let ready = d.run().go && d.run().rechecking.is_empty() && is_done(d, Section::Prepare);
+    let ready = d.run().go && d.run().holds_the_rest() && d.run().rechecking.is_empty() && is_done(d, Section::Prepare);
     if ready && d.run().state == RunState::Prepared { begin_cutover(d, Cause::Go) } else { Ok(()) }
 }
 
-/// The word was given: what must be checked again is, whatever its age.
+/// Who waits for the word keeps nobody else from working: but for its application's lock all are given back, and taken
+/// again, all or none, once the word was given.
+fn locks_while_prepared(d: &mut Draft<'_>) -> Result<(), Illegal> {
+    let has_rest = d.run().plan.locks.iter().any(|claim| !claim.is_application());
+    match (d.run().go, &d.run().rest) {
+        (false, Locks::Held | Locks::Requested | Locks::Awaited(_)) if has_rest => d.emit(Event::LocksNarrowed),
+        (true, Locks::None) if has_rest => d.emit(Event::LocksRequested { scope: LockScope::Rest }),
+        (true | false, Locks::None | Locks::Held | Locks::Requested | Locks::Awaited(_)) => Ok(()),
+    }
+}
+
+/// The word was given. What must be checked again is, whatever its age, as soon as the locks are held.
 pub(super) fn give_go(d: &mut Draft<'_>) -> Result<(), Illegal> {
     if !d.run().go {
         d.emit(Event::GoGiven)?;
     }
+    if d.run().holds_the_rest() { recheck_for_go(d) } else { Ok(()) }
+}
+
+/// Pre-checks are repeated before the cut.
+pub(super) fn recheck_for_go(d: &mut Draft<'_>) -> Result<(), Illegal> {
     checks::recheck_stale(d, true)?;
     // Those that failed before are tried now.
     let waiting: Vec<StepIx> = d

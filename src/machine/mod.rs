@@ -17,6 +17,7 @@ mod apply_attempt;
 mod apply_rollback;
 mod apply_run;
 mod apply_window;
+mod apply_word;
 mod attempts;
 mod books;
 mod checks;

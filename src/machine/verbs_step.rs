@@ -306,12 +306,20 @@ fn may_resolve(run: &Run, ix: StepIx, resolution: &Resolution) -> bool {
             Forward::Unknown { .. } => true,
             Forward::Waiting { on: Wait::Person, .. } => !matches!(resolution, Resolution::DidNotHappen),
             Forward::Failed { .. } | Forward::Backoff { .. } => !matches!(resolution, Resolution::Failed { .. }),
+            // What somebody did is verified: saying it once more does not take the place of that.
+            Forward::Ready if run.step(ix).answered => by_hand && has_no_value(run, ix),
             Forward::Waiting { .. } | Forward::Ready => by_hand,
             Forward::Pending | Forward::Running(_) | Forward::Succeeded | Forward::Skipped { .. } | Forward::NotRun => {
                 false
             }
         },
     }
+}
+
+/// Whether people are asked because a value that a step needs is unknown.
+fn has_no_value(run: &Run, ix: StepIx) -> bool {
+    let id = &run.plan.step(ix).id;
+    run.questions.values().any(|open| matches!(&open.kind, QuestionKind::ValueUnknown { step, .. } if step == id))
 }
 
 fn resolve(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<Reply, Illegal> {

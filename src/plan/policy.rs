@@ -151,6 +151,14 @@ pub struct LockClaim {
     pub take: Option<u64>,
 }
 
+impl LockClaim {
+    /// Whether it is on an application, and so kept also while a run is prepared and waits for the word.
+    #[must_use]
+    pub fn is_application(&self) -> bool {
+        self.name.starts_with("app:")
+    }
+}
+
 /// Another application that must stand before this one starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -144,6 +144,7 @@ fn level(event: &Event) -> Level {
         | Event::Owned { .. }
         | Event::Moved { .. }
         | Event::LocksAwaited { .. }
+        | Event::LocksNarrowed
         | Event::Held { .. }
         | Event::Resumed
         | Event::GoGiven

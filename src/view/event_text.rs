@@ -17,6 +17,7 @@ pub(super) fn line(event: &Event) -> String {
         Event::Moved { to, because } => format!("{}: {}", words::state(*to), words::cause(because)),
         Event::LocksRequested { scope } => format!("locks asked for{}", of(scope)),
         Event::LocksGranted { scope } => format!("locks held{}", of(scope)),
+        Event::LocksNarrowed => "locks given back until the word is given, but that of the application".to_owned(),
         Event::LocksAwaited { scope, held_by } => {
             format!("waits for locks{} that {} holds", of(scope), held_by.join(", "))
         }
@@ -134,6 +135,7 @@ pub(super) fn settled(step: &StepId, resolution: &Resolution) -> String {
 fn of(scope: &LockScope) -> String {
     match scope {
         LockScope::Run => String::new(),
+        LockScope::Rest => " again for the cutover".to_owned(),
         LockScope::Step(step) => format!(" of {step}"),
     }
 }
@@ -224,9 +226,10 @@ pub(super) fn step(event: &Event) -> Option<&StepId> {
         | Event::UndoLeftToPerson { step }
         | Event::UndoReadied { step }
         | Event::UndoFailed { step, .. } => Some(step),
-        Event::LocksRequested { scope: LockScope::Run }
-        | Event::LocksGranted { scope: LockScope::Run }
-        | Event::LocksAwaited { scope: LockScope::Run, .. }
+        Event::LocksRequested { scope: LockScope::Run | LockScope::Rest }
+        | Event::LocksGranted { scope: LockScope::Run | LockScope::Rest }
+        | Event::LocksAwaited { scope: LockScope::Run | LockScope::Rest, .. }
+        | Event::LocksNarrowed
         | Event::Created { .. }
         | Event::Owned { .. }
         | Event::Moved { .. }

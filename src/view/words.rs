@@ -1,7 +1,7 @@
 //! Sentences and lengths of time, as people read them. Never a place in the plan, never a time zone.
 
 use crate::machine::fact::{Actor, Cause, CriterionState, Gap, Interruption, Left, SkipCause};
-use crate::machine::run::Run;
+use crate::machine::run::{Locks, Run};
 use crate::machine::state::RunState;
 use crate::plan::Stage;
 
@@ -153,6 +153,10 @@ pub fn doing(run: &Run) -> String {
         Some(_) if run.state == RunState::CuttingOver && run.waits_for_way_back() => {
             "nothing new begins: the way back is lost".to_owned()
         }
+        Some(_) | None if run.state == RunState::Prepared && run.go && !run.holds_the_rest() => match &run.rest {
+            Locks::Awaited(held_by) => format!("waits for locks that {} holds", held_by.join(", ")),
+            Locks::None | Locks::Requested | Locks::Held => "takes its locks again for the cutover".to_owned(),
+        },
         Some(_) | None => doing_in(run.state, run.go),
     }
 }

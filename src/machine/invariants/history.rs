@@ -211,6 +211,9 @@ fn intended(before: &Run, ix: StepIx, attempt: u32, direction: Direction) -> Res
             if !looks && (before.hold.is_some() || !before.questions.is_empty() || before.left.is_some()) {
                 return broken(32, format!("`{id}` was begun while the run was held or asked something"));
             }
+            if step.section == Section::Cutover && !before.holds_the_rest() {
+                return broken(33, format!("`{id}` was begun before the run held all its locks again"));
+            }
             if step.section == Section::Cutover && before.waits_for_way_back() {
                 return broken(47, format!("`{id}` was begun although nobody had seen the way back open"));
             }
