@@ -52,10 +52,7 @@ impl Ended {
 /// Makes the attempt that was permitted.
 pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, means: Means) -> Ended {
     if action.call.uses.is_empty() {
-        // A person did it by hand: there is nothing to perform, only to look whether it is so.
-        let verify = verified(cx, run, action, (means.verifier, means.cancel)).await;
-        let outcome = Outcome::Succeeded { outputs: Arc::new(Value::Object(serde_json::Map::new())) };
-        return Ended { outcome, verify, log: None };
+        return look_at_work_by_hand(cx, run, action, means).await;
     }
     let executor = match means.executor {
         Ok(executor) => executor,
@@ -126,6 +123,13 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
         Outcome::Failed { .. } | Outcome::Cancelled { .. } | Outcome::Unknown { .. } => None,
     };
     Ended { outcome, verify, log: log.flatten() }
+}
+
+/// A person did it: there is nothing to perform, only to look whether it is so.
+async fn look_at_work_by_hand(cx: &Arc<Context>, run: &RunName, action: &Action, means: Means) -> Ended {
+    let verify = verified(cx, run, action, (means.verifier, means.cancel)).await;
+    let outcome = Outcome::Succeeded { outputs: Arc::new(Value::Object(serde_json::Map::new())) };
+    Ended { outcome, verify, log: None }
 }
 
 /// What proves an attempt that ended well, read back in the same attempt.

@@ -45,16 +45,7 @@ impl Run {
                 Some((ix, step)),
             ) => failed(self, ix, &step, &mut answers),
             (QuestionKind::ValueUnknown { .. }, Some((ix, step))) => value_unknown(self, ix, &step, &mut answers),
-            (QuestionKind::OutOfTime { .. }, Some((ix, step))) if verbs_by_hand::waits(self, ix) => {
-                answers.push(self.says_done(ix));
-                answers.push(Verb::Extend { step: step.clone(), by_ms: WINDOW_MORE_MS });
-                answers.push(Verb::ItFailed { step, left: Left::Possible });
-            }
-            (QuestionKind::OutOfTime { .. }, Some((ix, step))) => {
-                answers.push(Verb::Extend { step: step.clone(), by_ms: self.plan.step(ix).timeout_ms.max(1) });
-                let back = matches!(self.step(ix).status, Status::Undo { .. });
-                answers.push(if back { Verb::UndoRetry { step } } else { Verb::Retry { step } });
-            }
+            (QuestionKind::OutOfTime { .. }, Some((ix, step))) => out_of_time(self, ix, step, &mut answers),
             (QuestionKind::CheckInconclusive { .. }, Some((ix, step))) => {
                 answers.push(Verb::GoOn { question: question.id });
                 retry(self, ix, &step, &mut answers);
@@ -122,6 +113,18 @@ fn the_whole_run(run: &Run, answers: &mut Vec<Verb>) {
         answers.push(Verb::Rollback);
     }
     answers.push(Verb::Close);
+}
+
+fn out_of_time(run: &Run, ix: StepIx, step: StepId, answers: &mut Vec<Verb>) {
+    if verbs_by_hand::waits(run, ix) {
+        answers.push(run.says_done(ix));
+        answers.push(Verb::Extend { step: step.clone(), by_ms: WINDOW_MORE_MS });
+        answers.push(Verb::ItFailed { step, left: Left::Possible });
+        return;
+    }
+    answers.push(Verb::Extend { step: step.clone(), by_ms: run.plan.step(ix).timeout_ms.max(1) });
+    let back = matches!(run.step(ix).status, Status::Undo { .. });
+    answers.push(if back { Verb::UndoRetry { step } } else { Verb::Retry { step } });
 }
 
 fn unknown(run: &Run, ix: StepIx, step: &StepId, direction: Direction, answers: &mut Vec<Verb>) {

@@ -81,6 +81,7 @@ impl Event {
 
     /// The one step that the event is about, if it is about one.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one line per event")]
     pub fn step(&self) -> Option<&StepId> {
         match self {
             Self::LocksRequested { scope } | Self::LocksGranted { scope } | Self::LocksAwaited { scope, .. } => {

@@ -17,9 +17,9 @@ use super::{attempts, failures, verbs_approval, verbs_by_hand};
 use crate::plan::rollback::stage;
 use crate::plan::{Section, Stage, StepId, StepIx, StepKind};
 
-/// Handles a verb that names a step.
-pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
-    let name = match &verb {
+/// The step that a verb names.
+fn named(verb: &Verb) -> Option<&StepId> {
+    match verb {
         Verb::Extend { step, .. }
         | Verb::Retry { step }
         | Verb::Skip { step }
@@ -32,7 +32,7 @@ pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
         | Verb::Reject { step }
         | Verb::UndoRetry { step }
         | Verb::UndoWaive { step }
-        | Verb::UndoDone { step } => step.clone(),
+        | Verb::UndoDone { step } => Some(step),
         Verb::Go
         | Verb::Resume
         | Verb::Pause
@@ -49,7 +49,14 @@ pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
         | Verb::InCharge { .. }
         | Verb::Disarm { .. }
         | Verb::SignOff { .. }
-        | Verb::ConfirmClock => return Ok(Reply::refused("the verb names no step", "this is a bug: please report it")),
+        | Verb::ConfirmClock => None,
+    }
+}
+
+/// Handles a verb that names a step.
+pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
+    let Some(name) = named(&verb).cloned() else {
+        return Ok(Reply::refused("the verb names no step", "this is a bug: please report it"));
     };
     let of_undo = matches!(verb, Verb::UndoRetry { .. } | Verb::UndoWaive { .. } | Verb::UndoDone { .. });
     let back = of_undo || d.run().rollback.is_some();

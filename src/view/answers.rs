@@ -77,25 +77,7 @@ impl Answers<'_> {
                 self.go_on(question, "the check is tried again and again meanwhile");
                 self.back();
             }
-            QuestionKind::OutOfTime { step } => {
-                let by_hand = self.run.plan.find(step).is_some_and(|ix| {
-                    matches!(self.run.plan.step(ix).kind, StepKind::Manual(_))
-                        && self.run.forward(ix).attempt().is_none()
-                });
-                if by_hand {
-                    self.add("it was done", &self.happened(step), "it is verified, and counts as done", AT_ONCE);
-                    let verb = Verb::ItFailed { step: step.clone(), left: Left::Possible };
-                    let effect = "it counts as failed with something left behind: the plan's `onFailure` decides";
-                    self.add("it could not be done", &verb, effect, AT_ONCE);
-                }
-                let verb = Verb::Extend { step: step.clone(), by_ms: MORE_MS };
-                self.add("give it more time", &verb, "its deadline moves; nothing is interrupted", AT_ONCE);
-                let effect = "it is told to stop; what it declares of its effect decides what follows";
-                self.add("stop it", &Verb::Retry { step: step.clone() }, effect, AT_ONCE);
-                let effect = "its undo is told to stop, and begins again";
-                self.add("stop it", &Verb::UndoRetry { step: step.clone() }, effect, AT_ONCE);
-                self.back();
-            }
+            QuestionKind::OutOfTime { step } => self.out_of_time(step),
             QuestionKind::Denied { step, .. } => {
                 let verb = Verb::Retry { step: step.clone() };
                 self.add("ask again", &verb, "the approval is asked for once more", AT_ONCE);
@@ -126,6 +108,26 @@ impl Answers<'_> {
             | QuestionKind::GateUnmet { .. }
             | QuestionKind::TurnBack { .. } => self.after_exposure(question),
         }
+    }
+
+    /// A step, or a person, that takes longer than it should.
+    fn out_of_time(&mut self, step: &StepId) {
+        let by_hand = self.run.plan.find(step).is_some_and(|ix| {
+            matches!(self.run.plan.step(ix).kind, StepKind::Manual(_)) && self.run.forward(ix).attempt().is_none()
+        });
+        if by_hand {
+            self.add("it was done", &self.happened(step), "it is verified, and counts as done", AT_ONCE);
+            let verb = Verb::ItFailed { step: step.clone(), left: Left::Possible };
+            let effect = "it counts as failed with something left behind: the plan's `onFailure` decides";
+            self.add("it could not be done", &verb, effect, AT_ONCE);
+        }
+        let verb = Verb::Extend { step: step.clone(), by_ms: MORE_MS };
+        self.add("give it more time", &verb, "its deadline moves; nothing is interrupted", AT_ONCE);
+        let effect = "it is told to stop; what it declares of its effect decides what follows";
+        self.add("stop it", &Verb::Retry { step: step.clone() }, effect, AT_ONCE);
+        let effect = "its undo is told to stop, and begins again";
+        self.add("stop it", &Verb::UndoRetry { step: step.clone() }, effect, AT_ONCE);
+        self.back();
     }
 
     /// A rollback that waits for a word.

@@ -118,6 +118,7 @@ fn without_values(mut detail: Value) -> Value {
     detail
 }
 
+#[expect(clippy::too_many_lines, reason = "one line per event")]
 fn level(event: &Event) -> Level {
     match event {
         Event::Asked { .. } | Event::RollbackDecided { .. } => Level::Page,

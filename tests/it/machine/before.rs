@@ -90,6 +90,7 @@ fn locks_are_given_back_again_when_the_word_comes_to_nothing_and_asked_for_anew_
     night.say(Verb::Go);
     night.sim.hands.held.clear();
     night.crash(min(1));
+    night.say(Verb::Resume);
     night.until(min(8));
     assert_eq!(night.state(), RunState::Observing, "{}", night.story());
     let mut night = Night::of(with_a_machine().seal()).begin();

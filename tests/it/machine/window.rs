@@ -100,13 +100,10 @@ fn guarded_by_ten() -> plans::Draft {
 
 /// How many samples the gate lacks some of, if that is all it lacks.
 fn have(night: &Night) -> u32 {
-    match asked(night).0 {
-        QuestionKind::GateUnmet { gaps, .. } => match gaps.as_slice() {
-            [Gap::Samples { have, need: 10, .. }] => *have,
-            other => panic!("{other:?}"),
-        },
-        other => panic!("{other:?}"),
-    }
+    let (kind, _) = asked(night);
+    let QuestionKind::GateUnmet { gaps, .. } = kind else { panic!("{kind:?}") };
+    let [Gap::Samples { have, need: 10, .. }] = gaps.as_slice() else { panic!("{gaps:?}") };
+    *have
 }
 
 #[test]
