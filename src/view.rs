@@ -316,9 +316,9 @@ impl RunView {
             trust_claimed_names: run.trust_claimed_names,
             hold,
             clock_in_doubt: run.clock_in_doubt,
-            locks_held_by: match &run.locks {
-                Locks::Awaited(held_by) => held_by.clone(),
-                Locks::None | Locks::Requested | Locks::Held => Vec::new(),
+            locks_held_by: match (&run.locks, &run.rest) {
+                (Locks::Awaited(held_by), _) | (_, Locks::Awaited(held_by)) => held_by.clone(),
+                (Locks::None | Locks::Requested | Locks::Held, _) => Vec::new(),
             },
             service: ServiceView::of(run, now),
             data: DataView::of(run, now),

@@ -114,7 +114,13 @@ pub(crate) fn open(application: &str, n: usize) -> Arc<Plan> {
             step(&names[at], "noop", json!({}), &needs)
         })
         .collect();
-    let manual = Manual { instructions: "say that it is done".to_owned(), answer: BTreeMap::new(), roles: Vec::new() };
+    let manual = Manual {
+        instructions: "say that it is done".to_owned(),
+        answer: BTreeMap::new(),
+        roles: Vec::new(),
+        deadline_ms: None,
+        default: None,
+    };
     let mut last = Step::bare(StepId::from("person"), Section::Cutover, StepKind::Manual(manual));
     last.needs = vec![Need { step: StepId::from(names[n - 1].as_str()), kind: NeedKind::Implied }];
     steps.push(last);

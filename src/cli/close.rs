@@ -9,7 +9,7 @@ use crate::server::wire::VerbBody;
 
 /// End a run as it stands, whatever is left applied: the report lists it.
 ///
-/// Asks for the application's name; a script gives it with `--application`.
+/// Asks for the application's name; a script gives it with `--application`. Needs a `--reason`, which the report shows.
 ///
 ///   bascule close billing-db/3 --reason "repaired by hand, CHG0042"
 #[derive(Debug, clap::Args)]

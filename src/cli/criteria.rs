@@ -11,6 +11,7 @@ use crate::server::wire::VerbBody;
 use crate::view::words;
 
 /// Disarm a rollback criterion for a while: a trip then asks. It ends by itself and blocks the gate until then.
+/// Needs a `--reason`.
 ///
 ///   bascule criteria disarm billing-db/3 latency --for 15m --reason "load test"
 #[derive(Debug, clap::Args)]

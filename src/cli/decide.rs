@@ -64,8 +64,10 @@ pub(super) struct Decision<'a> {
     pub what: String,
     /// What the request is called, each time that it is sent.
     id: String,
-    /// Who and why.
+    /// Who.
     pub who: &'a WhoArgs,
+    /// Why.
+    pub reason: Option<String>,
     /// The application's name, if the command line gives it.
     pub application: Option<&'a str>,
     /// How it is asked.
@@ -75,25 +77,26 @@ pub(super) struct Decision<'a> {
 impl<'a> Decision<'a> {
     /// An ordinary verb.
     pub(super) fn new(body: VerbBody, what: impl Into<String>, who: &'a WhoArgs) -> Self {
-        Self { body, what: what.into(), id: id(), who, application: None, danger: Danger::Some }
+        let reason = who.reason.clone();
+        Self { reason, body, what: what.into(), id: id(), who, application: None, danger: Danger::Some }
     }
 
     /// A dangerous one.
     pub(super) fn dangerous(body: VerbBody, what: impl Into<String>, args: &'a DangerArgs) -> Self {
         let application = args.application.as_deref();
-        Self { body, what: what.into(), id: id(), who: &args.who, application, danger: Danger::High }
+        Self { application, danger: Danger::High, ..Self::new(body, what, &args.who) }
     }
 
     /// Only words.
     pub(super) fn harmless(body: VerbBody, who: &'a WhoArgs) -> Self {
-        Self { body, what: String::new(), id: id(), who, application: None, danger: Danger::None }
+        Self { danger: Danger::None, ..Self::new(body, String::new(), who) }
     }
 
     fn request(&self, is_preview: bool) -> VerbRequest {
         VerbRequest {
             verb: self.body.clone(),
             claimed: self.who.claimed.clone(),
-            reason: self.who.reason.clone(),
+            reason: self.reason.clone(),
             id: Some(self.id.clone()),
             preview: is_preview,
         }
@@ -110,14 +113,36 @@ fn id() -> String {
 /// # Errors
 /// It is not legal now, not confirmed, or cannot be written.
 pub(super) async fn decide(ctx: &Ctx, argument: Option<&str>, decision: Decision<'_>) -> Result<Exit, CliError> {
-    if decision.who.reason.as_deref().is_some_and(|reason| reason.trim().is_empty()) {
-        return Err(CliError::usage("an empty reason says nothing").hint("say why: --reason \"…\", or leave it out"));
-    }
+    let decision = reasoned(ctx, decision)?;
     let source = Source::open(ctx).await?;
     let run = target::run(&source, argument).await?;
     let answer = on_run(ctx, &source, &run, &decision).await?;
     tell(ctx, source.has_engine(), &answer)?;
     Ok(Exit::Done)
+}
+
+/// A decision with its reason, where it needs one: a terminal is asked for it, a script has to give it.
+///
+/// # Errors
+/// There is none, or a blank one.
+pub(super) fn reasoned<'a>(ctx: &Ctx, mut decision: Decision<'a>) -> Result<Decision<'a>, CliError> {
+    let is_blank = |reason: &Option<String>| reason.as_deref().is_some_and(|reason| reason.trim().is_empty());
+    let wanted = decision.body.clone().into_verb().wants_reason();
+    if is_blank(&decision.reason) {
+        let otherwise = if wanted { "" } else { ", or leave it out" };
+        return Err(CliError::usage("an empty reason says nothing")
+            .hint(format!("say why: --reason \"…\"{otherwise}: it is written into the run's log")));
+    }
+    if wanted && decision.reason.is_none() {
+        if ctx.ui.is_interactive() && !decision.who.yes {
+            decision.reason = Some(ask(ctx, "why? (it is written into the run's log) ")?);
+        }
+        if decision.reason.is_none() || is_blank(&decision.reason) {
+            return Err(CliError::usage("this needs a reason")
+                .hint("say why: --reason \"…\": it is written into the run's log"));
+        }
+    }
+    Ok(decision)
 }
 
 /// Decides for a run that is known.

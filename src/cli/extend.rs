@@ -8,7 +8,7 @@ use super::target;
 use crate::server::wire::VerbBody;
 use crate::view::words;
 
-/// Give a running step more time: its deadline moves, nothing is interrupted.
+/// Give a running step more time: its deadline moves, nothing is interrupted. Needs a `--reason`.
 ///
 ///   bascule extend billing-db/3 final_data_sync --by 30m --reason "slow link"
 #[derive(Debug, clap::Args)]

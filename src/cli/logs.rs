@@ -12,7 +12,6 @@ use super::look::{Files, Source};
 use super::owner::Signals;
 use super::{target, text};
 use crate::engine::attempt_log;
-use crate::plan::StepId;
 use crate::store::RunName;
 use crate::view::RunView;
 
@@ -124,11 +123,11 @@ fn list(ctx: &Ctx, view: &RunView) -> Result<Exit, CliError> {
 
 fn from_files(files: &Files, name: &RunName, step: &str, args: &Args) -> Result<Exit, CliError> {
     let run = files.run(name)?;
-    let id = StepId::from(step);
-    let Some(ix) = run.plan.find(&id) else {
-        return Err(CliError::new(format!("the plan of {name} has no step `{step}`"))
-            .hint(format!("`bascule status {name}` lists its steps")));
-    };
+    let ix = run
+        .plan
+        .step_named(step, |_| false)
+        .map_err(|unknown| CliError::new(format!("{name}: {unknown}")).hint(unknown.hint()))?;
+    let id = run.plan.step(ix).id.clone();
     let made = if args.undo { run.step(ix).undo_attempts } else { run.step(ix).attempts };
     let attempt = args.attempt.unwrap_or(made);
     if attempt == 0 || attempt > made {

@@ -43,9 +43,12 @@ pub struct Args {
     /// After a rollback that an irreversible step stopped: forward again.
     #[arg(long, group = "what")]
     forward_again: bool,
-    /// An output of a step that happened; JSON, or a plain text.
+    /// An output of a step that happened, or an answer that a step by hand asks for; JSON, or a plain text.
     #[arg(long = "output", value_name = "NAME=VALUE", requires = "happened")]
     outputs: Vec<String>,
+    /// In which role, where the step is certain people's to do by hand.
+    #[arg(long, value_name = "ROLE", requires = "happened")]
+    role: Option<String>,
     /// It failed before it did anything.
     #[arg(long, requires = "failed")]
     nothing_done: bool,
@@ -77,7 +80,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let id = step.to_owned();
     let (body, what) = if args.happened {
         let outputs = outputs(&args.outputs)?;
-        (VerbBody::Happened { step: id, outputs }, format!("takes {step} as done"))
+        (VerbBody::Happened { step: id, outputs, role: args.role.clone() }, format!("takes {step} as done"))
     } else if args.did_not_happen {
         (VerbBody::DidNotHappen { step: id }, format!("runs {step} again, as if it had never begun"))
     } else if args.failed {

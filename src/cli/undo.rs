@@ -28,7 +28,7 @@ pub struct Args {
 enum Verb {
     /// Try the undo of a step again.
     Retry(StepArgs),
-    /// Go on without the undo of a step: it stays applied and is listed.
+    /// Go on without the undo of a step: it stays applied and is listed. Needs a `--reason`.
     Waive(StepArgs),
     /// Say that a step was undone by hand.
     Done(StepArgs),
@@ -66,6 +66,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         }
         Some(_) | None => Decision::new(body, what, &of.danger.who),
     };
+    let decision = decide::reasoned(ctx, decision)?;
     let answer = decide::on_run(ctx, &source, &name, &decision).await?;
     decide::tell(ctx, source.has_engine(), &answer)?;
     Ok(Exit::Done)
@@ -74,6 +75,8 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
 /// The stage of an undo without which users' writes may be lost.
 fn keeps_writes<'a>(view: &'a RunView, step: &str) -> Option<&'a str> {
     let undos = view.rollback.iter().flat_map(|rollback| &rollback.restore);
-    let mut stages = undos.filter(|undo| undo.step == step).filter_map(|undo| undo.stage.as_deref());
+    // The plain name of a fence step means it, too.
+    let means = |id: &str| id == step || id.split_once(':').is_some_and(|(_, plain)| plain == step);
+    let mut stages = undos.filter(|undo| means(&undo.step)).filter_map(|undo| undo.stage.as_deref());
     stages.find(|stage| matches!(*stage, "fence" | "data"))
 }

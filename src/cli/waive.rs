@@ -7,9 +7,9 @@ use super::exit::Exit;
 use super::target;
 use crate::server::wire::VerbBody;
 
-/// Go on without a check, in a role that the check names in `waivableBy`.
+/// Go on without a check, in a role that the check names in `waivableBy`. Needs a `--reason`.
 ///
-///   bascule waive billing-db/3 dns_ttl_lowered --role network-lead
+///   bascule waive billing-db/3 dns_ttl_lowered --role network-lead --reason "no resolver caches it"
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {

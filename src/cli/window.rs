@@ -10,7 +10,7 @@ use super::target::RunArg;
 use crate::server::wire::VerbBody;
 use crate::view::words;
 
-/// Move the deadline of the rollback window: the only thing that moves it.
+/// Move the deadline of the rollback window: the only thing that moves it. Needs a `--reason`.
 ///
 ///   bascule window extend billing-db/3 --by 30m --reason "month end"
 #[derive(Debug, clap::Args)]

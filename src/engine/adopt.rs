@@ -394,7 +394,9 @@ impl Engine {
 
     fn restore_locks(&self, run: &Run, name: &RunName) {
         if run.locks == Locks::Held {
-            self.cx.locks.restore(Holder::new(name, &LockScope::Run), run.plan.locks.clone());
+            let mut locks = run.plan.locks.clone();
+            locks.retain(|claim| claim.is_application() || run.holds_the_rest());
+            self.cx.locks.restore(Holder::new(name, &LockScope::Run), locks);
         }
         for (ix, step) in run.steps.iter().enumerate() {
             if step.locks == StepLocks::Held {

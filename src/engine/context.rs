@@ -15,7 +15,7 @@ use super::handle::RunHandle;
 use super::locks::{Holder, Locks};
 use super::registry::Registry;
 use super::secrets::SecretSources;
-use crate::machine::fact::{LockScope, Millis};
+use crate::machine::fact::Millis;
 use crate::machine::{Input, Record};
 use crate::store::{Hash, Head, RunLog, RunName, StateDir, StoreError};
 use crate::telemetry::Exporter;
@@ -185,10 +185,7 @@ impl Context {
     /// Tells runs that their locks were given.
     pub(super) fn tell_granted(&self, granted: Vec<Holder>) {
         for holder in granted {
-            let scope = match &holder.step {
-                None => LockScope::Run,
-                Some(step) => LockScope::Step(step.as_str().into()),
-            };
+            let scope = holder.scope();
             let inbox = self.runs().get(&holder.run).map(|handle| handle.inbox.clone());
             if let Some(inbox) = inbox {
                 self.beside(async move { super::perform::tell(&inbox, Input::LocksGranted { scope }).await });

@@ -11,6 +11,9 @@ use crate::machine::fact::{Direction, LockScope};
 use crate::plan::policy::LockClaim;
 use crate::store::RunName;
 
+/// Stands where a step's name would, for the locks that a prepared run gives back and takes again.
+const REST: &str = "*";
+
 /// Somebody who holds locks or waits for them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Holder {
@@ -26,17 +29,28 @@ impl Holder {
     pub fn new(run: &RunName, scope: &LockScope) -> Self {
         let step = match scope {
             LockScope::Run => None,
+            LockScope::Rest => Some(REST.to_owned()),
             LockScope::Step(step) => Some(step.as_str().to_owned()),
         };
         Self { run: run.clone(), step }
+    }
+
+    /// What it holds them for.
+    #[must_use]
+    pub fn scope(&self) -> LockScope {
+        match self.step.as_deref() {
+            None => LockScope::Run,
+            Some(REST) => LockScope::Rest,
+            Some(step) => LockScope::Step(step.into()),
+        }
     }
 }
 
 impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.step {
-            Some(step) => write!(f, "{} ({step})", self.run.as_str()),
-            None => f.write_str(self.run.as_str()),
+        match self.scope() {
+            LockScope::Step(step) => write!(f, "{} ({step})", self.run.as_str()),
+            LockScope::Run | LockScope::Rest => f.write_str(self.run.as_str()),
         }
     }
 }
@@ -116,7 +130,24 @@ impl Locks {
     pub fn release(&self, holder: &Holder) -> Vec<Holder> {
         let mut table = self.table();
         table.held.remove(holder);
-        table.queue.retain(|waiter| waiter.holder != *holder);
+        Self::grant(&mut table, holder)
+    }
+
+    /// Gives back what a run has or waits for, but its application's lock.
+    #[must_use]
+    pub fn release_rest(&self, run: &RunName) -> Vec<Holder> {
+        let mut table = self.table();
+        if let Some(held) = table.held.get_mut(&Holder::new(run, &LockScope::Run)) {
+            held.retain(LockClaim::is_application);
+        }
+        let rest = Holder::new(run, &LockScope::Rest);
+        table.held.remove(&rest);
+        Self::grant(&mut table, &rest)
+    }
+
+    /// Serves the queue, in which one waits no longer.
+    fn grant(table: &mut Table, gone: &Holder) -> Vec<Holder> {
+        table.queue.retain(|waiter| waiter.holder != *gone);
         let mut granted = Vec::new();
         let waiting: Vec<Waiter> = table.queue.drain(..).collect();
         for waiter in waiting {
@@ -171,7 +202,8 @@ impl Table {
 
 /// A step may claim what its own run holds.
 fn is_same_run_lock(holder: &Holder, waiter: &Holder) -> bool {
-    holder.run == waiter.run && (holder.step.is_none() || waiter.step == holder.step)
+    let of_run = matches!(holder.step.as_deref(), None | Some(REST));
+    holder.run == waiter.run && (of_run || waiter.step == holder.step)
 }
 
 fn overlaps(a: &[LockClaim], b: &[LockClaim]) -> bool {
@@ -216,6 +248,24 @@ mod tests {
         drop(locks.acquire(holder("b/1"), claims(&["vm:y", "vm:x"]), Direction::Forward));
         assert_eq!(locks.acquire(holder("c/1"), claims(&["vm:z"]), Direction::Forward), Answer::Granted);
         assert_eq!(locks.release(&holder("a/1")), [holder("b/1")]);
+    }
+
+    #[test]
+    fn a_prepared_run_keeps_its_application_and_takes_the_rest_again() {
+        let locks = Locks::default();
+        let all = || claims(&["app:a", "vm:x", "vm:y"]);
+        let rest = |run: &str| Holder::new(&RunName::parse(run).expect("a run's name"), &LockScope::Rest);
+        assert_eq!(locks.acquire(holder("a/1"), all(), Direction::Forward), Answer::Granted);
+        drop(locks.acquire(holder("b/1"), claims(&["vm:x"]), Direction::Forward));
+        drop(locks.acquire(holder("a/2"), claims(&["app:a"]), Direction::Forward));
+        assert_eq!(locks.release_rest(&holder("a/1").run), [holder("b/1")]);
+        let waits = Answer::Waits(vec!["b/1".to_owned()]);
+        assert_eq!(locks.acquire(rest("a/1"), claims(&["vm:x", "vm:y"]), Direction::Forward), waits);
+        assert_eq!(locks.acquire(holder("c/1"), claims(&["vm:z"]), Direction::Forward), Answer::Granted);
+        assert_eq!(locks.release(&holder("b/1")), [rest("a/1")]);
+        let step = Holder { step: Some("work".to_owned()), ..holder("a/1") };
+        assert_eq!(locks.acquire(step, claims(&["vm:y"]), Direction::Forward), Answer::Granted, "it is its own run's");
+        assert_eq!(locks.release_run(&holder("a/1").run), [holder("a/2")]);
     }
 
     #[test]

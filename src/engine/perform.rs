@@ -152,6 +152,7 @@ impl Hands {
     fn release(&self, scope: &LockScope) {
         let granted = match scope {
             LockScope::Run => self.cx.locks.release_run(&self.run),
+            LockScope::Rest => self.cx.locks.release_rest(&self.run),
             LockScope::Step(_) => self.cx.locks.release(&Holder::new(&self.run, scope)),
         };
         self.cx.tell_granted(granted);

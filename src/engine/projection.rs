@@ -192,6 +192,7 @@ fn begun(changes: &[Change], lookup: &Lookup<'_>, wanted: &[u8]) -> Option<Milli
 fn scope_name(scope: &LockScope) -> String {
     match scope {
         LockScope::Run => "run".to_owned(),
+        LockScope::Rest => "rest".to_owned(),
         LockScope::Step(step) => format!("step/{step}"),
     }
 }

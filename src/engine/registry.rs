@@ -20,14 +20,18 @@ pub fn executors() -> Registry {
 /// What plans are compiled against: a plan names only executors that are there.
 #[must_use]
 pub fn known(registry: &Registry) -> Executors {
-    let info = |description: Description| ExecutorInfo {
+    let info = |description: Description, progress: bool| ExecutorInfo {
         contract: Some(bascule_plugin::CONTRACT_VERSION),
         sha256: None,
         params: description.params,
         effect: convert::effect(description.effect),
         probes: description.probes,
         undoes: description.undoes,
+        progress,
         outputs: description.outputs.iter().map(|(name, _)| (*name).to_owned()).collect(),
     };
-    registry.iter().map(|(name, executor)| ((*name).to_owned(), info(executor.describe()))).collect()
+    registry
+        .iter()
+        .map(|(name, executor)| ((*name).to_owned(), info(executor.describe(), executor.reports_progress())))
+        .collect()
 }

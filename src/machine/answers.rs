@@ -11,14 +11,26 @@ use super::question::{Question, QuestionKind};
 use super::run::Run;
 use super::run_state::RunState;
 use super::state::{Forward, Status};
-use super::{verbs, verbs_step};
+use super::{verbs, verbs_by_hand, verbs_step};
 use crate::plan::step::Undo;
-use crate::plan::{Section, StepId, StepIx};
+use crate::plan::{Section, StepId, StepIx, StepKind};
 
 /// More time for the window, as an answer offers it; a person may say another length.
 const WINDOW_MORE_MS: u64 = 30 * 60_000;
 
 impl Run {
+    /// The verb that says that a step was done, as it would be taken: of a step by hand with some answer to each of its
+    /// fields, and in one of its roles.
+    #[must_use]
+    pub fn says_done(&self, ix: StepIx) -> Verb {
+        let planned = self.plan.step(ix);
+        let (outputs, role) = match &planned.kind {
+            StepKind::Manual(manual) => (manual.example(), manual.roles.first().cloned()),
+            StepKind::Action(_) | StepKind::Approval(_) => (BTreeMap::new(), None),
+        };
+        Verb::Happened { step: planned.id.clone(), outputs, role }
+    }
+
     /// What may be answered to an open question, the likeliest first; `close` always comes last.
     #[must_use]
     pub fn answers(&self, question: &Question) -> Vec<Verb> {
@@ -34,11 +46,7 @@ impl Run {
                 Some((ix, step)),
             ) => failed(self, ix, &step, &mut answers),
             (QuestionKind::ValueUnknown { .. }, Some((ix, step))) => value_unknown(self, ix, &step, &mut answers),
-            (QuestionKind::OutOfTime { .. }, Some((ix, step))) => {
-                answers.push(Verb::Extend { step: step.clone(), by_ms: self.plan.step(ix).timeout_ms.max(1) });
-                let back = matches!(self.step(ix).status, Status::Undo { .. });
-                answers.push(if back { Verb::UndoRetry { step } } else { Verb::Retry { step } });
-            }
+            (QuestionKind::OutOfTime { .. }, Some((ix, step))) => out_of_time(self, ix, step, &mut answers),
             (QuestionKind::CheckInconclusive { .. }, Some((ix, step))) => {
                 answers.push(Verb::GoOn { question: question.id });
                 retry(self, ix, &step, &mut answers);
@@ -48,7 +56,10 @@ impl Run {
                 retry(self, ix, &step, &mut answers);
                 skip_or_waive(self, ix, &step, &mut answers);
             }
-            (QuestionKind::Irreversible { .. }, Some((_, step))) => answers.push(Verb::Approve { step, role: None }),
+            (QuestionKind::Irreversible { .. }, Some((ix, step))) => {
+                let role = self.rules_of_passing(ix).and_then(|rules| rules.roles.first().cloned());
+                answers.push(Verb::Approve { step, role });
+            }
             (QuestionKind::PostCheckFailed { .. }, Some((ix, step))) => {
                 answers.push(Verb::GoOn { question: question.id });
                 skip_or_waive(self, ix, &step, &mut answers);
@@ -105,8 +116,16 @@ fn the_whole_run(run: &Run, answers: &mut Vec<Verb>) {
     answers.push(Verb::Close);
 }
 
-fn happened(step: &StepId) -> Verb {
-    Verb::Happened { step: step.clone(), outputs: BTreeMap::new() }
+fn out_of_time(run: &Run, ix: StepIx, step: StepId, answers: &mut Vec<Verb>) {
+    if verbs_by_hand::waits(run, ix) {
+        answers.push(run.says_done(ix));
+        answers.push(Verb::Extend { step: step.clone(), by_ms: WINDOW_MORE_MS });
+        answers.push(Verb::ItFailed { step, left: Left::Possible });
+        return;
+    }
+    answers.push(Verb::Extend { step: step.clone(), by_ms: run.plan.step(ix).timeout_ms.max(1) });
+    let back = matches!(run.step(ix).status, Status::Undo { .. });
+    answers.push(if back { Verb::UndoRetry { step } } else { Verb::Retry { step } });
 }
 
 fn unknown(run: &Run, ix: StepIx, step: &StepId, direction: Direction, answers: &mut Vec<Verb>) {
@@ -118,7 +137,7 @@ fn unknown(run: &Run, ix: StepIx, step: &StepId, direction: Direction, answers: 
     if !matches!(run.step(ix).status, Status::Forward(Forward::Unknown { .. })) {
         return;
     }
-    answers.push(happened(step));
+    answers.push(run.says_done(ix));
     answers.push(Verb::DidNotHappen { step: step.clone() });
     answers.push(Verb::ItFailed { step: step.clone(), left: Left::Possible });
     if run.step(ix).attached.is_some() && verbs_step::is_on(run, run.plan.step(ix).section) && run.rollback.is_none() {
@@ -133,7 +152,7 @@ fn value_unknown(run: &Run, ix: StepIx, step: &StepId, answers: &mut Vec<Verb>) 
     answers.push(Verb::Retry { step: step.clone() });
     skip_or_waive(run, ix, step, answers);
     if !run.plan.step(ix).section.is_check() {
-        answers.push(happened(step));
+        answers.push(run.says_done(ix));
     }
 }
 
@@ -159,7 +178,7 @@ fn failed(run: &Run, ix: StepIx, step: &StepId, answers: &mut Vec<Verb>) {
     skip_or_waive(run, ix, step, answers);
     let failed = matches!(run.step(ix).status, Status::Forward(Forward::Failed { .. }));
     if failed && !run.plan.step(ix).section.is_check() {
-        answers.push(happened(step));
+        answers.push(run.says_done(ix));
     }
 }
 
@@ -185,10 +204,7 @@ fn retry(run: &Run, ix: StepIx, step: &StepId, answers: &mut Vec<Verb>) {
 
 fn skip_or_waive(run: &Run, ix: StepIx, step: &StepId, answers: &mut Vec<Verb>) {
     let planned = run.plan.step(ix);
-    if matches!(planned.kind, crate::plan::StepKind::Approval(_))
-        || run.step(ix).status.is_live()
-        || run.forward(ix).satisfies()
-    {
+    if matches!(planned.kind, StepKind::Approval(_)) || run.step(ix).status.is_live() || run.forward(ix).satisfies() {
         return;
     }
     if planned.section.is_check() {

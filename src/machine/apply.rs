@@ -8,6 +8,7 @@ use super::apply_attempt as attempt;
 use super::apply_rollback as rollback;
 use super::apply_run as whole;
 use super::apply_window as window;
+use super::apply_word as word;
 use super::books::{give_back_unused, note_turn, set_forward, succeed};
 use super::command::Command;
 use super::event::{Event, Record};
@@ -111,6 +112,7 @@ fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
         Event::Moved { to, because } => whole::moved(run, record, *to, because),
         Event::LocksRequested { scope } => whole::locks_requested(run, scope, record.at),
         Event::LocksGranted { scope } => whole::locks_granted(run, scope),
+        Event::LocksNarrowed => Ok(whole::locks_narrowed(run)),
         Event::LocksAwaited { scope, held_by } => whole::locks_awaited(run, scope, held_by, record.at),
         Event::AttemptIntended { .. }
         | Event::HandleRecorded { .. }
@@ -122,8 +124,9 @@ fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
         | Event::OutcomeUnknown { .. }
         | Event::ProbeIntended { .. }
         | Event::Probed { .. }
-        | Event::Resolved { .. }
         | Event::Extended { .. } => attempt::apply(run, record),
+        Event::Answered { step, outputs } => word::answered(run, step, outputs),
+        Event::Resolved { step, resolution } => word::resolved(run, step, resolution, record.at),
         Event::WindowOpened { .. }
         | Event::WindowExtended { .. }
         | Event::WindowExpired { .. }
@@ -148,6 +151,7 @@ fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
         Event::Skipped { .. }
         | Event::Waiting { .. }
         | Event::Overrun { .. }
+        | Event::TimeShort { .. }
         | Event::Approved { .. }
         | Event::Denied { .. }
         | Event::IrreversibleApproved { .. } => step_event(run, record).map(|()| vec![]),
@@ -234,11 +238,12 @@ fn step_event(run: &mut Run, record: &Record) -> Result<(), Illegal> {
     match &record.event {
         Event::Skipped { step, over } => whole::skipped(run, step, over, record.at)?,
         Event::Waiting { step, on } => whole::waiting(run, step, on, record.at)?,
-        Event::Overrun { step } => {
+        Event::Overrun { step, .. } => {
             let ix = find(run, step)?;
             run.steps[ix].overrun = true;
             run.timers.clear(Timer::Estimate(ix));
         }
+        Event::TimeShort { step, direction, .. } => run.timers.clear(Timer::Short(find(run, step)?, *direction)),
         Event::Approved { step, complete, .. } => {
             let ix = find(run, step)?;
             run.steps[ix].approvals.extend(record.by.clone());
@@ -257,6 +262,7 @@ fn step_event(run: &mut Run, record: &Record) -> Result<(), Illegal> {
         Event::IrreversibleApproved { step } => {
             let ix = find(run, step)?;
             run.steps[ix].passed_irreversible = true;
+            run.steps[ix].approvals.extend(record.by.clone());
         }
         other => return Err(Illegal::Needs { event: other.word(), needs: "a handler" }),
     }

@@ -1,18 +1,21 @@
-//! The books of attempts: intended, interrupted, ended, probed, resolved by a person.
+//! The books of attempts: intended, interrupted, ended, probed.
 
 use super::apply::{Illegal, find, ms, refuse};
 use super::apply_run::hand_back;
-use super::books::{begin_generation, forget_effects, idle, leave_undo, mark_effects, set_forward, set_undo, succeed};
+use super::apply_word as word;
+use super::books::{
+    begin_generation, forget_effects, idle, leave_undo, mark_effects, set_deadline, set_forward, set_undo, succeed,
+};
 use super::command::Command;
 use super::event::{Event, Record};
-use super::fact::{Direction, End, Failure, Found, Interruption, Left, Millis, Resolution, Resolved, Work};
+use super::fact::{Direction, End, Failure, Found, Interruption, Left, Millis, Resolved, Wait, Work};
 use super::perform::{attempt_action, probe_action};
 use super::run::Run;
 use super::run_state::RunState;
 use super::state::{Attempt, Forward, Status, StepLocks, UndoState};
 use super::timers::Timer;
 use crate::plan::step::Effect;
-use crate::plan::{Section, StepId, StepIx};
+use crate::plan::{Section, StepId, StepIx, StepKind};
 
 /// The least time in which the end of an attempt that was told to stop must be proved: more than
 /// the engine takes to end its processes by force.
@@ -52,7 +55,6 @@ pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Ille
         Event::OutcomeUnknown { step, direction, failure } => outcome_unknown(run, step, *direction, failure),
         Event::ProbeIntended { step, direction, call } => probe_intended(run, step, *direction, call.as_ref()),
         Event::Probed { step, direction, found } => probed(run, step, *direction, found, record.at),
-        Event::Resolved { step, resolution } => resolved(run, step, resolution, record.at),
         Event::Extended { step, deadline } => {
             let ix = find(run, step)?;
             let direction = match &mut run.steps[ix].status {
@@ -64,9 +66,10 @@ pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Ille
                     attempt.deadline = Some(*deadline);
                     Direction::Undo
                 }
+                Status::Forward(Forward::Waiting { on: Wait::Person, .. }) => Direction::Forward,
                 Status::Forward(_) | Status::Undo { .. } => return Err(refuse(run, ix, "extended")),
             };
-            run.timers.set(Timer::Deadline(ix, direction), *deadline);
+            set_deadline(run, ix, direction, (record.at, *deadline));
             Ok(vec![])
         }
         other => Err(Illegal::Needs { event: other.word(), needs: "a handler" }),
@@ -104,7 +107,7 @@ fn intended(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
         interrupted: None,
     };
     if let Some(deadline) = deadline {
-        run.timers.set(Timer::Deadline(ix, *direction), *deadline);
+        set_deadline(run, ix, *direction, (record.at, *deadline));
     }
     if run.plan.step(ix).section == Section::Ready {
         // The round is on; its end plans the next one.
@@ -169,16 +172,26 @@ fn interrupted(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> 
     Ok(vec![Command::Cancel { step: ix, direction: *direction, attempt: *attempt }])
 }
 
+/// Whether an attempt of a step may change something. What a person did by hand is only verified.
+fn may_act(run: &Run, ix: StepIx) -> bool {
+    let step = run.plan.step(ix);
+    step.effect != Effect::None && matches!(step.kind, StepKind::Action(_))
+}
+
 fn ended_forward(run: &mut Run, ix: StepIx, end: &End, at: Millis) {
     run.timers.clear(Timer::Deadline(ix, Direction::Forward));
     run.timers.clear(Timer::Estimate(ix));
-    let looks_only = run.plan.step(ix).effect == Effect::None;
+    let looks_only = !may_act(run, ix);
     let handle = run.forward(ix).attempt().and_then(|attempt| attempt.handle.clone());
     let record = &mut run.steps[ix];
     record.ended = Some(at);
     record.completed = run.sequence;
     record.unsettled = false;
     record.inconclusive = if let End::Unknown { .. } = end { record.inconclusive + 1 } else { 0 };
+    if let End::Failed { .. } = end {
+        // What a person said turned out not to be so: they are asked again, if it is tried again.
+        record.answered = false;
+    }
     record.touched |= !looks_only
         && match end {
             End::Succeeded { .. } | End::Unknown { .. } => true,
@@ -326,7 +339,7 @@ fn outcome_unknown(
         (Status::Forward(Forward::Running(attempt)), Direction::Forward) => {
             let died = attempt.interrupted == Some(Interruption::EngineDied);
             let handle = attempt.handle.clone();
-            let has_effect = run.plan.step(ix).effect != Effect::None;
+            let has_effect = may_act(run, ix);
             let record = &mut run.steps[ix];
             // What died with its engine was ended before anything else; remote work goes on.
             record.unsettled = has_effect && (!died || handle.is_some());
@@ -409,7 +422,7 @@ fn probed_forward(run: &mut Run, ix: StepIx, failure: Failure, found: &Found, at
         Found::Done { outputs } => {
             run.steps[ix].outputs = Some(outputs.clone());
             run.steps[ix].touched |= run.plan.step(ix).effect != Effect::None;
-            succeed(run, ix, at, exposed_since(run, ix, at));
+            succeed(run, ix, at, word::exposed_since(run, ix, at));
         }
         Found::NotStarted => {
             let record = &mut run.steps[ix];
@@ -437,59 +450,4 @@ fn probed_forward(run: &mut Run, ix: StepIx, failure: Failure, found: &Found, at
         }
         Found::CannotTell { .. } => set_forward(run, ix, Forward::Unknown { failure, probing: false }),
     }
-}
-
-/// Exposure that is found late counts from its intent: users may have been there all the while.
-fn exposed_since(run: &Run, ix: StepIx, at: Millis) -> Millis {
-    if run.plan.exposing() == Some(ix) { run.possibly_exposed.unwrap_or(at) } else { at }
-}
-
-fn resolved(run: &mut Run, step: &StepId, resolution: &Resolution, at: Millis) -> Result<Vec<Command>, Illegal> {
-    let ix = find(run, step)?;
-    if run.steps[ix].status.is_live() {
-        return Err(refuse(run, ix, "resolved"));
-    }
-    run.timers.clear(Timer::Backoff(ix, Direction::Forward));
-    run.steps[ix].unsettled = false;
-    run.steps[ix].attached = None;
-    if run.partial.contains(&ix) {
-        // Whatever was to be taken back: a person says what is the case now.
-        leave_undo(run, ix, Forward::NotRun);
-    }
-    if let Status::Undo { of, .. } = &mut run.steps[ix].status {
-        let to = match resolution {
-            Resolution::Happened { outputs } => {
-                **of = Forward::Succeeded;
-                run.steps[ix].outputs = Some(outputs.clone());
-                UndoState::Pending
-            }
-            Resolution::DidNotHappen => {
-                run.steps[ix].touched = false;
-                UndoState::Undone { note: Some("it did not happen".to_owned()) }
-            }
-            Resolution::Failed { .. } => UndoState::Pending,
-        };
-        set_undo(run, ix, to)?;
-        return Ok(vec![]);
-    }
-    match resolution {
-        Resolution::Happened { outputs } => {
-            run.steps[ix].outputs = Some(outputs.clone());
-            run.steps[ix].touched |= run.plan.step(ix).effect != Effect::None;
-            mark_effects(run, ix, at);
-            succeed(run, ix, at, exposed_since(run, ix, at));
-        }
-        Resolution::DidNotHappen => {
-            begin_generation(run, ix);
-            let to = idle(run, ix);
-            set_forward(run, ix, to);
-        }
-        Resolution::Failed { left } => {
-            run.steps[ix].touched = *left == Left::Possible;
-            let failure = Failure::new("it is known to have failed");
-            set_forward(run, ix, Forward::Failed { failure, left: *left });
-        }
-    }
-    forget_effects(run, ix);
-    Ok(vec![])
 }

@@ -1,7 +1,9 @@
 //! The books of the run as a whole: its moves, its locks, its owner.
 
 use super::apply::{Illegal, find, ms, refuse};
-use super::books::{disarm_criteria, give_back, mark_effects, note_all_turns, note_turn, set_forward, wait_no_more};
+use super::books::{
+    disarm_criteria, give_back, mark_effects, note_all_turns, note_turn, set_deadline, set_forward, wait_no_more,
+};
 use super::command::Command;
 use super::event::Record;
 use super::fact::{Cause, Direction, LockScope, Millis, SkipCause, Wait};
@@ -10,13 +12,16 @@ use super::run_state::RunState;
 use super::state::{Forward, Status, StepLocks};
 use super::timers::Timer;
 use crate::plan::step::Effect;
-use crate::plan::{Section, StepId, StepIx};
+use crate::plan::{Section, StepId, StepIx, StepKind};
 
 /// Another engine took the run. What only the former one knew is gone: requests for locks, samples.
 pub(super) fn owned(run: &mut Run, epoch: u64, came_back: bool, at: Millis) {
     run.epoch = epoch;
     if run.locks != Locks::Held {
         run.locks = Locks::None;
+    }
+    if run.rest != Locks::Held {
+        run.rest = Locks::None;
     }
     for record in run.steps.iter_mut().filter(|_| came_back) {
         // Its processes were ended before anything else; only work elsewhere may still go on.
@@ -97,6 +102,7 @@ pub(super) fn moved(run: &mut Run, record: &Record, to: RunState, because: &Caus
             note_all_turns(run);
             run.timers.clear_all();
             run.locks = Locks::None;
+            run.rest = Locks::None;
             run.locking.clear();
             for record in &mut run.steps {
                 record.locks = StepLocks::None;
@@ -181,6 +187,11 @@ pub(super) fn locks_requested(run: &mut Run, scope: &LockScope, at: Millis) -> R
             }
             (run.plan.locks.clone(), Direction::Forward)
         }
+        LockScope::Rest => {
+            run.rest = Locks::Requested;
+            let rest = run.plan.locks.iter().filter(|claim| !claim.is_application());
+            (rest.cloned().collect(), Direction::Forward)
+        }
         LockScope::Step(step) => {
             let ix = find(run, step)?;
             let direction = match run.step(ix).status {
@@ -210,7 +221,11 @@ fn waits_for_locks(run: &mut Run, ix: StepIx, held_by: &[String], at: Millis) {
 
 pub(super) fn locks_granted(run: &mut Run, scope: &LockScope) -> Result<Vec<Command>, Illegal> {
     match scope {
-        LockScope::Run => run.locks = Locks::Held,
+        LockScope::Run => {
+            run.locks = Locks::Held;
+            run.rest = Locks::Held;
+        }
+        LockScope::Rest => run.rest = Locks::Held,
         LockScope::Step(step) => {
             let ix = find(run, step)?;
             if run.steps[ix].locks != StepLocks::Requested {
@@ -225,6 +240,12 @@ pub(super) fn locks_granted(run: &mut Run, scope: &LockScope) -> Result<Vec<Comm
     Ok(vec![])
 }
 
+/// Others may have them while nobody says when the cutover will be.
+pub(super) fn locks_narrowed(run: &mut Run) -> Vec<Command> {
+    run.rest = Locks::None;
+    vec![Command::ReleaseLocks { scope: LockScope::Rest }]
+}
+
 pub(super) fn locks_awaited(
     run: &mut Run,
     scope: &LockScope,
@@ -233,6 +254,7 @@ pub(super) fn locks_awaited(
 ) -> Result<Vec<Command>, Illegal> {
     match scope {
         LockScope::Run => run.locks = Locks::Awaited(held_by.to_vec()),
+        LockScope::Rest => run.rest = Locks::Awaited(held_by.to_vec()),
         LockScope::Step(step) => {
             let ix = find(run, step)?;
             if let Status::Forward(Forward::Waiting { on: Wait::Locks { .. }, .. }) = run.steps[ix].status {
@@ -279,5 +301,10 @@ pub(super) fn waiting(run: &mut Run, step: &StepId, on: &Wait, at: Millis) -> Re
         mark_effects(run, ix, at);
     }
     set_forward(run, ix, Forward::Waiting { on: on.clone(), since: at });
+    if let (Wait::Person, StepKind::Manual(manual)) = (on, &run.plan.step(ix).kind)
+        && let Some(deadline) = manual.deadline_ms
+    {
+        set_deadline(run, ix, Direction::Forward, (at, at.saturating_add(ms(deadline))));
+    }
     Ok(())
 }

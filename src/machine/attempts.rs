@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::apply::Illegal;
-use super::books::may_stand;
+use super::books::{asks_at_deadline, may_stand};
 use super::decide::{ask, close};
 use super::draft::Draft;
 use super::event::Event;
@@ -16,7 +16,7 @@ use super::large::recorded;
 use super::question::QuestionKind;
 use super::state::{Attempt, Forward, Status, UndoState};
 use super::{checks, eval, failures, undoing, window_rules};
-use crate::plan::step::{Effect, OnTimeout};
+use crate::plan::step::Effect;
 use crate::plan::{Section, StepIx, StepKind};
 
 /// The news of an attempt's end.
@@ -297,13 +297,7 @@ pub(super) fn out_of_time(d: &mut Draft<'_>, ix: StepIx, direction: Direction) -
     if attempt.interrupted.is_some() {
         return unproved(d, ix, direction);
     }
-    let asks = step.on_timeout == OnTimeout::Ask
-        && match direction {
-            Direction::Forward => !step.section.is_check() && d.run().rollback.is_none(),
-            // Data on its way home is not thrown away because an estimate was short.
-            Direction::Undo => step.moves_data,
-        };
-    if asks {
+    if asks_at_deadline(d.run(), ix, direction) {
         return ask(d, QuestionKind::OutOfTime { step: step.id.clone() });
     }
     let (step, attempt) = (step.id.clone(), attempt.number);

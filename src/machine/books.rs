@@ -9,8 +9,8 @@ use super::run_state::RunState;
 use super::state::{Forward, Status, StepLocks, UndoState};
 use super::timers::Timer;
 use super::turns::{Line, standing};
-use crate::plan::step::Effect;
-use crate::plan::{Section, Stage, StepIx};
+use crate::plan::step::{Effect, OnTimeout};
+use crate::plan::{Section, Stage, StepIx, StepKind};
 
 /// Sets a step's forward value and keeps `ready`, `live`, `open` and the successors' counts.
 pub(super) fn set_forward(run: &mut Run, ix: StepIx, to: Forward) {
@@ -19,6 +19,10 @@ pub(super) fn set_forward(run: &mut Run, ix: StepIx, to: Forward) {
     keep(&mut run.ready, ix, matches!(to, Forward::Ready));
     keep(&mut run.live, (ix, Direction::Forward), matches!(to, Forward::Running(_)));
     keep(&mut run.probing, (ix, Direction::Forward), matches!(to, Forward::Unknown { probing: true, .. }));
+    if let Status::Forward(Forward::Waiting { on: Wait::Person, .. }) = run.steps[ix].status {
+        // Nobody is asked to do it by hand any more, or anew.
+        run.timers.clear(Timer::Deadline(ix, Direction::Forward));
+    }
     run.steps[ix].status = Status::Forward(to);
     if was != is {
         tell_successors(run, ix, is);
@@ -152,6 +156,7 @@ pub(super) fn succeed(run: &mut Run, ix: StepIx, at: Millis, since: Millis) {
     record.ended = Some(at);
     record.completed = run.sequence;
     record.passed = Some(at);
+    record.answered = false;
     record.last_failure = None;
     record.unsettled = false;
     record.attached = None;
@@ -183,6 +188,32 @@ pub(super) fn arm_criteria(run: &mut Run, now: Millis, exposed: Millis) {
         run.timers.set(Timer::Sample(c), live);
         run.timers.set(Timer::MaxAge(c), blind);
     }
+}
+
+/// Sets the deadline of a step, and the notice before it where its end asks people: once four fifths of the time
+/// between now and then are used up, so that more time moves the notice, too.
+pub(super) fn set_deadline(run: &mut Run, ix: StepIx, direction: Direction, (now, deadline): (Millis, Millis)) {
+    run.timers.set(Timer::Deadline(ix, direction), deadline);
+    if asks_at_deadline(run, ix, direction) {
+        let used_up = deadline.saturating_sub(now).max(0) / 5 * 4;
+        run.timers.set(Timer::Short(ix, direction), now.saturating_add(used_up));
+    }
+}
+
+/// Whether people are asked when the time of a step is up, and nothing is stopped.
+pub(super) fn asks_at_deadline(run: &Run, ix: StepIx, direction: Direction) -> bool {
+    let step = run.plan.step(ix);
+    let forward = || match step.kind {
+        // A person is waited for; what verifies their work is stopped like any look.
+        StepKind::Manual(_) => run.forward(ix).attempt().is_none(),
+        StepKind::Action(_) | StepKind::Approval(_) => !step.section.is_check() && run.rollback.is_none(),
+    };
+    step.on_timeout == OnTimeout::Ask
+        && match direction {
+            Direction::Forward => forward(),
+            // Data on its way home is not thrown away because an estimate was short.
+            Direction::Undo => step.moves_data,
+        }
 }
 
 /// No sample and no blindness any more.
@@ -289,6 +320,7 @@ pub(super) fn begin_generation(run: &mut Run, ix: StepIx) {
     record.verify = None;
     record.attached = None;
     record.overrun = false;
+    record.answered = false;
     record.last_failure = None;
 }
 

@@ -188,12 +188,28 @@ pub(super) fn judge_way_back(d: &mut Draft<'_>) -> Result<(), Illegal> {
     d.emit(Event::WayBack { open })
 }
 
+/// Runs the readiness checks that are due. Where none of them is left to run, as their `when` skips all of them, that is
+/// the answer.
+pub(super) fn look_at_way_back(d: &mut Draft<'_>) -> Result<(), Illegal> {
+    forward::dispatch_looking(d, Section::Ready)?;
+    let open_question = d.run().way_back.is_none() && !d.run().plan.section(Section::Ready).is_empty();
+    if open_question && d.run().state == RunState::CuttingOver { judge_way_back(d) } else { Ok(()) }
+}
+
 /// Whether a step may change something.
 pub(super) fn has_effect(d: &Draft<'_>, ix: StepIx) -> bool {
     d.run().plan.step(ix).effect != Effect::None
 }
 
 impl Run {
+    /// Whether the cutover begins nothing because of its way back: before exposure it has to have been seen open, once
+    /// before the first effect and at the last look.
+    #[must_use]
+    pub fn waits_for_way_back(&self) -> bool {
+        let looked_at = !self.plan.section(Section::Ready).is_empty();
+        looked_at && self.possibly_exposed.is_none() && self.way_back.is_none_or(|(open, _)| !open)
+    }
+
     /// Whether something of a step may stand: it succeeded, is unknown, or left something behind.
     #[must_use]
     pub fn may_stand(&self, ix: StepIx) -> bool {

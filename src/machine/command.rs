@@ -23,7 +23,7 @@ pub struct Action {
     pub generation: u32,
     /// When it is interrupted.
     pub deadline: Option<Millis>,
-    /// What is called.
+    /// What is called; an empty name: nothing, because a person did it by hand, and `verify` looks whether it is so.
     pub call: Resolved,
     /// Whether the executor's own undo (or probe) is meant, not its `execute`.
     pub native: bool,

@@ -69,7 +69,8 @@ fn handle(d: &mut Draft<'_>, input: Input) -> Result<Reply, Illegal> {
         Input::ClockJumped { by_ms } => d.emit(Event::ClockJumped { by_ms })?,
         Input::StoreBack { gap_ms } => d.emit(Event::StoreGap { gap_ms })?,
         Input::Verb { verb, by, reason } => {
-            d.set_author(Some(by), reason);
+            // A blank reason says nothing, and is none.
+            d.set_author(Some(by), reason.filter(|reason| !reason.trim().is_empty()));
             return verbs::verb(d, verb);
         }
     }

@@ -66,6 +66,10 @@ impl<'run> Draft<'run> {
         self.by.clone()
     }
 
+    pub(super) fn has_reason(&self) -> bool {
+        self.reason.is_some()
+    }
+
     pub(super) fn set_author(&mut self, by: Option<Actor>, reason: Option<Arc<str>>) {
         self.by = by;
         self.reason = reason;

@@ -83,6 +83,8 @@ pub enum Event {
         /// For whom.
         scope: LockScope,
     },
+    /// The run is prepared and waits for the word: it gives its locks back, but that of its application.
+    LocksNarrowed,
     /// Others hold them.
     LocksAwaited {
         /// For whom.
@@ -264,6 +266,13 @@ pub enum Event {
         /// For what.
         on: Wait,
     },
+    /// A person says that they did a step by hand; its `verify` follows.
+    Answered {
+        /// The step.
+        step: StepId,
+        /// What they answered.
+        outputs: Arc<Value>,
+    },
     /// A person says what is the case.
     Resolved {
         /// The step.
@@ -282,6 +291,18 @@ pub enum Event {
     Overrun {
         /// The step.
         step: StepId,
+        /// Until its deadline, which is the latest that it may end by itself; absent in logs of before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left_ms: Option<u64>,
+    },
+    /// Most of the time of something is used up whose deadline asks people: they can give it more before it does.
+    TimeShort {
+        /// The step.
+        step: StepId,
+        /// Performing or taking back.
+        direction: Direction,
+        /// What is left.
+        left_ms: u64,
     },
     /// One person approved.
     Approved {

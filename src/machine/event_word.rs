@@ -15,6 +15,7 @@ impl Event {
             Self::LocksRequested { .. } => "locksRequested",
             Self::LocksGranted { .. } => "locksGranted",
             Self::LocksAwaited { .. } => "locksAwaited",
+            Self::LocksNarrowed => "locksNarrowed",
             Self::Held { .. } => "held",
             Self::Resumed => "resumed",
             Self::GoGiven => "goGiven",
@@ -35,9 +36,11 @@ impl Event {
             Self::Probed { .. } => "probed",
             Self::Skipped { .. } => "skipped",
             Self::Waiting { .. } => "waiting",
+            Self::Answered { .. } => "answered",
             Self::Resolved { .. } => "resolved",
             Self::Extended { .. } => "extended",
             Self::Overrun { .. } => "overrun",
+            Self::TimeShort { .. } => "timeShort",
             Self::Approved { .. } => "approved",
             Self::Denied { .. } => "denied",
             Self::IrreversibleApproved { .. } => "irreversibleApproved",
@@ -78,11 +81,12 @@ impl Event {
 
     /// The one step that the event is about, if it is about one.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one line per event")]
     pub fn step(&self) -> Option<&StepId> {
         match self {
             Self::LocksRequested { scope } | Self::LocksGranted { scope } | Self::LocksAwaited { scope, .. } => {
                 match scope {
-                    LockScope::Run => None,
+                    LockScope::Run | LockScope::Rest => None,
                     LockScope::Step(step) => Some(step),
                 }
             }
@@ -99,9 +103,11 @@ impl Event {
             | Self::Probed { step, .. }
             | Self::Skipped { step, .. }
             | Self::Waiting { step, .. }
+            | Self::Answered { step, .. }
             | Self::Resolved { step, .. }
             | Self::Extended { step, .. }
-            | Self::Overrun { step }
+            | Self::Overrun { step, .. }
+            | Self::TimeShort { step, .. }
             | Self::Approved { step, .. }
             | Self::Denied { step, .. }
             | Self::IrreversibleApproved { step }
@@ -112,7 +118,8 @@ impl Event {
             | Self::UndoLeftToPerson { step }
             | Self::UndoReadied { step }
             | Self::UndoFailed { step, .. } => Some(step),
-            Self::Created { .. }
+            Self::LocksNarrowed
+            | Self::Created { .. }
             | Self::Owned { .. }
             | Self::Moved { .. }
             | Self::Held { .. }

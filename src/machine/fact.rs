@@ -246,6 +246,8 @@ pub enum Wait {
 pub enum LockScope {
     /// The locks of the run.
     Run,
+    /// Those of the run that it gives back while it is prepared: all but its application's.
+    Rest,
     /// The locks of one attempt of a step.
     Step(StepId),
 }

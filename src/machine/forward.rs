@@ -10,13 +10,14 @@ use super::event::Event;
 use super::fact::{Cause, Direction, LockScope, Resolved, SkipCause, Wait};
 use super::question::QuestionKind;
 use super::rollback;
+use super::run::Locks;
 use super::run_state::RunState;
 use super::state::{Forward, Status, StepLocks};
 use super::ticks;
 use super::timers::Timer;
 use super::undoing;
 use crate::plan::estimate::{History, estimate};
-use crate::plan::{Call, Section, StepId, StepIx, StepKind};
+use crate::plan::{Call, Section, StepId, StepIx, StepKind, defaults};
 use crate::runbook::expr::Truth;
 
 /// Runs the preparation; done leads to waiting for the word.
@@ -31,17 +32,34 @@ pub(super) fn preparing(d: &mut Draft<'_>) -> Result<(), Illegal> {
 
 /// Waits for the word; pre-checks are repeated first, and some steps are kept fresh.
 pub(super) fn prepared(d: &mut Draft<'_>) -> Result<(), Illegal> {
+    locks_while_prepared(d)?;
     dispatch_looking(d, Section::PreCheck)?;
     dispatch(d, Section::Prepare)?;
-    let ready = d.run().go && d.run().rechecking.is_empty() && is_done(d, Section::Prepare);
+    let ready = d.run().go && d.run().holds_the_rest() && d.run().rechecking.is_empty() && is_done(d, Section::Prepare);
     if ready && d.run().state == RunState::Prepared { begin_cutover(d, Cause::Go) } else { Ok(()) }
 }
 
-/// The word was given: what must be checked again is, whatever its age.
+/// Who waits for the word keeps nobody else from working: but for its application's lock all are given back, and taken
+/// again, all or none, once the word was given.
+fn locks_while_prepared(d: &mut Draft<'_>) -> Result<(), Illegal> {
+    let has_rest = d.run().plan.locks.iter().any(|claim| !claim.is_application());
+    match (d.run().go, &d.run().rest) {
+        (false, Locks::Held | Locks::Requested | Locks::Awaited(_)) if has_rest => d.emit(Event::LocksNarrowed),
+        (true, Locks::None) if has_rest => d.emit(Event::LocksRequested { scope: LockScope::Rest }),
+        (true | false, Locks::None | Locks::Held | Locks::Requested | Locks::Awaited(_)) => Ok(()),
+    }
+}
+
+/// The word was given. What must be checked again is, whatever its age, as soon as the locks are held.
 pub(super) fn give_go(d: &mut Draft<'_>) -> Result<(), Illegal> {
     if !d.run().go {
         d.emit(Event::GoGiven)?;
     }
+    if d.run().holds_the_rest() { recheck_for_go(d) } else { Ok(()) }
+}
+
+/// Pre-checks are repeated before the cut.
+pub(super) fn recheck_for_go(d: &mut Draft<'_>) -> Result<(), Illegal> {
     checks::recheck_stale(d, true)?;
     // Those that failed before are tried now.
     let waiting: Vec<StepIx> = d
@@ -77,7 +95,7 @@ pub(super) fn begin_cutover(d: &mut Draft<'_>, because: Cause) -> Result<(), Ill
 /// Runs the cutover steps; done leads to observing.
 pub(super) fn cutting_over(d: &mut Draft<'_>) -> Result<(), Illegal> {
     dispatch_looking(d, Section::PreCheck)?;
-    dispatch_looking(d, Section::Ready)?;
+    checks::look_at_way_back(d)?;
     if !is_done(d, Section::Prepare) {
         // Forward again: what was prepared has to be prepared anew.
         return dispatch(d, Section::Prepare);
@@ -113,9 +131,7 @@ fn is_stopped(d: &Draft<'_>, section: Section) -> bool {
     if !section.is_check() && !run.rechecking.is_empty() {
         return true;
     }
-    // The way back is lost before exposure: nothing new, until it is seen again.
-    let exposed = run.possibly_exposed.is_some();
-    section == Section::Cutover && !exposed && run.way_back.is_some_and(|(open, _)| !open)
+    section == Section::Cutover && run.waits_for_way_back()
 }
 
 /// Starts what is ready in a section, unless something stops new forward attempts.
@@ -188,6 +204,7 @@ pub(super) fn start(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let step = plan.step(ix);
     if let Some(when) = &step.when
         && !d.run().step(ix).evaluated
+        && !d.run().step(ix).answered
     {
         match eval::condition(d.run(), when, &step.kind) {
             Truth::True => {}
@@ -207,6 +224,7 @@ pub(super) fn start(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
             let expires = approval.expires_ms.map(|after| d.now().steady.saturating_add(ms(after)));
             return d.emit(Event::Waiting { step: step.id.clone(), on: Wait::Approval { expires } });
         }
+        StepKind::Manual(_) if d.run().step(ix).answered => return verify_by_hand(d, ix),
         StepKind::Manual(_) => return d.emit(Event::Waiting { step: step.id.clone(), on: Wait::Person }),
     };
     // Evaluated before locks are asked for: nobody holds them while a person looks for a value.
@@ -218,6 +236,16 @@ pub(super) fn start(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
         return d.emit(Event::LocksRequested { scope: LockScope::Step(step.id.clone()) });
     }
     intend(d, ix, evaluated)
+}
+
+/// A person did it: its `verify` looks whether it is so, in an attempt that performs nothing else.
+fn verify_by_hand(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
+    let plan = d.run().plan.clone();
+    let verify = plan.step(ix).verify.as_ref().map(|verify| eval::resolve(d.run(), &verify.call)).transpose();
+    match verify {
+        Ok(verify) => intend(d, ix, (None, verify.flatten())),
+        Err(why) => no_value(d, ix, &why),
+    }
 }
 
 type Evaluated = (Option<Resolved>, Option<Resolved>);
@@ -246,12 +274,17 @@ fn intend(d: &mut Draft<'_>, ix: StepIx, (call, verify): Evaluated) -> Result<()
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
     let record = d.run().step(ix);
+    let timeout_ms = match &step.kind {
+        StepKind::Action(_) => step.timeout_ms,
+        // The time of a manual step is the person's; of the attempt it is that of a look.
+        StepKind::Approval(_) | StepKind::Manual(_) => defaults::CHECK_TIMEOUT_MS,
+    };
     d.emit(Event::AttemptIntended {
         step: step.id.clone(),
         attempt: record.attempts + 1,
         direction: Direction::Forward,
         generation: record.generation,
-        deadline: Some(d.now().steady.saturating_add(ms(step.timeout_ms))),
+        deadline: Some(d.now().steady.saturating_add(ms(timeout_ms))),
         call,
         verify,
     })

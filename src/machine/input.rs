@@ -97,8 +97,10 @@ pub enum Verb {
     Happened {
         /// The step.
         step: StepId,
-        /// Its outputs.
+        /// Its outputs; of a step by hand the answers that it asks for.
         outputs: BTreeMap<String, Value>,
+        /// In which role, where a step by hand is certain people's to do.
+        role: Option<String>,
     },
     /// It did not happen.
     DidNotHappen {
@@ -194,6 +196,46 @@ pub enum Verb {
     },
     /// The wall clock is right.
     ConfirmClock,
+}
+
+impl Verb {
+    /// Whether it is refused without a reason: it ends a run as it stands, or takes from what guards it, and whoever
+    /// reads the log next morning must not have to guess why.
+    #[must_use]
+    pub fn wants_reason(&self) -> bool {
+        match self {
+            Self::Close
+            | Self::Extend { .. }
+            | Self::WindowExtend { .. }
+            | Self::Disarm { .. }
+            | Self::Waive { .. }
+            | Self::UndoWaive { .. } => true,
+            Self::Go
+            | Self::Resume
+            | Self::Pause
+            | Self::Retry { .. }
+            | Self::Skip { .. }
+            | Self::Happened { .. }
+            | Self::DidNotHappen { .. }
+            | Self::ItFailed { .. }
+            | Self::ProbeAgain { .. }
+            | Self::Approve { .. }
+            | Self::Reject { .. }
+            | Self::Cancel
+            | Self::Rollback
+            | Self::ContinueRollback
+            | Self::UndoRetry { .. }
+            | Self::UndoDone { .. }
+            | Self::Commit
+            | Self::Accept
+            | Self::ForwardAgain
+            | Self::GoOn { .. }
+            | Self::Note { .. }
+            | Self::InCharge { .. }
+            | Self::SignOff { .. }
+            | Self::ConfirmClock => false,
+        }
+    }
 }
 
 /// Something that happened.

@@ -21,7 +21,7 @@ pub(super) fn attempt_action(
     let record = run.step(ix);
     let own = |kind: &StepKind| match kind {
         StepKind::Action(call) => literal(call),
-        // The machine never intends an attempt of these; the engine refuses an empty name.
+        // Nothing is called for what a person did by hand: the attempt only verifies it. Of an approval none is intended.
         StepKind::Approval(_) | StepKind::Manual(_) => {
             Resolved { uses: "".into(), with: Arc::new(serde_json::Value::Null), secrets: vec![] }
         }

@@ -15,7 +15,7 @@ use super::timers::Timer;
 use super::{attempts, eval, failures, rollback, undoing, window_rules};
 use crate::plan::policy::OnWindowClose;
 use crate::plan::step::{Effect, Probe};
-use crate::plan::{Section, StepIx};
+use crate::plan::{Section, StepIx, StepKind};
 
 /// A wall clock that is off by more than this has jumped.
 const CLOCK_JUMP_MS: Millis = 5_000;
@@ -112,7 +112,8 @@ fn dead_forward(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
         // Remote work may go on: only its probe can prove the end. The rest is settled by its death.
         return if d.run().step(ix).unsettled { rollback::look_again(d, ix) } else { Ok(()) };
     }
-    if step.section.is_check() {
+    if step.section.is_check() || matches!(step.kind, StepKind::Manual(_)) {
+        // It only looked.
         return d.emit(Event::Readied { step: id, new_generation: false });
     }
     match step.effect {

@@ -17,6 +17,7 @@ use super::state::{Forward, Status, StepRecord, UndoState};
 use super::timers::Timers;
 use super::turns::Line;
 use super::window::{Samples, Window};
+use crate::plan::policy::LockClaim;
 use crate::plan::{Plan, Section, Stage, StepIx};
 
 /// No new forward attempt.
@@ -168,6 +169,8 @@ pub struct Run {
     pub gate: Option<Vec<Gap>>,
     /// Of the run.
     pub locks: Locks,
+    /// Those of them that are given back while the run is prepared.
+    pub rest: Locks,
     /// Who is in charge.
     pub in_charge: Option<String>,
     /// The wall clock is in doubt.
@@ -240,6 +243,7 @@ impl Run {
             rollback: None,
             gate: None,
             locks: Locks::None,
+            rest: Locks::None,
             in_charge: None,
             clock_in_doubt: false,
             clock_offset: 0,
@@ -291,6 +295,12 @@ impl Run {
             // Exposed but counted from the end of the cutover: open until then.
             None => self.possibly_exposed.is_some(),
         }
+    }
+
+    /// Whether every lock is held that the cutover needs: a prepared run gave some of them back.
+    #[must_use]
+    pub fn holds_the_rest(&self) -> bool {
+        self.rest == Locks::Held || self.plan.locks.iter().all(LockClaim::is_application)
     }
 
     /// The newest state of a criterion.

@@ -67,6 +67,13 @@ pub(super) fn locks_granted(d: &mut Draft<'_>, scope: LockScope) -> Result<(), I
             return d.emit(Event::LocksGranted { scope });
         }
         LockScope::Run => return Ok(()),
+        LockScope::Rest if matches!(d.run().rest, Locks::Requested | Locks::Awaited(_)) => {
+            d.emit(Event::LocksGranted { scope })?;
+            // Locks before checks: what they see is theirs now.
+            let goes = d.run().go && d.run().state == RunState::Prepared;
+            return if goes { forward::recheck_for_go(d) } else { Ok(()) };
+        }
+        LockScope::Rest => return Ok(()),
         LockScope::Step(step) => step.clone(),
     };
     let Some(ix) = d.run().plan.find(&step) else { return Ok(()) };
@@ -85,6 +92,7 @@ pub(super) fn locks_granted(d: &mut Draft<'_>, scope: LockScope) -> Result<(), I
 pub(super) fn locks_awaited(d: &mut Draft<'_>, scope: LockScope, held_by: Vec<String>) -> Result<(), Illegal> {
     let waits = match &scope {
         LockScope::Run => matches!(d.run().locks, Locks::Requested | Locks::Awaited(_)),
+        LockScope::Rest => matches!(d.run().rest, Locks::Requested | Locks::Awaited(_)),
         LockScope::Step(step) => {
             d.run().plan.find(step).is_some_and(|ix| d.run().step(ix).locks == StepLocks::Requested)
         }

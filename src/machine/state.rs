@@ -287,6 +287,8 @@ pub struct StepRecord {
     pub undo_again: bool,
     /// Inconclusive results in a row, of a check.
     pub inconclusive: u32,
+    /// A person said that they did it by hand; what they answered stands among the outputs, and is verified.
+    pub answered: bool,
 }
 
 impl StepRecord {
@@ -323,6 +325,7 @@ impl StepRecord {
             unsettled: false,
             undo_again: false,
             inconclusive: 0,
+            answered: false,
         }
     }
 }

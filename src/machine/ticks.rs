@@ -1,17 +1,18 @@
 //! What is due.
 
 use super::apply::Illegal;
+use super::books::asks_at_deadline;
 use super::decide::ask;
 use super::draft::Draft;
 use super::event::Event;
-use super::fact::{Cause, Millis};
+use super::fact::{Cause, Direction, Millis};
 use super::forward;
 use super::question::QuestionKind;
 use super::run::Run;
 use super::run_state::RunState;
-use super::state::Forward;
+use super::state::{Forward, UndoState};
 use super::timers::Timer;
-use super::{attempts, checks, criteria, failures, window_rules};
+use super::{attempts, checks, criteria, failures, verbs_by_hand, window_rules};
 use crate::plan::{StepIx, StepKind};
 
 /// How late the tick at a time may be and still count as having watched it.
@@ -45,10 +46,19 @@ pub(super) fn tick(d: &mut Draft<'_>) -> Result<(), Illegal> {
 
 fn one(d: &mut Draft<'_>, timer: Timer, at: Millis, watched: Watched) -> Result<(), Illegal> {
     match timer {
+        Timer::Deadline(ix, Direction::Forward) if verbs_by_hand::waits(d.run(), ix) => {
+            verbs_by_hand::overdue(d, ix, watched)
+        }
         Timer::Deadline(ix, direction) => attempts::out_of_time(d, ix, direction),
         Timer::Estimate(ix) => {
             let step = d.run().plan.step(ix).id.clone();
-            d.emit(Event::Overrun { step })
+            let left_ms = left_ms(d, ix, Direction::Forward);
+            d.emit(Event::Overrun { step, left_ms })
+        }
+        Timer::Short(ix, direction) => {
+            let step = d.run().plan.step(ix).id.clone();
+            let left_ms = left_ms(d, ix, direction).unwrap_or(0);
+            d.emit(Event::TimeShort { step, direction, left_ms })
         }
         Timer::Backoff(ix, _) | Timer::Repeat(ix) => {
             let step = d.run().plan.step(ix).id.clone();
@@ -71,6 +81,12 @@ fn one(d: &mut Draft<'_>, timer: Timer, at: Millis, watched: Watched) -> Result<
         Timer::TurnBack => turn_back(d),
         Timer::GoAt => forward::give_go(d),
     }
+}
+
+/// How long it is until the deadline of a step.
+fn left_ms(d: &Draft<'_>, ix: StepIx, direction: Direction) -> Option<u64> {
+    let deadline = d.run().timers.get(Timer::Deadline(ix, direction))?;
+    Some(u64::try_from(deadline.saturating_sub(d.now().steady)).unwrap_or(0))
 }
 
 fn approval_expired(d: &mut Draft<'_>, ix: StepIx, watched: Watched) -> Result<(), Illegal> {
@@ -129,6 +145,26 @@ pub(super) fn turn_back(d: &mut Draft<'_>) -> Result<(), Illegal> {
 }
 
 impl Run {
+    /// Whether people are asked when the time of a step is up, and nothing is stopped.
+    #[must_use]
+    pub fn asks_at_deadline(&self, ix: StepIx, direction: Direction) -> bool {
+        asks_at_deadline(self, ix, direction)
+    }
+
+    /// Whether most of the time until a deadline that asks is used up, and was told to be.
+    #[must_use]
+    pub fn time_is_short(&self, ix: StepIx, direction: Direction) -> bool {
+        let open = self.timers.get(Timer::Deadline(ix, direction)).is_some();
+        let interrupted = match direction {
+            Direction::Forward => self.forward(ix).attempt(),
+            Direction::Undo => self.undo(ix).and_then(UndoState::attempt),
+        }
+        .is_some_and(|attempt| attempt.interrupted.is_some());
+        open && !interrupted
+            && asks_at_deadline(self, ix, direction)
+            && self.timers.get(Timer::Short(ix, direction)).is_none()
+    }
+
     /// When the run wants to be told that time passed, as steady time; `None`: never.
     #[must_use]
     pub fn wakes_at(&self) -> Option<Millis> {
@@ -144,6 +180,7 @@ impl Run {
             }
             Timer::Settle => self.state == RunState::Deciding,
             Timer::Deadline(..)
+            | Timer::Short(..)
             | Timer::Estimate(_)
             | Timer::Backoff(..)
             | Timer::By(_)

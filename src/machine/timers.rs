@@ -40,6 +40,8 @@ pub enum Timer {
     TurnBack,
     /// The cutover may begin by itself.
     GoAt,
+    /// Most of the time until a deadline that asks is used up. It goes with its deadline.
+    Short(StepIx, Direction),
 }
 
 impl Timer {
@@ -49,6 +51,7 @@ impl Timer {
         match self {
             Self::StartBy | Self::TurnBackNear | Self::TurnBack | Self::GoAt => true,
             Self::Deadline(..)
+            | Self::Short(..)
             | Self::Estimate(_)
             | Self::Backoff(..)
             | Self::Approval(_)
@@ -83,6 +86,9 @@ impl Timers {
     }
 
     pub(super) fn clear(&mut self, timer: Timer) {
+        if let Timer::Deadline(ix, direction) = timer {
+            self.clear(Timer::Short(ix, direction));
+        }
         if let Some(at) = self.by_subject.remove(&timer) {
             let list = if timer.is_wall() { &mut self.by_wall } else { &mut self.by_time };
             list.remove(&(at, timer));

@@ -183,11 +183,12 @@ pub(super) fn undo_is_known(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal
     })
 }
 
-/// A fence step or a rollback check did not succeed: tried again, as undos are.
+/// A fence step or a rollback check did not succeed: tried again as often as its `retry` says, which is as
+/// often as an undo where nobody wrote one.
 pub(super) fn looked_or_fenced(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let retry = d.run().plan.step(ix).retry;
     let tries = d.run().step(ix).tries;
-    if tries < retry.attempts.max(5) {
+    if tries < retry.attempts {
         let at = d.now().steady.saturating_add(failures::pause(d, retry, tries));
         let step = d.run().plan.step(ix).id.clone();
         return d.emit(Event::RetryPlanned { step, direction: Direction::Forward, at });

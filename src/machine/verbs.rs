@@ -28,6 +28,10 @@ pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
         let why = format!("the run is over: {}", d.run().state);
         return Ok(Reply::refused(why, "`bascule report` shows what happened; `note` can still be added"));
     }
+    if verb.wants_reason() && !d.has_reason() {
+        let hint = "add `--reason \"…\"`: it is written into the run's log";
+        return Ok(Reply::refused("this needs a reason, and a blank one is none", hint));
+    }
     match verb {
         Verb::Go => go(d),
         Verb::Resume => resume(d),

@@ -14,7 +14,7 @@ use super::question::QuestionKind;
 use super::run::Run;
 use super::run_state::RunState;
 use super::state::{Forward, Status, UndoState};
-use super::{attempts, failures, verbs_approval};
+use super::{attempts, failures, verbs_approval, verbs_by_hand};
 use crate::plan::rollback::stage;
 use crate::plan::{Section, Stage, StepId, StepIx, StepKind};
 
@@ -25,7 +25,10 @@ pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
         Verb::Retry { step } => on(d, &step, retry),
         Verb::Skip { step } => on(d, &step, skip),
         Verb::Waive { step, role } => on(d, &step, |d, ix| waive(d, ix, role.as_deref())),
-        Verb::Happened { step, outputs } => on(d, &step, |d, ix| {
+        Verb::Happened { step, outputs, role } => on(d, &step, |d, ix| {
+            if let Some(refused) = verbs_by_hand::refuses(d.run(), ix, &outputs, role.as_deref()) {
+                return Ok(refused);
+            }
             let outputs = Arc::new(Value::Object(outputs.into_iter().collect()));
             resolve(d, ix, Resolution::Happened { outputs })
         }),
@@ -34,9 +37,9 @@ pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
         Verb::ProbeAgain { step } => on(d, &step, probe_again),
         Verb::Approve { step, role } => on(d, &step, |d, ix| verbs_approval::approve(d, ix, role)),
         Verb::Reject { step } => on(d, &step, verbs_approval::reject),
-        Verb::UndoRetry { step } => on(d, &step, |d, ix| undo(d, ix, Event::UndoReadied { step: id(d, ix) })),
-        Verb::UndoWaive { step } => on(d, &step, |d, ix| undo(d, ix, Event::UndoWaived { step: id(d, ix) })),
-        Verb::UndoDone { step } => on(d, &step, |d, ix| undo(d, ix, Event::UndoDoneByHand { step: id(d, ix) })),
+        Verb::UndoRetry { step } => on_undo(d, &step, |step| Event::UndoReadied { step }),
+        Verb::UndoWaive { step } => on_undo(d, &step, |step| Event::UndoWaived { step }),
+        Verb::UndoDone { step } => on_undo(d, &step, |step| Event::UndoDoneByHand { step }),
         Verb::Go
         | Verb::Resume
         | Verb::Pause
@@ -57,15 +60,35 @@ pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
     }
 }
 
-/// Does something with the step of this name.
+/// Does something with the step of this name, on the way on which the run is.
 fn on(
     d: &mut Draft<'_>,
     step: &StepId,
     act: impl FnOnce(&mut Draft<'_>, StepIx) -> Result<Reply, Illegal>,
 ) -> Result<Reply, Illegal> {
-    match d.run().plan.find(step) {
-        Some(ix) => act(d, ix),
-        None => Ok(Reply::refused(format!("the plan has no step `{step}`"), "`bascule status` lists the steps")),
+    let way = if d.run().rollback.is_some() { Direction::Undo } else { Direction::Forward };
+    on_way(d, step, way, act)
+}
+
+/// Does something with the undo of the step of this name.
+fn on_undo(d: &mut Draft<'_>, step: &StepId, event: impl FnOnce(StepId) -> Event) -> Result<Reply, Illegal> {
+    on_way(d, step, Direction::Undo, |d, ix| {
+        let event = event(id(d, ix));
+        undo(d, ix, event)
+    })
+}
+
+fn on_way(
+    d: &mut Draft<'_>,
+    step: &StepId,
+    way: Direction,
+    act: impl FnOnce(&mut Draft<'_>, StepIx) -> Result<Reply, Illegal>,
+) -> Result<Reply, Illegal> {
+    // Of the lists with a prefix one is of the way forward; the fence and the rollback checks are of the way back.
+    let is_back = way == Direction::Undo;
+    match d.run().plan.step_named(step.as_str(), |step| is_back != (step.section == Section::Ready)) {
+        Ok(ix) => act(d, ix),
+        Err(unknown) => Ok(Reply::refused(unknown.to_string(), unknown.hint())),
     }
 }
 
@@ -90,6 +113,9 @@ fn extend(d: &mut Draft<'_>, ix: StepIx, by_ms: u64) -> Result<Reply, Illegal> {
     let back = || attempts::under_way(d, ix, Direction::Undo);
     let running = attempts::under_way(d, ix, Direction::Forward).or_else(back);
     let Some(attempt) = running else {
+        if verbs_by_hand::has_deadline(d.run(), ix) {
+            return verbs_by_hand::extend(d, ix, by_ms);
+        }
         return Ok(Reply::refused(format!("`{step}` is not running"), "only a running step has a deadline to move"));
     };
     if attempt.interrupted.is_some() {
@@ -133,7 +159,8 @@ fn retry(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
     let is_asked = |which: fn(&QuestionKind) -> bool| {
         d.run().questions.values().any(|question| question.kind.step() == Some(&step) && which(&question.kind))
     };
-    if is_asked(|kind| matches!(kind, QuestionKind::OutOfTime { .. })) {
+    let by_hand = verbs_by_hand::waits(d.run(), ix);
+    if !by_hand && is_asked(|kind| matches!(kind, QuestionKind::OutOfTime { .. })) {
         return stop_and_see(d, ix, Direction::Forward);
     }
     let asked_value = is_asked(|kind| matches!(kind, QuestionKind::ValueUnknown { .. }));
@@ -272,12 +299,20 @@ fn may_resolve(run: &Run, ix: StepIx, resolution: &Resolution) -> bool {
             Forward::Unknown { .. } => true,
             Forward::Waiting { on: Wait::Person, .. } => !matches!(resolution, Resolution::DidNotHappen),
             Forward::Failed { .. } | Forward::Backoff { .. } => !matches!(resolution, Resolution::Failed { .. }),
+            // What somebody did is verified: saying it once more does not take the place of that.
+            Forward::Ready if run.step(ix).answered => by_hand && has_no_value(run, ix),
             Forward::Waiting { .. } | Forward::Ready => by_hand,
             Forward::Pending | Forward::Running(_) | Forward::Succeeded | Forward::Skipped { .. } | Forward::NotRun => {
                 false
             }
         },
     }
+}
+
+/// Whether people are asked because a value that a step needs is unknown.
+fn has_no_value(run: &Run, ix: StepIx) -> bool {
+    let id = &run.plan.step(ix).id;
+    run.questions.values().any(|open| matches!(&open.kind, QuestionKind::ValueUnknown { step, .. } if step == id))
 }
 
 fn resolve(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<Reply, Illegal> {
@@ -289,6 +324,21 @@ fn resolve(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<Repl
     if let Some(UndoState::Waiting { .. }) = d.run().undo(ix) {
         return undone_by_hand(d, ix, &resolution);
     }
+    if let Resolution::Happened { outputs } = &resolution
+        && verbs_by_hand::waits(d.run(), ix)
+        && d.run().plan.step(ix).verify.is_some()
+    {
+        d.emit(Event::Answered { step, outputs: outputs.clone() })?;
+        answered(d, ix, "it was done")?;
+        return Ok(Reply::Done);
+    }
+    settle_by_word(d, ix, resolution)?;
+    Ok(Reply::Done)
+}
+
+/// Takes a word about a step for what is the case, and decides what follows.
+pub(super) fn settle_by_word(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<(), Illegal> {
+    let step = id(d, ix);
     let (happened, failed) = match &resolution {
         Resolution::Happened { .. } => (true, false),
         Resolution::DidNotHappen => (false, false),
@@ -302,7 +352,7 @@ fn resolve(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<Repl
     d.emit(Event::Resolved { step, resolution })?;
     answered(d, ix, answer)?;
     if d.run().rollback.is_some() {
-        return Ok(Reply::Done);
+        return Ok(());
     }
     if happened {
         attempts::forward_succeeded(d, ix)?;
@@ -310,7 +360,7 @@ fn resolve(d: &mut Draft<'_>, ix: StepIx, resolution: Resolution) -> Result<Repl
     if failed {
         failures::said_to_have_failed(d, ix)?;
     }
-    Ok(Reply::Done)
+    Ok(())
 }
 
 /// A person took a step back, or could not.

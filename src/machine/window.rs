@@ -53,6 +53,9 @@ pub struct Samples {
     pub call: Option<Resolved>,
     /// Passes and fails so far.
     pub measured: u32,
+    /// Those since the end of the last gap: what the gate holds against `minSamples`. A gap is a stretch longer than
+    /// `maxAge` without either, whatever made it: no data, a full disk, no engine.
+    pub since_gap: u32,
     /// When the newest pass or fail was due.
     pub last_measured: Option<Millis>,
     /// Fails in a row.
@@ -85,6 +88,10 @@ impl Samples {
             // Neither resets nor extends: as if nobody had looked.
             Verdict::Inconclusive { .. } => return,
         };
+        let since = self.last_measured.map(|before| planned.saturating_sub(before));
+        // A planned time before the last one: the clock was set back while nobody looked, and nobody knows how long.
+        let is_after_gap = since.is_some_and(|since| since < 0 || since > max_age(criterion));
+        self.since_gap = if is_after_gap { 1 } else { self.since_gap.saturating_add(1) };
         self.measured = self.measured.saturating_add(1);
         self.last_measured = Some(planned);
         if let TripRule::Ratio { of, .. } = criterion.rule {
@@ -147,6 +154,12 @@ impl Samples {
             }
         }
     }
+}
+
+/// The longest distance of two samples between which the criterion counts as watched; never shorter than that of
+/// their planned times.
+fn max_age(criterion: &Criterion) -> Millis {
+    i64::try_from(criterion.max_age_ms.max(criterion.every_ms)).unwrap_or(i64::MAX)
 }
 
 /// The longest distance of two fails that belong to one run of fails.

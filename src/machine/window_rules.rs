@@ -149,8 +149,8 @@ pub fn gaps(run: &Run, now: Millis) -> Vec<Gap> {
         let fresh = samples.last_measured.is_some_and(|at| now.saturating_sub(at) <= ms(criterion.max_age_ms));
         if samples.disarmed_until.is_some() {
             gaps.push(Gap::Disarmed(id));
-        } else if samples.measured < criterion.min_samples || !fresh {
-            gaps.push(Gap::Samples { id, have: samples.measured, need: criterion.min_samples });
+        } else if samples.since_gap < criterion.min_samples || !fresh {
+            gaps.push(Gap::Samples { id, have: samples.since_gap, need: criterion.min_samples });
         } else if samples.state != CriterionState::Clear {
             gaps.push(Gap::Criterion { id, state: samples.state });
         }

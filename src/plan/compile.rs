@@ -78,6 +78,8 @@ pub struct ExecutorInfo {
     pub probes: bool,
     /// Whether it takes back its own steps.
     pub undoes: bool,
+    /// Whether its attempts tell how far they are.
+    pub progress: bool,
     /// The names of its outputs; with `*` among them, or none at all, the step chooses their names.
     pub outputs: Vec<String>,
 }

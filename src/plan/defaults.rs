@@ -44,7 +44,17 @@ pub const ONE_ATTEMPT: Retry = Retry { attempts: 1, backoff_ms: 10 * SECOND, max
 
 /// Automatic attempts of a step that says nothing of them.
 #[must_use]
-pub fn retry(effect: Effect) -> Retry {
+pub fn retry(section: Section, effect: Effect) -> Retry {
+    match section {
+        // On the way back users wait: what it rests on is tried as often as an undo.
+        Section::Fence | Section::RollbackCheck => return UNDO_RETRY,
+        Section::PreCheck
+        | Section::Prepare
+        | Section::Cutover
+        | Section::PostCheck
+        | Section::Ready
+        | Section::Commit => {}
+    }
     match effect {
         Effect::None | Effect::Idempotent => SAFE_RETRY,
         Effect::Probe | Effect::Once => ONE_ATTEMPT,
@@ -79,7 +89,7 @@ impl Step {
             effect,
             timeout_ms: timeout_ms(section),
             on_timeout: OnTimeout::Fail,
-            retry: retry(effect),
+            retry: retry(section, effect),
             probe: None,
             verify: None,
             undo: Undo::Nothing { reason: None },

@@ -4,6 +4,7 @@
 //! `compile`, read by the machine, drawn by `draw`, and never touches files, clocks or sockets.
 //! Start with [`step::Step`], then [`dag::Dag`], then [`rollback`].
 
+mod by_hand;
 pub mod compile;
 pub mod criteria;
 pub mod dag;
@@ -12,6 +13,7 @@ pub mod draw;
 pub mod estimate;
 pub mod guesses;
 pub mod lint;
+mod names;
 pub mod phases;
 pub mod policy;
 pub mod rollback;
@@ -24,6 +26,7 @@ pub use compile::{CatalogRank, CatalogSource, Compiled, ExecutorInfo, Executors,
 pub use criteria::{Criterion, CriterionAction, TripRule};
 pub use dag::{Cycle, Dag};
 pub use estimate::{Estimates, History, Length};
+pub use names::NoSuchStep;
 pub use policy::{Approval, DataAnswer, Policies};
 pub use rollback::{Applied, RollbackOrder, Stage, UndoNode};
 pub use sealed::{Plan, PlanBody, PlanError, PlanHash, StepIx};

@@ -131,6 +131,13 @@ pub struct Manual {
     /// Who may do it; empty: anybody.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
+    /// When it should be done, counted from when it is asked for; absent: nobody said. The step's `onTimeout` says what
+    /// follows then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// The answer that counts then, as if a person had given it; absent: none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<BTreeMap<String, Value>>,
 }
 
 /// What is held, and how much of it.
@@ -142,6 +149,14 @@ pub struct LockClaim {
     /// How much of the declared capacity; absent: all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub take: Option<u64>,
+}
+
+impl LockClaim {
+    /// Whether it is on an application, and so kept also while a run is prepared and waits for the word.
+    #[must_use]
+    pub fn is_application(&self) -> bool {
+        self.name.starts_with("app:")
+    }
 }
 
 /// Another application that must stand before this one starts.

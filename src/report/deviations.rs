@@ -171,6 +171,9 @@ fn sentence(story: &Story, event: &Event, hours: &Hours) -> Option<(&'static str
         | Event::Skipped { over: SkipCause::WhenFalse, .. }
         | Event::Waiting { .. }
         | Event::Overrun { .. }
+        | Event::LocksNarrowed
+        | Event::TimeShort { .. }
+        | Event::Answered { .. }
         | Event::Approved { .. }
         | Event::IrreversibleApproved { .. }
         | Event::BaselineCaptured { .. }
@@ -361,7 +364,7 @@ fn lock_waits(account: &Account) -> Vec<Deviation> {
     let mut waiting: BTreeMap<String, (Millis, Vec<String>)> = BTreeMap::new();
     let mut all = Vec::new();
     let of = |scope: &LockScope| match scope {
-        LockScope::Run => "the run".to_owned(),
+        LockScope::Run | LockScope::Rest => "the run".to_owned(),
         LockScope::Step(step) => format!("`{step}`"),
     };
     for (_, record) in &account.events {

@@ -150,8 +150,8 @@ shapes! {
     /// A step in an overlay.
     OVERLAY_STEP = "an overlay's step", "OverlayStep", 31 of [["params"], CALL_KEYS, BODY_KEYS];
     /// A step that a person performs.
-    MANUAL = "a manual step", "Manual", 20 of [
-        ["manual", "id", "answer", "roles"],
+    MANUAL = "a manual step", "Manual", 21 of [
+        ["manual", "id", "answer", "default", "roles"],
         ["description", "needs", "when", "effect", "timeout", "onTimeout", "verify", "undo", "reason", "irreversible",
          "takesSourceDown", "movesData", "exposes", "estimate", "locks", "proves"],
     ];

@@ -5,6 +5,9 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::duration;
 
 /// A set of words that a key accepts.
 pub trait Word: Sized + Copy + 'static {
@@ -271,6 +274,53 @@ pub enum ParamType {
     List,
     /// A map.
     Map,
+}
+
+impl ParamType {
+    /// What a value should be, if it is not.
+    #[must_use]
+    pub fn expected_instead_of(self, value: &Value) -> Option<&'static str> {
+        let fits = match self {
+            Self::String => value.is_string(),
+            Self::Integer => value.is_i64() || value.is_u64(),
+            Self::Number => value.is_number(),
+            Self::Boolean => value.is_boolean(),
+            Self::Url => value.as_str().is_some_and(is_url),
+            Self::Duration => value.as_str().is_some_and(|text| duration::parse(text).is_ok()),
+            Self::List => value.is_array(),
+            Self::Map => value.is_object(),
+        };
+        let expected = match self {
+            Self::String => "text",
+            Self::Integer => "a whole number",
+            Self::Number => "a number",
+            Self::Boolean => "`true` or `false`",
+            Self::Url => "an address that begins with `http://` or `https://`",
+            Self::Duration => "a duration such as `90s`",
+            Self::List => "a list",
+            Self::Map => "a map",
+        };
+        (!fits).then_some(expected)
+    }
+
+    /// Some value of this type, for examples.
+    #[must_use]
+    pub fn example(self) -> Value {
+        match self {
+            Self::String => json!("…"),
+            Self::Integer | Self::Number => json!(0),
+            Self::Boolean => json!(true),
+            Self::Url => json!("https://…"),
+            Self::Duration => json!("1m"),
+            Self::List => json!([]),
+            Self::Map => json!({}),
+        }
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace))
 }
 
 impl Word for ParamType {

@@ -18,7 +18,6 @@ use super::problem::Problem;
 use super::runs;
 use crate::engine::attempt_log;
 use crate::machine::fact::Direction;
-use crate::plan::StepId;
 use crate::store::RunName;
 
 /// Bytes in one answer at most.
@@ -52,10 +51,11 @@ pub(super) async fn log(
     let Query(query) = query.map_err(|error| Problem::bad(error.body_text()))?;
     let name = runs::name(&application, &number)?;
     let (run, _) = runs::run_now(&site, &name).await?;
-    let id = StepId::from(step.as_str());
-    let Some(ix) = run.plan.find(&id) else {
-        return Err(Problem::not_found(format!("the plan of {name} has no step `{step}`")));
-    };
+    let ix = run
+        .plan
+        .step_named(&step, |_| false)
+        .map_err(|unknown| Problem::not_found(format!("{name}: {unknown}")).hint(unknown.hint()))?;
+    let id = run.plan.step(ix).id.clone();
     let direction = if query.undo { Direction::Undo } else { Direction::Forward };
     let newest = if query.undo { run.step(ix).undo_attempts } else { run.step(ix).attempts };
     let attempt = query.attempt.unwrap_or(newest);

@@ -55,6 +55,9 @@ pub enum VerbBody {
         /// Its outputs.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         outputs: BTreeMap<String, Value>,
+        /// In which role, where a step by hand is certain people's to do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<String>,
     },
     /// It did not happen.
     DidNotHappen {
@@ -166,7 +169,7 @@ impl VerbBody {
             Self::Retry { step } => Verb::Retry { step: id(step) },
             Self::Skip { step } => Verb::Skip { step: id(step) },
             Self::Waive { step, role } => Verb::Waive { step: id(step), role },
-            Self::Happened { step, outputs } => Verb::Happened { step: id(step), outputs },
+            Self::Happened { step, outputs, role } => Verb::Happened { step: id(step), outputs, role },
             Self::DidNotHappen { step } => Verb::DidNotHappen { step: id(step) },
             Self::ItFailed { step, nothing_left } => {
                 Verb::ItFailed { step: id(step), left: if nothing_left { Left::Nothing } else { Left::Possible } }

@@ -6,7 +6,7 @@ use crate::machine::fact::{Direction, Left, Millis};
 use crate::machine::question::{Question, QuestionKind};
 use crate::machine::run::Run;
 use crate::machine::{Now, Verb};
-use crate::plan::StepId;
+use crate::plan::{StepId, StepKind};
 
 /// What an answer costs in time where it acts at once.
 const AT_ONCE: &str = "at once";
@@ -67,7 +67,7 @@ impl Answers<'_> {
                 let effect = "what needs it goes on as if it were done";
                 self.add("go on without it", &Verb::Skip { step: step.clone() }, effect, AT_ONCE);
                 let effect = "it counts as done by hand; a rollback runs its undo";
-                self.add("it was done by hand", &happened(step), effect, AT_ONCE);
+                self.add("it was done by hand", &self.happened(step), effect, AT_ONCE);
                 self.waive(step);
                 self.back();
             }
@@ -77,22 +77,16 @@ impl Answers<'_> {
                 self.go_on(question, "the check is tried again and again meanwhile");
                 self.back();
             }
-            QuestionKind::OutOfTime { step } => {
-                let verb = Verb::Extend { step: step.clone(), by_ms: MORE_MS };
-                self.add("give it more time", &verb, "its deadline moves; nothing is interrupted", AT_ONCE);
-                let effect = "it is told to stop; what it declares of its effect decides what follows";
-                self.add("stop it", &Verb::Retry { step: step.clone() }, effect, AT_ONCE);
-                let effect = "its undo is told to stop, and begins again";
-                self.add("stop it", &Verb::UndoRetry { step: step.clone() }, effect, AT_ONCE);
-                self.back();
-            }
+            QuestionKind::OutOfTime { step } => self.out_of_time(step),
             QuestionKind::Denied { step, .. } => {
                 let verb = Verb::Retry { step: step.clone() };
                 self.add("ask again", &verb, "the approval is asked for once more", AT_ONCE);
                 self.back();
             }
             QuestionKind::Irreversible { step } => {
-                let verb = Verb::Approve { step: step.clone(), role: None };
+                let rules = self.run.plan.find(step).and_then(|ix| self.run.rules_of_passing(ix));
+                let role = rules.and_then(|rules| rules.roles.first().cloned());
+                let verb = Verb::Approve { step: step.clone(), role };
                 let (effect, length) = ("it is performed; past it nothing rolls back by itself", self.length(step));
                 self.add("let it pass", &verb, effect, &length);
                 self.back();
@@ -114,6 +108,26 @@ impl Answers<'_> {
             | QuestionKind::GateUnmet { .. }
             | QuestionKind::TurnBack { .. } => self.after_exposure(question),
         }
+    }
+
+    /// A step, or a person, that takes longer than it should.
+    fn out_of_time(&mut self, step: &StepId) {
+        let by_hand = self.run.plan.find(step).is_some_and(|ix| {
+            matches!(self.run.plan.step(ix).kind, StepKind::Manual(_)) && self.run.forward(ix).attempt().is_none()
+        });
+        if by_hand {
+            self.add("it was done", &self.happened(step), "it is verified, and counts as done", AT_ONCE);
+            let verb = Verb::ItFailed { step: step.clone(), left: Left::Possible };
+            let effect = "it counts as failed with something left behind: the plan's `onFailure` decides";
+            self.add("it could not be done", &verb, effect, AT_ONCE);
+        }
+        let verb = Verb::Extend { step: step.clone(), by_ms: MORE_MS };
+        self.add("give it more time", &verb, "its deadline moves; nothing is interrupted", AT_ONCE);
+        let effect = "it is told to stop; what it declares of its effect decides what follows";
+        self.add("stop it", &Verb::Retry { step: step.clone() }, effect, AT_ONCE);
+        let effect = "its undo is told to stop, and begins again";
+        self.add("stop it", &Verb::UndoRetry { step: step.clone() }, effect, AT_ONCE);
+        self.back();
     }
 
     /// A rollback that waits for a word.
@@ -161,6 +175,11 @@ impl Answers<'_> {
         self.add("accept", &Verb::Accept, effect, AT_ONCE);
     }
 
+    fn happened(&self, step: &StepId) -> Verb {
+        let nothing = || Verb::Happened { step: step.clone(), outputs: std::collections::BTreeMap::new(), role: None };
+        self.run.plan.find(step).map_or_else(nothing, |ix| self.run.says_done(ix))
+    }
+
     fn length(&self, step: &StepId) -> String {
         let known = self.run.plan.find(step).and_then(|ix| self.run.plan.step(ix).estimate_ms);
         known.map_or_else(|| "unknown".to_owned(), words::span_u)
@@ -173,7 +192,7 @@ impl Answers<'_> {
         } else {
             "it counts as done; the run goes on (`--output NAME=VALUE` gives its outputs)"
         };
-        self.add("it happened", &happened(step), effect, AT_ONCE);
+        self.add("it happened", &self.happened(step), effect, AT_ONCE);
         let length = self.length(step);
         self.add("it did not happen", &Verb::DidNotHappen { step: step.clone() }, "it runs again", &length);
         let verb = Verb::Retry { step: step.clone() };
@@ -251,8 +270,4 @@ impl Answers<'_> {
         let effect = "the run ends as it stands; what is left applied is listed in the report";
         self.add("close", &Verb::Close, effect, AT_ONCE);
     }
-}
-
-fn happened(step: &StepId) -> Verb {
-    Verb::Happened { step: step.clone(), outputs: std::collections::BTreeMap::new() }
 }

@@ -53,7 +53,9 @@ pub struct CriterionView {
     pub disarmed_until_at: Option<Millis>,
     /// Passes and fails so far.
     pub measured: u32,
-    /// Needed before the gate can be met.
+    /// Those since the last stretch without any that was longer than the criterion's `maxAge`.
+    pub since_gap: u32,
+    /// So many of these are needed before the gate can be met.
     pub min_samples: u32,
     /// Age of the newest pass or fail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,6 +91,7 @@ impl CriterionView {
             starts_at: next.filter(|_| samples.sparks.is_empty()),
             disarmed_until_at: samples.disarmed_until,
             measured: samples.measured,
+            since_gap: samples.since_gap,
             min_samples: criterion.min_samples,
             age_ms: samples.last_measured.map(|at| now.steady.saturating_sub(at).max(0)),
             samples: samples

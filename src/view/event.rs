@@ -70,7 +70,10 @@ impl EventView {
             reason: record.reason.as_deref().map(str::to_owned),
             event: record.event.word().to_owned(),
             level: level(&record.event),
-            text: event_text::line(&record.event),
+            text: match (&record.event, &record.by) {
+                (Event::Resolved { step, resolution }, None) => event_text::settled(step, resolution),
+                (event, _) => event_text::line(event),
+            },
             step: event_text::step(&record.event).map(ToString::to_string),
             detail: without_values(detail),
         }
@@ -100,7 +103,7 @@ fn without_values(mut detail: Value) -> Value {
     if let Some(fields) =
         detail.as_object_mut().and_then(|outer| outer.values_mut().next()).and_then(Value::as_object_mut)
     {
-        for key in ["call", "verify", "handle"] {
+        for key in ["call", "verify", "handle", "outputs"] {
             fields.remove(key);
         }
         for key in ["end", "found", "resolution"] {
@@ -115,6 +118,7 @@ fn without_values(mut detail: Value) -> Value {
     detail
 }
 
+#[expect(clippy::too_many_lines, reason = "one line per event")]
 fn level(event: &Event) -> Level {
     match event {
         Event::Asked { .. } | Event::RollbackDecided { .. } => Level::Page,
@@ -124,6 +128,7 @@ fn level(event: &Event) -> Level {
         | Event::ClockJumped { .. }
         | Event::UndoLeftToPerson { .. }
         | Event::Overrun { .. }
+        | Event::TimeShort { .. }
         | Event::OutcomeUnknown { .. }
         | Event::CriterionMoved { to: CriterionState::Tripped | CriterionState::Blind, .. }
         | Event::Denied { expired: true, .. } => Level::Act,
@@ -140,6 +145,7 @@ fn level(event: &Event) -> Level {
         | Event::Owned { .. }
         | Event::Moved { .. }
         | Event::LocksAwaited { .. }
+        | Event::LocksNarrowed
         | Event::Held { .. }
         | Event::Resumed
         | Event::GoGiven
@@ -156,6 +162,7 @@ fn level(event: &Event) -> Level {
         | Event::Probed { .. }
         | Event::Skipped { .. }
         | Event::Waiting { on: Wait::Locks { .. }, .. }
+        | Event::Answered { .. }
         | Event::Resolved { .. }
         | Event::Extended { .. }
         | Event::Approved { .. }

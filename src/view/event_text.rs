@@ -17,6 +17,7 @@ pub(super) fn line(event: &Event) -> String {
         Event::Moved { to, because } => format!("{}: {}", words::state(*to), words::cause(because)),
         Event::LocksRequested { scope } => format!("locks asked for{}", of(scope)),
         Event::LocksGranted { scope } => format!("locks held{}", of(scope)),
+        Event::LocksNarrowed => "locks given back until the word is given, but that of the application".to_owned(),
         Event::LocksAwaited { scope, held_by } => {
             format!("waits for locks{} that {} holds", of(scope), held_by.join(", "))
         }
@@ -55,9 +56,20 @@ pub(super) fn line(event: &Event) -> String {
         Event::Probed { step, found, .. } => format!("{step}: probe: {}", finding(found)),
         Event::Skipped { step, over } => format!("{step}: skipped, {}", words::skipped(over)),
         Event::Waiting { step, on } => format!("{step}: {}", wait(on)),
+        Event::Answered { step, .. } => format!("{step}: a person says that it was done; its `verify` follows"),
         Event::Resolved { step, resolution } => format!("{step}: a person says: {}", resolved(resolution)),
         Event::Extended { step, .. } => format!("{step}: got more time"),
-        Event::Overrun { step } => format!("{step}: takes longer than estimated"),
+        Event::Overrun { step, left_ms: None } => format!("{step}: takes longer than estimated"),
+        Event::Overrun { step, left_ms: Some(left) } => {
+            format!("{step}: takes longer than estimated; its time is up in {}", words::span_u(*left))
+        }
+        Event::TimeShort { step, direction, left_ms } => {
+            let undo = undo(*direction);
+            format!(
+                "{step}: {undo}most of its time is used up; in {} people are asked (`extend` gives it more)",
+                words::span_u(*left_ms)
+            )
+        }
         Event::Approved { step, complete: true, .. } => format!("{step}: approved"),
         Event::Approved { step, complete: false, .. } => format!("{step}: approved by one, more are needed"),
         Event::Denied { step, expired: false } => format!("{step}: denied"),
@@ -115,9 +127,15 @@ pub(super) fn line(event: &Event) -> String {
     }
 }
 
+/// The same for what was settled without a person's word: by a late answer, a probe, or the default of a step by hand.
+pub(super) fn settled(step: &StepId, resolution: &Resolution) -> String {
+    format!("{step}: settled without a person's word: {}", resolved(resolution))
+}
+
 fn of(scope: &LockScope) -> String {
     match scope {
         LockScope::Run => String::new(),
+        LockScope::Rest => " again for the cutover".to_owned(),
         LockScope::Step(step) => format!(" of {step}"),
     }
 }
@@ -175,73 +193,5 @@ fn wait(on: &Wait) -> String {
 
 /// The step that an event is about.
 pub(super) fn step(event: &Event) -> Option<&StepId> {
-    match event {
-        Event::Asked { kind, .. } => kind.step(),
-        Event::LocksRequested { scope: LockScope::Step(step) }
-        | Event::LocksGranted { scope: LockScope::Step(step) }
-        | Event::LocksAwaited { scope: LockScope::Step(step), .. }
-        | Event::Amended { step, .. }
-        | Event::AttemptIntended { step, .. }
-        | Event::HandleRecorded { step, .. }
-        | Event::Interrupted { step, .. }
-        | Event::AttemptEnded { step, .. }
-        | Event::LateResult { step, .. }
-        | Event::RetryPlanned { step, .. }
-        | Event::Readied { step, .. }
-        | Event::OutcomeUnknown { step, .. }
-        | Event::ProbeIntended { step, .. }
-        | Event::Probed { step, .. }
-        | Event::Skipped { step, .. }
-        | Event::Waiting { step, .. }
-        | Event::Resolved { step, .. }
-        | Event::Extended { step, .. }
-        | Event::Overrun { step }
-        | Event::Approved { step, .. }
-        | Event::Denied { step, .. }
-        | Event::IrreversibleApproved { step }
-        | Event::PartialUndoOrdered { step }
-        | Event::UndoNotNeeded { step, .. }
-        | Event::UndoWaived { step }
-        | Event::UndoDoneByHand { step }
-        | Event::UndoLeftToPerson { step }
-        | Event::UndoReadied { step }
-        | Event::UndoFailed { step, .. } => Some(step),
-        Event::LocksRequested { scope: LockScope::Run }
-        | Event::LocksGranted { scope: LockScope::Run }
-        | Event::LocksAwaited { scope: LockScope::Run, .. }
-        | Event::Created { .. }
-        | Event::Owned { .. }
-        | Event::Moved { .. }
-        | Event::Held { .. }
-        | Event::Resumed
-        | Event::GoGiven
-        | Event::Closed { .. }
-        | Event::Noted { .. }
-        | Event::InCharge { .. }
-        | Event::BaselineCaptured { .. }
-        | Event::WindowOpened { .. }
-        | Event::WindowExtended { .. }
-        | Event::WindowExpired { .. }
-        | Event::GateJudged { .. }
-        | Event::SamplePlanned { .. }
-        | Event::Sampled { .. }
-        | Event::CriterionMoved { .. }
-        | Event::Disarmed { .. }
-        | Event::Armed { .. }
-        | Event::SignedOff { .. }
-        | Event::WayBack { .. }
-        | Event::RollbackDecided { .. }
-        | Event::RollbackOrdered { .. }
-        | Event::ServiceRestored
-        | Event::RollbackContinued
-        | Event::ClockJumped { .. }
-        | Event::ClockConfirmed
-        | Event::StoreGap { .. }
-        | Event::TurnBackPlanned { .. }
-        | Event::TurnBackNear
-        | Event::TurnBackReached
-        | Event::TurnBackWaived
-        | Event::ForwardAgain
-        | Event::Residue { .. } => None,
-    }
+    if let Event::Asked { kind, .. } = event { kind.step() } else { event.step() }
 }

@@ -78,11 +78,17 @@ impl Next<'_> {
                 self.add(&Verb::Reject { step: id() }, "says no");
             }
             Status::Forward(Forward::Waiting { on: Wait::Person, .. }) => {
-                let outputs = std::collections::BTreeMap::new();
-                self.add(&Verb::Happened { step: id(), outputs }, "says that it was done by hand");
+                self.add(&self.run.says_done(ix), "says that it was done by hand");
             }
             Status::Forward(Forward::Backoff { .. }) if plan.step(ix).section.is_check() => {
                 self.add(&Verb::Retry { step: id() }, "looks again now");
+                let role = plan.step(ix).check.waivable_by.first().cloned();
+                self.add(&Verb::Waive { step: id(), role }, "goes on without it");
+            }
+            Status::Forward(Forward::Failed { .. } | Forward::Unknown { probing: false, .. })
+                if plan.step(ix).section == Section::Ready && self.run.waits_for_way_back() =>
+            {
+                self.add(&Verb::Retry { step: id() }, "looks again now: nothing new begins before it passes");
                 let role = plan.step(ix).check.waivable_by.first().cloned();
                 self.add(&Verb::Waive { step: id(), role }, "goes on without it");
             }
@@ -108,8 +114,7 @@ impl Next<'_> {
         self.add(&Verb::UndoRetry { step: id() }, "tries it again");
         if self.run.step(ix).unsettled {
             // It may still run: what it did must be known before it is undone.
-            let outputs = std::collections::BTreeMap::new();
-            self.add(&Verb::Happened { step: id(), outputs }, "says that it happened: it is undone");
+            self.add(&self.run.says_done(ix), "says that it happened: it is undone");
             self.add(&Verb::DidNotHappen { step: id() }, "says that it did not: nothing is to be undone");
         }
         self.add(&Verb::UndoDone { step: id() }, "says that it was done by hand");

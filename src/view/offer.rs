@@ -21,7 +21,10 @@ pub(super) fn command(run: &str, verb: &Verb) -> String {
         Verb::Retry { step } => format!("retry {run} {step}"),
         Verb::Skip { step } => format!("skip {run} {step}"),
         Verb::Waive { step, role } => with_role(format!("waive {run} {step}"), role),
-        Verb::Happened { step, .. } => format!("resolve {run} {step} --happened"),
+        Verb::Happened { step, outputs, role } => {
+            let given: String = outputs.keys().map(|name| format!(" --output {name}=…")).collect();
+            with_role(format!("resolve {run} {step} --happened{given}"), role)
+        }
         Verb::DidNotHappen { step } => format!("resolve {run} {step} --did-not-happen"),
         Verb::ItFailed { step, left: Left::Possible } => format!("resolve {run} {step} --failed"),
         Verb::ItFailed { step, left: Left::Nothing } => format!("resolve {run} {step} --failed --nothing-done"),
@@ -37,7 +40,7 @@ pub(super) fn command(run: &str, verb: &Verb) -> String {
         Verb::WindowExtend { by_ms } => format!("window extend {run} --by {}", minutes(*by_ms)),
         Verb::Commit => format!("commit {run}"),
         Verb::Accept => format!("accept {run}"),
-        Verb::Close => format!("close {run} --reason …"),
+        Verb::Close => format!("close {run}"),
         Verb::ForwardAgain => format!("resolve {run} --forward-again"),
         Verb::GoOn { question } => format!("resolve {run} --go-on {question}"),
         Verb::Note { .. } => format!("note {run} TEXT"),
@@ -46,7 +49,8 @@ pub(super) fn command(run: &str, verb: &Verb) -> String {
         Verb::SignOff { role } => format!("sign-off {run} --role {role}"),
         Verb::ConfirmClock => format!("confirm-clock {run}"),
     };
-    format!("bascule {words}")
+    let why = if verb.wants_reason() { " --reason …" } else { "" };
+    format!("bascule {words}{why}")
 }
 
 /// `30m`, as the command line takes it.
@@ -60,5 +64,5 @@ pub(super) fn is_legal(run: &Run, now: Now, verb: &Verb) -> bool {
     let mut draft = Draft::new(&mut copy, now, 1);
     // Not the one who started it: four-eyes rules are about who says it, not about what is legal.
     let by = Actor::named("somebody else");
-    matches!(note_down(&mut draft, Input::Verb { verb: verb.clone(), by, reason: None }), Ok(Reply::Done))
+    matches!(note_down(&mut draft, Input::Verb { verb: verb.clone(), by, reason: Some("…".into()) }), Ok(Reply::Done))
 }

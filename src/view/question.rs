@@ -114,7 +114,7 @@ fn one(run: &Run, question: &Question, now: Now, times: &Times) -> QuestionView 
         tried: tried(run, kind),
         answers: answers::of(run, now, question, times),
         silence: silence(run, now),
-        who: "whoever may use this state directory; the name is recorded".to_owned(),
+        who: who(run, kind),
     }
 }
 
@@ -253,6 +253,24 @@ fn tried(run: &Run, kind: &QuestionKind) -> String {
         (n, 0) => format!("performed {} of at most {}", times(n), run.plan.step(ix).retry.attempts.max(n)),
         (n, back) => format!("performed {}, taken back {}", times(n), times(back)),
     }
+}
+
+/// Who may answer.
+fn who(run: &Run, kind: &QuestionKind) -> String {
+    let anybody = "whoever may use this state directory; the name is recorded";
+    let QuestionKind::Irreversible { step } = kind else { return anybody.to_owned() };
+    let Some(ix) = run.plan.find(step) else { return anybody.to_owned() };
+    let Some(rules) = run.rules_of_passing(ix) else {
+        return format!("{anybody} (no approval of the runbook names `{step}`)");
+    };
+    let mut who = if rules.roles.is_empty() { anybody.to_owned() } else { rules.roles.join(" or ") };
+    if rules.quorum > 1 {
+        who = format!("{who}: {} different people, {} so far", rules.quorum, run.step(ix).approvals.len());
+    }
+    if rules.not_requester {
+        who.push_str("; not the one who started the run");
+    }
+    who
 }
 
 fn silence(run: &Run, now: Now) -> String {

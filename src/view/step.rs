@@ -4,11 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{ProgressMap, ProgressView, words};
 use crate::machine::Now;
-use crate::machine::fact::{Failure, Millis, Wait};
+use crate::machine::fact::{Direction, Failure, Millis, Wait};
 use crate::machine::run::Run;
 use crate::machine::state::{Attempt, Forward, Status, UndoState};
-use crate::plan::step::Effect;
-use crate::plan::{StepIx, StepKind};
+use crate::machine::timers::Timer;
+use crate::plan::step::{Effect, OnTimeout};
+use crate::plan::{Section, StepIx, StepKind};
 
 /// Why something failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,9 +97,18 @@ pub struct StepView {
     pub estimate_ms: Option<u64>,
     /// It takes longer than its estimate.
     pub overrun: bool,
-    /// When the attempt under way is interrupted.
+    /// When the time of the attempt under way is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<Millis>,
+    /// People are asked then, and nothing is stopped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deadline_asks: bool,
+    /// Most of that time is used up, and people were told so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub time_short: bool,
+    /// When the attempt under way will be done if it goes on as fast as so far; absent: nobody can say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_end_at: Option<Millis>,
     /// How far the attempt under way is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<ProgressView>,
@@ -156,6 +166,11 @@ impl StepView {
             estimate_ms: step.estimate_ms,
             overrun: record.overrun && live.is_some(),
             deadline_at: live.and_then(|attempt| attempt.deadline),
+            deadline_asks: live.is_some() && run.asks_at_deadline(ix, Direction::Forward),
+            time_short: live.is_some() && run.time_is_short(ix, Direction::Forward),
+            expected_end_at: live.and_then(|attempt| {
+                progress.get(step.id.as_str()).and_then(|known| expected_end(attempt.started, known, now))
+            }),
             progress: live.and_then(|_| progress.get(step.id.as_str()).cloned()),
             waiting: waiting(run, ix, forward),
             failure: failure(run, ix, forward),
@@ -166,6 +181,14 @@ impl StepView {
             irreversible: step.is_irreversible(),
         }
     }
+}
+
+/// When something will be done that goes on as fast as so far.
+fn expected_end(started: Millis, progress: &ProgressView, now: Now) -> Option<Millis> {
+    let (done, total) = (progress.done.filter(|done| *done > 0)?, progress.total?);
+    let elapsed = u128::try_from(now.steady.saturating_sub(started)).ok()?;
+    let left = elapsed * u128::from(total.saturating_sub(done)) / u128::from(done);
+    now.steady.checked_add(Millis::try_from(left).ok()?)
 }
 
 /// The word for a step on its way forward.
@@ -205,7 +228,8 @@ fn detail(run: &Run, ix: StepIx) -> String {
         Status::Undo { state, .. } => return undo_detail(state),
     };
     match forward {
-        Forward::Running(attempt) => running_detail(attempt),
+        Forward::Running(attempt) if !record.answered || attempt.interrupted.is_some() => running_detail(attempt),
+        Forward::Running(_) => "a person says that it was done; it is being verified".to_owned(),
         Forward::Backoff { .. } => {
             record.last_failure.as_ref().map(|failure| format!("will be tried again: {failure}")).unwrap_or_default()
         }
@@ -218,8 +242,22 @@ fn detail(run: &Run, ix: StepIx) -> String {
         Forward::Ready if run.hold.is_some() && !run.plan.step(ix).section.is_check() => {
             "held: waits for `resume`".to_owned()
         }
+        Forward::Ready if record.answered => "a person says that it was done; it is verified next".to_owned(),
+        Forward::Ready if run.plan.step(ix).section == Section::Cutover && run.waits_for_way_back() => {
+            waits_for_way_back(run)
+        }
         Forward::Pending | Forward::Ready | Forward::Succeeded | Forward::NotRun => String::new(),
     }
+}
+
+/// Which readiness check keeps the cutover from beginning anything.
+fn waits_for_way_back(run: &Run) -> String {
+    if run.way_back.is_none() {
+        return "waits until the way back is verified".to_owned();
+    }
+    let fails = run.plan.section(Section::Ready).filter(|ix| !run.forward(*ix).satisfies());
+    let names: Vec<String> = fails.map(|ix| format!("`{}`", run.plan.step(ix).id)).collect();
+    format!("waits: the way back is lost ({} must pass, or be waived)", names.join(", "))
 }
 
 fn running_detail(attempt: &Attempt) -> String {
@@ -256,7 +294,13 @@ fn wait_text(run: &Run, ix: StepIx, on: &Wait) -> String {
             StepKind::Action(_) | StepKind::Manual(_) => "waits for approval".to_owned(),
         },
         Wait::Person => match &step.kind {
-            StepKind::Manual(manual) => format!("by hand: {}", manual.instructions),
+            StepKind::Manual(manual) => {
+                let answer =
+                    if manual.answer.is_empty() { String::new() } else { format!("; answer {}", manual.asks_for()) };
+                let who =
+                    if manual.roles.is_empty() { String::new() } else { format!("; by {}", manual.roles.join(" or ")) };
+                format!("by hand: {}{answer}{who}", manual.instructions)
+            }
             StepKind::Action(_) | StepKind::Approval(_) => "waits for a person".to_owned(),
         },
     }
@@ -287,7 +331,10 @@ fn waiting(run: &Run, ix: StepIx, forward: &Forward) -> Option<WaitView> {
                     let silence = if expires.is_some() { "the answer is no when it expires" } else { none };
                     WaitView { until_at: *expires, ..view("approval", text, silence) }
                 }
-                Wait::Person => view("person", text, none),
+                Wait::Person => {
+                    let until_at = run.timers.get(Timer::Deadline(ix, Direction::Forward));
+                    WaitView { until_at, ..view("person", text, until_at.map_or(none, |_| by_hand_silence(run, ix))) }
+                }
             };
             Some(WaitView { since_at: Some(*since), ..base })
         }
@@ -299,6 +346,17 @@ fn waiting(run: &Run, ix: StepIx, forward: &Forward) -> Option<WaitView> {
         | Forward::Unknown { .. }
         | Forward::Skipped { .. }
         | Forward::NotRun => None,
+    }
+}
+
+/// What happens if nobody says in time that a step was done by hand.
+fn by_hand_silence(run: &Run, ix: StepIx) -> &'static str {
+    let step = run.plan.step(ix);
+    let has_default = matches!(&step.kind, StepKind::Manual(manual) if manual.default.is_some());
+    match (has_default, step.on_timeout) {
+        (true, _) => "the runbook's default answer counts then",
+        (false, OnTimeout::Fail) => "it counts as failed then",
+        (false, OnTimeout::Ask) => "people are asked louder then; nothing else",
     }
 }
 

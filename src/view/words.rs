@@ -1,7 +1,7 @@
 //! Sentences and lengths of time, as people read them. Never a place in the plan, never a time zone.
 
 use crate::machine::fact::{Actor, Cause, CriterionState, Gap, Interruption, Left, SkipCause};
-use crate::machine::run::Run;
+use crate::machine::run::{Locks, Run};
 use crate::machine::run_state::RunState;
 use crate::plan::Stage;
 
@@ -76,7 +76,9 @@ pub fn gap(gap: &Gap) -> String {
         Gap::PostCheck(step) => format!("post-check `{step}` has not passed"),
         Gap::Criterion { id, state } => format!("criterion `{id}` is {}", criterion_state(*state)),
         Gap::Samples { id, have, need } if have >= need => format!("the newest sample of criterion `{id}` is too old"),
-        Gap::Samples { id, have, need } => format!("criterion `{id}` has {have} of {need} samples"),
+        Gap::Samples { id, have, need } => {
+            format!("criterion `{id}` has {have} of the {need} samples in a row that it needs")
+        }
         Gap::Disarmed(id) => format!("criterion `{id}` is disarmed"),
         Gap::SignOff(role) => format!("the sign-off of {role} is missing"),
     }
@@ -144,7 +146,19 @@ pub fn state(state: RunState) -> String {
 /// What the run does now, in one line.
 #[must_use]
 pub fn doing(run: &Run) -> String {
-    doing_in(run.state, run.go)
+    match run.way_back {
+        None if run.state == RunState::CuttingOver && run.waits_for_way_back() => {
+            "the way back is verified before the cutover begins".to_owned()
+        }
+        Some(_) if run.state == RunState::CuttingOver && run.waits_for_way_back() => {
+            "nothing new begins: the way back is lost".to_owned()
+        }
+        Some(_) | None if run.state == RunState::Prepared && run.go && !run.holds_the_rest() => match &run.rest {
+            Locks::Awaited(held_by) => format!("waits for locks that {} holds", held_by.join(", ")),
+            Locks::None | Locks::Requested | Locks::Held => "takes its locks again for the cutover".to_owned(),
+        },
+        Some(_) | None => doing_in(run.state, run.go),
+    }
 }
 
 /// The same from the state alone; `go`: the word was given.

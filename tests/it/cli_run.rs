@@ -308,6 +308,8 @@ fn a_verb_whose_answer_was_lost_counts_once() {
     );
     let events = place.call(&["events", "shop/1", "--all", "--json"]).exits(0);
     assert_eq!(events.out.matches("\"event\":\"windowExtended\"").count(), 1, "{}", events.out);
+    let silent = place.call(&["window", "extend", "shop/1", "--by", "30m", "--yes"]).exits(2);
+    assert!(silent.err.contains("needs a reason") && silent.err.contains("--reason"), "{}", silent.err);
     // The same words once more are another decision.
     place.call(&["window", "extend", "shop/1", "--by", "30m", "--reason", "month end", "--yes"]).exits(0);
     let events = place.call(&["events", "shop/1", "--all", "--json"]).exits(0);
@@ -339,7 +341,7 @@ fn what_a_person_paused_stays_paused_until_it_is_named() {
 #[test]
 fn work_by_hand_is_asked_for_forwards_and_back() {
     let place = Place::new();
-    let by_hand = "  - { manual: put the tape into slot 7, id: tape, undo: { byHand: take the tape out } }\n";
+    let by_hand = "  - { manual: put the tape into slot 7, id: tape, answer: { slot: integer }, undo: { byHand: take the tape out } }\n";
     let rest = format!(
         "rollbackWindow: 60s\ncutoverSteps:\n{}{by_hand}{}",
         step("first", None, ", effect: idempotent, takesSourceDown: true"),
@@ -350,6 +352,8 @@ fn work_by_hand_is_asked_for_forwards_and_back() {
     run.until("tape: waits for work by hand");
     let next = place.call(&["status", "shop"]).exits(0);
     assert!(next.out.contains("put the tape into slot 7"), "{}", next.out);
+    let silent = place.call(&["resolve", "shop", "tape", "--happened"]).exits(1);
+    assert!(silent.err.contains("`slot` is not answered") && silent.err.contains("slot (integer)"), "{}", silent.err);
     place.call(&["resolve", "shop", "tape", "--happened", "--output", "slot=7"]).exits(0);
     run.until("rollback window open");
     place.call(&["rollback", "shop", "--application", "shop"]).exits(0);

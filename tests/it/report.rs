@@ -151,7 +151,7 @@ fn an_accepted_run_tells_the_downtime_and_what_is_left() {
     night.until(min(5 * 24 * 60));
     let report = report(&night);
     assert_eq!(report.outcome.kind, Kind::Good);
-    insta::assert_snapshot!(report.outcome.sentence, @"Users of shop have been on new since 9 Sep 04:02:55, after 14m 45s without service; the gate was met, and the source is kept.");
+    insta::assert_snapshot!(report.outcome.sentence, @"Users of shop have been on new since 9 Sep 04:02:56, after 14m 45s without service; the gate was met, and the source is kept.");
     let figures: Vec<String> = report.figures.iter().map(|f| format!("{}: {} ({})", f.name, f.value, f.note)).collect();
     insta::assert_snapshot!(figures.join("\n"));
     insta::assert_snapshot!(deviations(&report));
@@ -233,7 +233,7 @@ fn long_night() -> Night {
     }
     night.until(min(20));
     if !night.sim.run.questions.is_empty() {
-        night.says("ada", Verb::Happened { step: "power_on".into(), outputs: [].into() });
+        night.says("ada", Verb::Happened { step: "power_on".into(), outputs: [].into(), role: None });
     }
     night.until(min(40));
     night.sim.jump(min(3)).expect("the clock jumps");

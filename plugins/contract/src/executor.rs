@@ -59,6 +59,12 @@ pub trait Executor: Send + Sync + 'static {
         self.describe().effect
     }
 
+    /// Whether attempts tell how far they are. A step that does is not stopped when its time is up:
+    /// people are asked, because it may be nearly done. Constant.
+    fn reports_progress(&self) -> bool {
+        false
+    }
+
     /// How long an attempt with these parameters may take to end after it was told to stop; after
     /// that it is ended by force, and counts as one that may go on. At most [`crate::STOP_LIMIT`].
     fn stops_within(&self, _with: &Value) -> Duration {

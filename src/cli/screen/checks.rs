@@ -71,8 +71,9 @@ fn remark(criterion: &CriterionView, view: &RunView, canvas: &Canvas) -> String 
         let why = criterion.samples.last().and_then(|sample| sample.because.clone());
         return why.unwrap_or_else(|| "no sample is young enough".to_owned());
     }
-    if criterion.measured < criterion.min_samples {
-        return format!("{} of {} samples", criterion.measured, criterion.min_samples);
+    if criterion.since_gap < criterion.min_samples {
+        let gap = if criterion.since_gap < criterion.measured { " since the last gap" } else { "" };
+        return format!("{} of {} samples{gap}", criterion.since_gap, criterion.min_samples);
     }
     match criterion.action.as_str() {
         "observeOnly" => format!("{}, observed only", criterion.rule),

@@ -181,6 +181,19 @@ fn time(step: &StepView) -> String {
     }
 }
 
+/// What is to be said of a step that takes long: when it will be done, and when people are asked.
+fn overrun(step: &StepView, view: &RunView, canvas: &Canvas) -> String {
+    let mut parts = Vec::new();
+    if step.overrun {
+        let done = step.expected_end_at.map(|at| format!(", done about {}", canvas.zone.near(at, view.now_at)));
+        parts.push(format!("longer than estimated{}", done.unwrap_or_default()));
+    }
+    if let Some(at) = step.deadline_at.filter(|_| step.time_short) {
+        parts.push(format!("its time is up at {}: `extend` gives it more", canvas.zone.near(at, view.now_at)));
+    }
+    parts.into_iter().map(|part| format!("{part}; ")).collect()
+}
+
 /// Cells of a progress bar.
 const BAR: u64 = 8;
 
@@ -245,7 +258,7 @@ fn remark(step: &StepView, view: &RunView, canvas: &Canvas) -> String {
             _ => waiting.text.clone(),
         };
     }
-    let overrun = if step.overrun { "longer than estimated; " } else { "" };
+    let overrun = overrun(step, view, canvas);
     if !step.detail.is_empty() {
         return format!("{overrun}{}", step.detail);
     }

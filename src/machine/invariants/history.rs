@@ -13,7 +13,7 @@ use crate::machine::state::{Forward, Status, UndoState};
 use crate::machine::window::Expired;
 use crate::plan::policy::DataAnswer;
 use crate::plan::step::Effect;
-use crate::plan::{Plan, Section, StepIx};
+use crate::plan::{Plan, Section, StepIx, StepKind};
 
 /// Watches one run.
 ///
@@ -37,6 +37,7 @@ use crate::plan::{Plan, Section, StepIx};
 /// 44. What could not be proved stopped is neither run again nor undone.
 /// 45. A question is asked once.
 /// 46. Stages in order: what begins in a stage has every earlier stage well behind it.
+/// 47. Before exposure the cutover begins nothing unless its readiness checks, if it has any, have passed.
 #[derive(Debug)]
 pub struct Watch {
     shadow: Option<Run>,
@@ -140,7 +141,9 @@ impl Watch {
 
     /// 31.
     fn performed_again(&mut self, ix: StepIx, id: &str) -> Result<(), Broken> {
-        if self.plan.step(ix).effect != Effect::Once {
+        // What a person did by hand is only verified.
+        let performs = matches!(self.plan.step(ix).kind, StepKind::Action(_));
+        if self.plan.step(ix).effect != Effect::Once || !performs {
             return Ok(());
         }
         let spent = self.spent.entry(ix).or_insert(0);
@@ -208,6 +211,12 @@ fn intended(before: &Run, ix: StepIx, attempt: u32, direction: Direction) -> Res
             let looks = step.section.is_check() || step.section == Section::Fence;
             if !looks && (before.hold.is_some() || !before.questions.is_empty() || before.left.is_some()) {
                 return broken(32, format!("`{id}` was begun while the run was held or asked something"));
+            }
+            if step.section == Section::Cutover && !before.holds_the_rest() {
+                return broken(33, format!("`{id}` was begun before the run held all its locks again"));
+            }
+            if step.section == Section::Cutover && before.waits_for_way_back() {
+                return broken(47, format!("`{id}` was begun although nobody had seen the way back open"));
             }
             let restores = matches!(step.section, Section::Fence | Section::RollbackCheck);
             if before.rollback.is_some() && !restores {

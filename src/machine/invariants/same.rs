@@ -53,6 +53,7 @@ pub fn same(live: &Run, replayed: &Run) -> Result<(), Broken> {
         rollback,
         gate,
         locks,
+        rest,
         in_charge,
         clock_in_doubt,
         clock_offset,
@@ -84,7 +85,7 @@ pub fn same(live: &Run, replayed: &Run) -> Result<(), Broken> {
         ("signed_off", *signed_off == replayed.signed_off && *way_back == replayed.way_back),
         ("rechecking", *rechecking == replayed.rechecking),
         ("rollback", *rollback == replayed.rollback && *residue == replayed.residue),
-        ("locks", *locks == replayed.locks && *in_charge == replayed.in_charge),
+        ("locks", *locks == replayed.locks && *rest == replayed.rest && *in_charge == replayed.in_charge),
         ("clock", *clock_in_doubt == replayed.clock_in_doubt && *clock_offset == replayed.clock_offset),
         ("turn_back", *turn_back == replayed.turn_back && *turn_back_waived == replayed.turn_back_waived),
     ];

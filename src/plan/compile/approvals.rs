@@ -11,14 +11,19 @@ use crate::runbook::problem::Problem;
 pub(super) fn check(cx: &mut Context<'_>, drafts: &[Draft<'_>], plan: &Plan) {
     check_names(cx, drafts, plan);
     check_claims(cx, drafts, plan);
-    for draft in drafts.iter().filter(|draft| draft.section.is_undone()) {
+    // The question before a commit step is one by itself: there an approval that names it only says who may answer.
+    for draft in drafts.iter().filter(|draft| draft.section.is_undone() || draft.section == Section::Commit) {
         let Some(ix) = plan.find(&draft.id).filter(|ix| plan.step(*ix).is_irreversible()) else { continue };
         let before = plan.dag().ancestors(ix);
+        // Everything else of the run is over when it commits.
+        let in_time = |other: &usize| {
+            before.contains(other) || draft.section == Section::Commit && plan.step(*other).section != Section::Commit
+        };
         let lets_pass = |other: &usize| match &plan.step(*other).kind {
             StepKind::Approval(approval) => approval.names.contains(&draft.id),
             StepKind::Action(_) | StepKind::Manual(_) => false,
         };
-        if before.iter().any(lets_pass) {
+        if (0..plan.steps.len()).filter(in_time).any(|other| lets_pass(&other)) {
             continue;
         }
         let name = &draft.name.value;
@@ -26,6 +31,9 @@ pub(super) fn check(cx: &mut Context<'_>, drafts: &[Draft<'_>], plan: &Plan) {
             Body::Approval(def) => def.names.iter().flat_map(|names| &names.value).any(|named| named.value == *name),
             Body::Action(_) | Body::Manual(..) => false,
         });
+        if draft.section == Section::Commit && named.is_none() {
+            continue;
+        }
         let mut problem = Problem::new(
             codes::IRREVERSIBLE_WITHOUT_APPROVAL,
             format!("`{name}` cannot be taken back, and nobody lets it pass"),

@@ -10,13 +10,12 @@ use super::context::{ANY, Context};
 use super::shelf::ShelfIx;
 use super::uses::{Uses, check_inputs};
 use crate::runbook::codes;
-use crate::runbook::duration;
 use crate::runbook::expr::Scope;
 use crate::runbook::model::{Bindings, Data, DataValue, ParamDef};
 use crate::runbook::problem::Problem;
 use crate::runbook::source::Text;
 use crate::runbook::template::{self, Template};
-use crate::runbook::words::{ParamType, spelling};
+use crate::runbook::words::spelling;
 
 /// The parameters of a definition with their values.
 pub(super) type Params = Arc<BTreeMap<String, Value>>;
@@ -100,7 +99,7 @@ fn bind_one(
         }
     };
     let Some(settled) = settle(cx, value, binding.user) else { return };
-    if let Some(expected) = kind.and_then(|kind| mismatch(kind, &settled)) {
+    if let Some(expected) = kind.and_then(|kind| kind.expected_instead_of(&settled)) {
         let problem =
             Problem::new(codes::INPUT_TYPE, format!("`{}` must be {expected}, and is {}", name.value, shown(&settled)))
                 .at(value.span, format!("expected {expected}"))
@@ -150,36 +149,6 @@ pub(super) fn settle_text<'t>(scope: &Scope, text: &'t str) -> Cow<'t, str> {
         Some(Value::Number(number)) => Cow::Owned(number.to_string()),
         Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => Cow::Borrowed(text),
     }
-}
-
-/// What a value should be, if it is not.
-fn mismatch(kind: ParamType, value: &Value) -> Option<&'static str> {
-    let fits = match kind {
-        ParamType::String => value.is_string(),
-        ParamType::Integer => value.is_i64() || value.is_u64(),
-        ParamType::Number => value.is_number(),
-        ParamType::Boolean => value.is_boolean(),
-        ParamType::Url => value.as_str().is_some_and(is_url),
-        ParamType::Duration => value.as_str().is_some_and(|text| duration::parse(text).is_ok()),
-        ParamType::List => value.is_array(),
-        ParamType::Map => value.is_object(),
-    };
-    let expected = match kind {
-        ParamType::String => "text",
-        ParamType::Integer => "a whole number",
-        ParamType::Number => "a number",
-        ParamType::Boolean => "`true` or `false`",
-        ParamType::Url => "an address that begins with `http://` or `https://`",
-        ParamType::Duration => "a duration such as `90s`",
-        ParamType::List => "a list",
-        ParamType::Map => "a map",
-    };
-    (!fits).then_some(expected)
-}
-
-fn is_url(text: &str) -> bool {
-    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace))
 }
 
 fn shown(value: &Value) -> String {

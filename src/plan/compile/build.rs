@@ -67,8 +67,15 @@ fn action<'a>(cx: &mut Context<'a>, draft: &Draft<'a>, def: &StepDef, manual: Op
     };
     let is_usable = kind.is_some();
     // A step without a usable executor was reported; the rest of it is checked all the same.
-    let nobody =
-        || StepKind::Manual(Manual { instructions: String::new(), answer: BTreeMap::new(), roles: Vec::new() });
+    let nobody = || {
+        StepKind::Manual(Manual {
+            instructions: String::new(),
+            answer: BTreeMap::new(),
+            roles: Vec::new(),
+            deadline_ms: None,
+            default: None,
+        })
+    };
     let mut step = Step::bare(draft.id.clone(), draft.section, kind.unwrap_or_else(nobody));
     let made = Definition { draft, def, params, info };
     fill(cx, &made, &mut step);
@@ -90,9 +97,13 @@ fn fill(cx: &mut Context<'_>, made: &Definition<'_, '_>, step: &mut Step) {
     step.estimate_ms = millis(def.estimate);
     step.timeout_ms =
         millis(def.timeout).unwrap_or_else(|| defaults::timeout_beyond_ms(draft.section, step.estimate_ms));
-    let asks = if step.moves_data { OnTimeout::Ask } else { OnTimeout::Fail };
+    // What may be nearly done is not thrown away because an estimate was short.
+    // Nor does work by hand fail because nobody said in time that it is done, unless its author wrote that.
+    let by_hand = matches!(step.kind, StepKind::Manual(_));
+    let may_be_far = by_hand || step.moves_data || info.is_some_and(|info| info.progress) && !draft.section.is_check();
+    let asks = if may_be_far { OnTimeout::Ask } else { OnTimeout::Fail };
     step.on_timeout = def.on_timeout.map_or(asks, |on| on.value);
-    step.retry = retry(def.retry.as_ref(), defaults::retry(step.effect));
+    step.retry = retry(def.retry.as_ref(), defaults::retry(draft.section, step.effect));
     step.probe = probe(cx, made, step.effect);
     step.verify = def.verify.as_ref().and_then(|verify| calls::verify(cx, verify, def.uses.as_ref(), params));
     step.keep_fresh_ms = millis(def.keep_fresh);
@@ -244,6 +255,11 @@ fn by_hand(cx: &Context<'_>, manual: &ManualDef, params: &Params) -> Manual {
             .map(|(name, kind)| (name.value.to_string(), spelling(kind.value).to_owned()))
             .collect(),
         roles: manual.roles.as_ref().map_or_else(Vec::new, |roles| texts(&roles.value)),
+        deadline_ms: millis(manual.def.timeout),
+        default: manual
+            .default
+            .as_ref()
+            .map(|default| default.iter().map(|(name, value)| (name.value.to_string(), value.to_json())).collect()),
     }
 }
 

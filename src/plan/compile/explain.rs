@@ -14,7 +14,7 @@ use crate::plan::step::{NeedKind, Step, StepId, StepKind};
 use crate::runbook::duration;
 use crate::runbook::model::{Data, DataValue, Millis, ProbeDef, RetryDef, StepDef, UndoAction, UndoDef, VerifyDef};
 use crate::runbook::source::{Span, Spanned, Text};
-use crate::runbook::words::{Word, spelling};
+use crate::runbook::words::{OnTimeout, Word, spelling};
 
 /// The kind of document that a value was written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,7 +229,12 @@ impl Rows<'_> {
         let why = if built.section.is_check() { "checks only look" } else { "the executor's own" };
         self.word("effect", def.effect, built.effect, why);
         self.length("timeout", def.timeout, Some(built.timeout_ms), why_timeout(built.timeout_ms, built.estimate_ms));
-        let why = if built.moves_data { "it moves data" } else { "default" };
+        let why = match (built.moves_data, built.on_timeout) {
+            (true, _) => "it moves data",
+            (false, OnTimeout::Ask) if matches!(built.kind, StepKind::Manual(_)) => "people are asked again, louder",
+            (false, OnTimeout::Ask) => "it tells how far it is",
+            (false, OnTimeout::Fail) => "default",
+        };
         self.word("onTimeout", def.on_timeout, built.on_timeout, why);
         self.retry("retry", def.retry.as_ref(), built.retry);
         match def.probe.as_ref() {

@@ -293,6 +293,8 @@ pub struct ManualDef {
     pub instructions: Text,
     /// Answer fields: name → type.
     pub answer: Vec<(Text, Spanned<ParamType>)>,
+    /// The answer that counts when nobody gave one in time.
+    pub default: Option<Bindings>,
     /// Who may do it; empty: anybody.
     pub roles: Option<Spanned<Vec<Text>>>,
     /// Every other key of a step. `id` is always there (made from the instructions if it is not written);

@@ -14,6 +14,9 @@ use crate::runbook::source::{Span, Spanned, Text};
 use crate::runbook::words::Relay;
 use crate::runbook::yaml::{Content, Node};
 
+/// The fields of an answer, with their types.
+type Answer = Vec<(Text, Spanned<crate::runbook::words::ParamType>)>;
+
 /// An entry of a list before it is known what it is.
 pub(super) enum Form {
     Named { name: Text, params: Bindings, span: Span },
@@ -177,16 +180,56 @@ impl Reader<'_> {
         let mut fields = self.fields(node, keys::MANUAL)?;
         let instructions = fields.take("manual").and_then(|field| self.instructions(&field));
         let answer = fields.take("answer").map(|field| self.answer(field)).unwrap_or_default();
+        let default = fields.take("default").map(|field| (field.key, self.bindings(field, Placeholders::None)));
+        if let Some((at, default)) = &default {
+            let has_timeout = fields.has("timeout");
+            self.check_default(*at, default.as_ref(), &answer, has_timeout);
+        }
+        let default = default.and_then(|(_, default)| default);
         let roles = fields.take("roles").and_then(|field| self.names(field));
         let mut def = self.step_body(fields, errors);
         let instructions = instructions?;
         if def.id.is_none() {
             def.id = Some(Spanned::new(slug(&instructions.value), instructions.span));
         }
-        Some(ManualDef { instructions, answer, roles, def })
+        Some(ManualDef { instructions, answer, default, roles, def })
     }
 
-    fn answer(&mut self, field: Field) -> Vec<(Text, Spanned<crate::runbook::words::ParamType>)> {
+    /// A default is a whole answer, and there is a time at which it counts.
+    fn check_default(&mut self, at: Span, default: Option<&Bindings>, answer: &Answer, has_timeout: bool) {
+        if !has_timeout {
+            let problem = Problem::new(codes::MISSING_KEY, "a default answer needs a `timeout`")
+                .at(at, "counts when the time is up")
+                .help("write `timeout: 30m`, or leave the default out: then people are asked until they answer");
+            self.report(problem);
+        }
+        let Some(default) = default else { return };
+        for (name, value) in default {
+            let Some((_, kind)) = answer.iter().find(|(known, _)| known.value == name.value) else {
+                let problem = Problem::new(codes::UNKNOWN_KEY, format!("nobody is asked for `{}`", name.value))
+                    .at(name.span, "not a field of `answer`")
+                    .suggest(&name.value, answer.iter().map(|(known, _)| &*known.value));
+                self.report(problem);
+                continue;
+            };
+            if let Some(expected) = kind.value.expected_instead_of(&value.to_json()) {
+                let problem = Problem::new(codes::WRONG_TYPE, format!("`{}` must be {expected}", name.value))
+                    .at(value.span, format!("expected {expected}"))
+                    .also(kind.span, "declared here");
+                self.report(problem);
+            }
+        }
+        for (name, kind) in
+            answer.iter().filter(|(name, _)| !default.iter().any(|(given, _)| given.value == name.value))
+        {
+            let problem = Problem::new(codes::MISSING_KEY, format!("the default answer lacks `{}`", name.value))
+                .at(at, "must hold every field of `answer`")
+                .also(kind.span, "asked for here");
+            self.report(problem);
+        }
+    }
+
+    fn answer(&mut self, field: Field) -> Answer {
         if !matches!(field.node.content, Content::Map(_)) {
             self.expected(&field.node, "a map of names and types", "`answer` must be a map");
             return Vec::new();

@@ -14,7 +14,7 @@ use crate::runbook::words::{Effect, ParamType, Proof};
 #[expect(dead_code, reason = "a shadow for the schema; nothing becomes one")]
 pub(super) struct Retry {
     /// How many attempts in all, the first included. By default 3 for steps whose repetition is harmless (`effect: none` and
-    /// `idempotent`), 5 for undos, 1 for others.
+    /// `idempotent`), 5 for undos, the fence and rollback checks, 1 for others.
     #[schemars(range(min = 1, max = 1000))]
     attempts: Option<u32>,
     /// The first pause; it doubles with each attempt.

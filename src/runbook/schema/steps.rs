@@ -27,7 +27,8 @@ struct Body {
     effect: Option<Effect>,
     /// When an attempt runs out of time. By default 10 minutes, for checks 1 minute.
     timeout: Option<Duration>,
-    /// What happens then. Steps that move data ask unless they say something else.
+    /// What happens then. Steps that move data or tell how far they are (`files.copy`) ask unless they say something else:
+    /// a notice comes when four fifths of the time are used up, a question at its end, and nothing is stopped.
     #[schemars(extend("default" = "fail"))]
     on_timeout: Option<OnTimeout>,
     /// Automatic attempts.
@@ -184,7 +185,9 @@ pub(super) struct Manual {
     id: Option<Name>,
     /// What they answer: names and types; the outputs of the step.
     answer: Option<BTreeMap<String, ParamType>>,
-    /// Who may do it. Without it anybody.
+    /// The answer that counts, as if a person had given it, when nobody did in time: a value for every field of `answer`.
+    default: Option<DataMap>,
+    /// Who may do it: the answer names one of these roles. Without it anybody.
     roles: Option<Vec<Name>>,
     /// One sentence for people.
     description: Option<String>,
@@ -195,11 +198,13 @@ pub(super) struct Manual {
     /// What it does to the world.
     #[schemars(extend("default" = "once"))]
     effect: Option<Effect>,
-    /// When it should be done.
+    /// When it should be done, counted from when it is asked for. Without it people are asked until they answer.
     timeout: Option<Duration>,
-    /// What happens then.
+    /// What happens then: `ask` raises a question, after a notice at four fifths of the time; `fail` counts as failed, and
+    /// `onFailure` decides. A `default` comes before both. A deadline that nobody watched asks.
+    #[schemars(extend("default" = "ask"))]
     on_timeout: Option<OnTimeout>,
-    /// What must hold after it, read back.
+    /// What must hold after it, read back when a person says that it was done; if it does not, the step failed.
     verify: Option<Verify>,
     /// The way back; with `byHand` and nothing else a person takes it back.
     undo: Option<Undo>,

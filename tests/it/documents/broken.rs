@@ -151,3 +151,11 @@ fn numbers_that_lose_digits_are_warned_of() {
         "inputs: { version: 1.10, exact: 0.5, count: 7, phone: 0049123, id: 123456789012345678901234567890, tiny: 1e-3 }\ncutoverSteps: [a]\n"
     )));
 }
+
+#[test]
+fn a_default_answer_is_a_whole_answer_with_a_time() {
+    insta::assert_snapshot!(shown(with(
+        "cutoverSteps:\n  - manual: recable the tape robot\n    answer: { slot: integer, seen: string }\n    \
+         default: { slto: 7, seen: 3 }\n  - manual: look at it\n    timeout: 10m\n    default: {}\n"
+    )));
+}

@@ -29,6 +29,7 @@ fn executors() -> Executors {
         effect,
         probes: false,
         undoes: false,
+        progress: false,
         outputs: Vec::new(),
     };
     let command = json!({ "type": "object", "required": ["argv"], "additionalProperties": false, "properties": { "argv": {}, "successCodes": {} } });

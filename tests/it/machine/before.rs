@@ -47,6 +47,61 @@ fn preparation_ends_in_waiting_for_the_word() {
     );
 }
 
+/// The same with a lock beside the application's.
+fn with_a_machine() -> plans::Draft {
+    prepared_plan().body(|body| {
+        body.locks.push(bascule::plan::policy::LockClaim { name: "vm:shop-01".to_owned(), take: None });
+    })
+}
+
+fn lock_words(night: &Night) -> Vec<String> {
+    let locks = night.sim.log.iter().filter(|record| record.event.word().starts_with("locks"));
+    locks.map(|record| record.event.word().to_owned()).collect()
+}
+
+#[test]
+fn a_prepared_run_keeps_only_its_application_and_takes_the_rest_again_at_the_word() {
+    let mut night = Night::of(with_a_machine().seal()).begin();
+    night.until_it_is(RunState::Prepared);
+    night.until(min(10));
+    assert_eq!(lock_words(&night), ["locksRequested", "locksGranted", "locksNarrowed"]);
+    assert_eq!(night.sim.hands.released, ["Rest"]);
+    night.sim.hands.held.push(LockScope::Rest);
+    night.say(Verb::Go);
+    night.until(min(20));
+    assert_eq!(night.state(), RunState::Prepared, "others hold one of them");
+    assert_eq!(times(&night, "space"), 1, "what is checked again is checked under the locks");
+    night.sim.input(Input::LocksGranted { scope: LockScope::Rest }).expect("it is taken");
+    night.until_it_is(RunState::Observing);
+    assert_eq!(times(&night, "space"), 2);
+}
+
+#[test]
+fn locks_are_given_back_again_when_the_word_comes_to_nothing_and_asked_for_anew_by_another_engine() {
+    let mut night = Night::of(with_a_machine().seal()).begin();
+    night.until_it_is(RunState::Prepared);
+    night.until(min(1));
+    night.then("space", Act::fails(Left::Nothing));
+    night.say(Verb::Go);
+    night.until(min(1) + 30_000);
+    assert_eq!(night.sim.hands.released, ["Rest", "Rest"], "it waits for another word");
+    night.sim.hands.held.push(LockScope::Rest);
+    night.until(min(5));
+    night.say(Verb::Go);
+    night.sim.hands.held.clear();
+    night.crash(min(1));
+    night.say(Verb::Resume);
+    night.until(min(8));
+    assert_eq!(night.state(), RunState::Observing, "{}", night.story());
+    let mut night = Night::of(with_a_machine().seal()).begin();
+    night.until_it_is(RunState::Prepared);
+    night.sim.hands.held.push(LockScope::Rest);
+    night.say(Verb::Go);
+    night.say(Verb::Cancel);
+    night.until_it_is(RunState::Cancelled);
+    assert_eq!(night.sim.hands.released.last().map(String::as_str), Some("Run"));
+}
+
 #[test]
 fn what_is_kept_fresh_is_repeated_until_the_word_and_not_after() {
     let mut night = Night::of(prepared_plan().seal()).begin();

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use bascule::machine::fact::Left;
+use bascule::machine::fact::{Failure, Left};
+use bascule::machine::input::Outcome;
 use bascule::machine::question::QuestionKind;
 use bascule::machine::state::UndoState;
 use bascule::machine::{RunState, Verb};
 use bascule::plan::Section;
-use bascule::plan::step::{Undo, UndoAction};
+use bascule::plan::step::{OnTimeout, Undo, UndoAction};
 
 use super::{asked, asks, performed_back, place};
 use crate::support::night::{Act, Night, min};
@@ -27,7 +28,7 @@ fn plan(cleanup: bool) -> plans::Draft {
 }
 
 fn happened() -> Verb {
-    Verb::Happened { step: "tape".into(), outputs: BTreeMap::new() }
+    Verb::Happened { step: "tape".into(), outputs: BTreeMap::new(), role: None }
 }
 
 /// A run whose work by hand was done, on its way back.
@@ -44,12 +45,21 @@ fn going_back(cleanup: bool) -> (Night, Vec<String>) {
 
 #[test]
 fn a_step_by_hand_waits_for_a_person_who_says_that_it_was_done() {
-    let mut night = Night::of(plan(false).seal()).begin();
+    let asked = plan(false).body(|body| {
+        let tape = body.steps.iter_mut().find(|step| step.id.as_str() == "tape").expect("it is there");
+        let asks = manual("tape").manual(|manual| drop(manual.answer.insert("slot".to_owned(), "integer".to_owned())));
+        std::sync::Arc::make_mut(tape).kind = asks.step.kind;
+    });
+    let mut night = Night::of(asked.seal()).begin();
     night.until(min(60));
     assert_eq!(night.state(), RunState::CuttingOver);
     assert!(!night.performed().contains("tape"), "no executor is called");
     assert!(night.refused(Verb::DidNotHappen { step: "tape".into() }).contains("cannot be resolved"));
-    night.say(Verb::Happened { step: "tape".into(), outputs: BTreeMap::from([("slot".to_owned(), 7.into())]) });
+    night.say(Verb::Happened {
+        step: "tape".into(),
+        outputs: BTreeMap::from([("slot".to_owned(), 7.into())]),
+        role: None,
+    });
     let tape = place(&night, "tape");
     assert_eq!(night.sim.run.step(tape).outputs.as_deref(), Some(&serde_json::json!({ "slot": 7 })));
     night.until_it_is(RunState::Accepted);
@@ -150,7 +160,7 @@ fn a_fence_by_hand_is_waited_for_before_data_comes_home() {
         night
     };
     let mut night = going_back();
-    night.say(Verb::Happened { step: fence(), outputs: BTreeMap::new() });
+    night.say(Verb::Happened { step: fence(), outputs: BTreeMap::new(), role: None });
     night.until_it_is(RunState::RolledBack);
     let mut night = going_back();
     night.say(Verb::ItFailed { step: fence(), left: Left::Possible });
@@ -158,4 +168,166 @@ fn a_fence_by_hand_is_waited_for_before_data_comes_home() {
     assert!(!night.performed().contains("sync!"));
     night.say(Verb::UndoDone { step: fence() });
     night.until_it_is(RunState::RolledBack);
+}
+
+/// Work by hand in the middle of a cutover, asked for at once.
+fn asking(change: impl FnOnce(plans::Made) -> plans::Made) -> Night {
+    let tape = manual("tape").with(|step| {
+        step.undo = taken_back_by_hand(false);
+        step.on_timeout = OnTimeout::Ask;
+    });
+    let plan = plans::Draft::new()
+        .add(cut("quiesce").takes_source_down().undo())
+        .add(change(tape))
+        .add(cut("balance").exposes().undo())
+        .policies(|policies| policies.data = bascule::plan::DataAnswer::Stateless);
+    let mut night = Night::of(plan.seal()).begin();
+    night.until(1_000);
+    night
+}
+
+fn with_slot(made: plans::Made) -> plans::Made {
+    made.manual(|manual| {
+        manual.answer.insert("slot".to_owned(), "integer".to_owned());
+        manual.answer.insert("seen".to_owned(), "string".to_owned());
+    })
+}
+
+fn answers(given: &[(&str, serde_json::Value)], role: Option<&str>) -> Verb {
+    let outputs = given.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    Verb::Happened { step: "tape".into(), outputs, role: role.map(str::to_owned) }
+}
+
+#[test]
+fn an_answer_holds_what_is_asked_for_and_nothing_else() {
+    let mut night = asking(with_slot);
+    let why = night.refused(answers(&[], None));
+    assert!(why.contains("is not answered") && why.contains("seen (string), slot (integer)"), "{why}");
+    assert!(night.refused(answers(&[("slot", 7.into())], None)).contains("`seen` is not answered"));
+    let more = [("slot", 7.into()), ("seen", "yes".into()), ("colour", "red".into())];
+    assert!(night.refused(answers(&more, None)).contains("`colour` is not asked for"));
+    let wrong = [("slot", "seven".into()), ("seen", "yes".into())];
+    assert!(night.refused(answers(&wrong, None)).contains("`slot` must be a whole number"));
+    night.say(answers(&[("slot", 7.into()), ("seen", "yes".into())], None));
+    night.until_it_is(RunState::Observing);
+    let mut night = asking(|made| made);
+    assert!(night.refused(answers(&[("slot", 7.into())], None)).contains("nothing but that it was done"));
+}
+
+#[test]
+fn work_of_certain_people_is_answered_in_their_role() {
+    let mut night = asking(|made| made.manual(|manual| manual.roles = vec!["operations".to_owned()]));
+    assert!(night.refused(answers(&[], None)).contains("say in which role with `--role`: operations"));
+    assert!(night.refused(answers(&[], Some("intern"))).contains("`intern` does not count"));
+    night.say(answers(&[], Some("operations")));
+    night.until_it_is(RunState::Observing);
+}
+
+/// The same with half an hour for it.
+fn in_time(change: impl FnOnce(plans::Made) -> plans::Made) -> Night {
+    asking(|made| change(made.manual(|manual| manual.deadline_ms = Some(1_800_000))))
+}
+
+#[test]
+fn time_that_is_up_makes_the_question_louder_and_does_nothing_else() {
+    let mut night = in_time(|made| made);
+    night.until(min(29));
+    assert!(night.only(&["timeShort"]).contains("00:24:01"), "{}", night.only(&["timeShort"]));
+    assert!(asks(&night).is_empty());
+    night.until(min(31));
+    let (kind, offered) = asked(&night);
+    assert_eq!(kind, QuestionKind::OutOfTime { step: "tape".into() });
+    let more = Verb::Extend { step: "tape".into(), by_ms: 30 * 60_000 };
+    let failed = Verb::ItFailed { step: "tape".into(), left: Left::Possible };
+    assert_eq!(offered, [answers(&[], None), more, failed, Verb::Rollback, Verb::Close]);
+    assert!(night.refused(Verb::Retry { step: "tape".into() }).contains("has not failed"));
+    night.until(min(600));
+    assert_eq!(asks(&night), ["OutOfTime"], "silence does nothing");
+    night.say(answers(&[], None));
+    night.until_it_is(RunState::Observing);
+}
+
+#[test]
+fn a_person_can_have_more_time_before_and_after_it_is_up() {
+    let mut night = in_time(|made| made);
+    night.until(min(20));
+    night.say(Verb::Extend { step: "tape".into(), by_ms: 600_000 });
+    night.until(min(39));
+    assert!(asks(&night).is_empty(), "{}", night.story());
+    night.until(min(41));
+    assert_eq!(asks(&night), ["OutOfTime"]);
+    night.say(Verb::Extend { step: "tape".into(), by_ms: 600_000 });
+    assert_eq!(night.state(), RunState::CuttingOver);
+    night.until(min(52));
+    assert_eq!(asks(&night), ["OutOfTime"]);
+    let mut night = asking(|made| made);
+    assert!(night.refused(Verb::Extend { step: "tape".into(), by_ms: 600_000 }).contains("not running"));
+}
+
+#[test]
+fn a_default_counts_when_time_is_up_and_a_written_failure_fails() {
+    let with_default = |made| {
+        with_slot(made).manual(|manual| {
+            let default = [("slot".to_owned(), 3.into()), ("seen".to_owned(), "nobody looked".into())];
+            manual.default = Some(BTreeMap::from(default));
+        })
+    };
+    let mut night = in_time(with_default);
+    night.until(min(29));
+    assert_eq!(night.state(), RunState::CuttingOver);
+    night.until_it_is(RunState::Observing);
+    assert!(night.now() > min(30) && night.now() < min(31), "{}", night.now());
+    let tape = place(&night, "tape");
+    assert_eq!(night.sim.run.step(tape).outputs.as_ref().map(|outputs| &outputs["slot"]), Some(&3.into()));
+    let mut night = in_time(|made| made.with(|step| step.on_timeout = OnTimeout::Fail));
+    night.until(min(31));
+    assert_eq!(asks(&night), ["UndoByHand"], "it failed, the run goes back, and a person takes it back");
+    // Nobody could have answered: nothing is taken for their answer.
+    let mut night = in_time(with_default);
+    night.until(min(20));
+    night.crash(min(20));
+    night.until(min(41));
+    assert_eq!(asks(&night), ["OutOfTime"]);
+}
+
+#[test]
+fn what_a_person_did_is_verified_before_it_counts() {
+    let verified = |made: plans::Made| {
+        with_slot(made).with(|step| {
+            step.verify = Some(bascule::plan::step::Verify { call: plans::call("test.verify"), pass: None });
+        })
+    };
+    let done = || answers(&[("slot", 7.into()), ("seen", "yes".into())], None);
+    let mut night = asking(verified);
+    night.say(done());
+    night.until_it_is(RunState::Observing);
+    let tape = place(&night, "tape");
+    assert_eq!(night.sim.run.step(tape).outputs.as_ref().map(|outputs| &outputs["slot"]), Some(&7.into()));
+    let mut night = asking(verified);
+    night.say(Verb::Pause);
+    night.say(done());
+    assert!(night.refused(done()).contains("cannot be resolved now"), "its verification waits for the hold to end");
+    night.say(Verb::Resume);
+    night.until_it_is(RunState::Observing);
+    let no = || Outcome::Failed { failure: Failure::new("the robot sees no tape"), left: Left::Nothing };
+    let mut night = asking(verified);
+    night.then("tape", Act::ok().verify(no()));
+    night.say(done());
+    night.until(min(5));
+    assert_eq!(asks(&night), ["UndoByHand"], "as any step whose `verify` fails");
+    let mut night = asking(verified);
+    night.then("tape", Act::ok().verify(Outcome::unknown(Failure::new("no answer"))));
+    night.say(done());
+    night.until(min(5));
+    assert_eq!(asks(&night), ["UnknownOutcome"]);
+    night.say(done());
+    night.until_it_is(RunState::Observing);
+    let mut night = asking(verified);
+    night.then("tape", Act::hangs());
+    night.say(done());
+    night.until(10_000);
+    night.crash(min(1));
+    assert!(asks(&night).is_empty(), "it only looked: it looks again");
+    night.say(Verb::Resume);
+    night.until_it_is(RunState::Observing);
 }

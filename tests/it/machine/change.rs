@@ -125,10 +125,10 @@ fn an_overrun_is_told_once_and_a_deadline_may_be_moved() {
         .add(cut("switch").exposes().effect(Effect::Idempotent));
     let mut night = Night::of(plan.seal()).on("work", Act::ok().after(min(25))).begin();
     night.until(min(5));
-    assert_eq!(night.only(&["overrun"]), "00:01:00 overrun step=work\n");
+    assert_eq!(night.only(&["overrun"]), "00:01:00 overrun step=work leftMs=540000\n");
     night.say(Verb::Extend { step: "work".into(), by_ms: 20 * 60_000 });
     night.until_it_is(RunState::Observing);
-    assert_eq!(night.only(&["overrun", "interrupted"]), "00:01:00 overrun step=work\n");
+    assert_eq!(night.only(&["overrun", "interrupted"]), "00:01:00 overrun step=work leftMs=540000\n");
 }
 
 #[test]

@@ -347,9 +347,9 @@ fn one_question_of_several_is_answered_and_the_others_stay() {
     let mut night = Night::of(plan.seal()).on("left", Act::unknown()).on("right", Act::unknown()).begin();
     night.until(min(1));
     assert_eq!(asks(&night), ["UnknownOutcome", "UnknownOutcome"]);
-    night.say(Verb::Happened { step: "left".into(), outputs: std::collections::BTreeMap::new() });
+    night.say(Verb::Happened { step: "left".into(), outputs: std::collections::BTreeMap::new(), role: None });
     assert_eq!((night.state(), asks(&night).len()), (RunState::Deciding, 1));
-    night.say(Verb::Happened { step: "right".into(), outputs: std::collections::BTreeMap::new() });
+    night.say(Verb::Happened { step: "right".into(), outputs: std::collections::BTreeMap::new(), role: None });
     night.until_it_is(RunState::Observing);
 }
 
@@ -360,4 +360,58 @@ fn going_back_answers_all_questions() {
     assert!(night.questions().is_empty());
     assert!(night.only(&["closed"]).contains("roll back"));
     assert_eq!(first_word(&night.state()), "RollingBack");
+}
+
+/// A commit step that cannot be taken back, named by an approval among the post-checks that nobody gave.
+fn letting_go(rules: fn(&mut bascule::plan::Approval)) -> Night {
+    let named = plans::approval(Section::PostCheck, "let_go").approval(|approval| {
+        approval.names = vec!["release".into()];
+        rules(approval);
+    });
+    let release = plans::step(Section::Commit, "release").irreversible();
+    let mut night = Night::of(plans::founding().add(named).add(release).seal()).begin();
+    night.until_it_is(RunState::Deciding);
+    night.say(Verb::Accept);
+    night.say(Verb::Commit);
+    assert_eq!(super::asks(&night), ["Irreversible"]);
+    night
+}
+
+fn let_it_go(role: Option<&str>) -> Verb {
+    Verb::Approve { step: "release".into(), role: role.map(str::to_owned) }
+}
+
+#[test]
+fn the_question_before_an_irreversible_step_has_the_rules_of_the_approval_that_names_it() {
+    let mut night = letting_go(|approval| {
+        approval.roles = vec!["owner".to_owned(), "duty".to_owned()];
+        approval.quorum = 2;
+        approval.not_requester = true;
+    });
+    let (_, answers) = super::asked(&night);
+    assert_eq!(answers[0], let_it_go(Some("owner")), "the answer that is offered says in which role");
+    assert!(night.refuses("pia", let_it_go(None)).contains("say in which role"));
+    assert!(night.refuses("pia", let_it_go(Some("intern"))).contains("`intern` may not give `release`"));
+    assert!(night.refuses("olga", let_it_go(Some("owner"))).contains("started the run"));
+    night.says("pia", let_it_go(Some("owner")));
+    assert!(night.refuses("pia", let_it_go(Some("duty"))).contains("has approved already"));
+    assert_eq!(super::asks(&night), ["Irreversible"], "one of two");
+    assert!(!night.performed().contains("release"));
+    night.says("omar", let_it_go(Some("duty")));
+    night.until_it_is(RunState::Committed);
+    let release = super::place(&night, "release");
+    assert_eq!(night.sim.run.step(release).approvals.len(), 2);
+}
+
+#[test]
+fn where_nobody_is_named_anybody_may_let_an_irreversible_step_pass() {
+    let mut night = letting_go(|_| {});
+    night.says("olga", let_it_go(None));
+    night.until_it_is(RunState::Committed);
+    let plan = plans::founding().add(plans::step(Section::Commit, "release").irreversible());
+    let mut night = Night::of(plan.seal()).begin();
+    night.until_it_is(RunState::Accepted);
+    night.say(Verb::Commit);
+    night.says("olga", let_it_go(None));
+    night.until_it_is(RunState::Committed);
 }

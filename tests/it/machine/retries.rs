@@ -136,3 +136,83 @@ fn retry_now_shortens_a_pause() {
     assert_eq!(night.sim.log.last().map(|record| record.at), Some(START + 3_000));
     assert_eq!(attempts(&night), 2);
 }
+
+/// A step that asks when its time is up, after ten minutes.
+fn asking(change: fn(&mut bascule::plan::Step)) -> Night {
+    let made = cut("sync").moves_data().effect(Effect::Idempotent).undo().with(|step| {
+        step.timeout_ms = 600_000;
+        step.on_timeout = bascule::plan::step::OnTimeout::Ask;
+        change(step);
+    });
+    let plan = plans::Draft::new().add(made).add(cut("balance").exposes().effect(Effect::Idempotent).undo());
+    Night::of(plan.seal()).on("sync", Act::hangs()).begin()
+}
+
+fn told(night: &Night, word: &str) -> Vec<i64> {
+    let of_word = night.sim.log.iter().filter(|record| record.event.word() == word);
+    of_word.map(|record| record.at - crate::support::sim::START).collect()
+}
+
+#[test]
+fn a_timeout_that_asks_is_told_at_four_fifths_and_cancels_nothing() {
+    let mut night = asking(|_| {});
+    night.until(min(9));
+    assert_eq!(told(&night, "timeShort"), [min(8)]);
+    assert!(night.only(&["timeShort"]).contains("leftMs=120000") && asks(&night).is_empty());
+    night.until(min(30));
+    assert_eq!((told(&night, "timeShort").len(), asks(&night)), (1, vec!["OutOfTime".to_owned()]));
+    assert_eq!(told(&night, "interrupted"), [] as [i64; 0]);
+}
+
+#[test]
+fn more_time_moves_the_notice_too() {
+    let mut night = asking(|_| {});
+    night.until(min(5));
+    night.say(Verb::Extend { step: "sync".into(), by_ms: 600_000 });
+    night.until(min(16));
+    assert_eq!(told(&night, "timeShort"), [] as [i64; 0], "four fifths of the fifteen minutes from there on");
+    night.until(min(18));
+    assert_eq!(told(&night, "timeShort"), [min(17)]);
+    night.say(Verb::Extend { step: "sync".into(), by_ms: 480_000 });
+    night.until(min(27));
+    assert_eq!(told(&night, "timeShort"), [min(17), min(26)], "told again: it is another deadline");
+    night.until(min(29));
+    assert_eq!(asks(&night), ["OutOfTime"]);
+    night.say(Verb::Extend { step: "sync".into(), by_ms: 300_000 });
+    night.until(min(34));
+    assert_eq!(told(&night, "timeShort").last(), Some(&min(33)));
+}
+
+#[test]
+fn a_timeout_that_stops_the_step_needs_no_notice_and_neither_does_one_that_is_being_stopped() {
+    let mut night = asking(|step| step.on_timeout = bascule::plan::step::OnTimeout::Fail);
+    night.until(min(30));
+    assert_eq!(told(&night, "timeShort"), [] as [i64; 0]);
+    let mut night = asking(|_| {});
+    night.until(min(7));
+    night.say(Verb::Rollback);
+    night.until_quiet();
+    assert_eq!(told(&night, "timeShort"), [] as [i64; 0]);
+}
+
+#[test]
+fn an_undo_that_brings_data_home_is_told_of_as_well() {
+    let plan = plans::founding().body(|body| {
+        let sync = body.steps.iter_mut().find(|step| step.id.as_str() == "sync").expect("it is there");
+        std::sync::Arc::make_mut(sync).on_timeout = bascule::plan::step::OnTimeout::Ask;
+    });
+    let (mut night, _) = super::observing(plan);
+    night.undo_always("sync", Act::hangs());
+    night.say(Verb::Rollback);
+    night.until_quiet();
+    assert!(night.only(&["timeShort"]).contains("direction=undo"), "{}", night.only(&["timeShort"]));
+    assert_eq!(asks(&night), ["OutOfTime"]);
+}
+
+#[test]
+fn a_step_past_its_estimate_is_told_of_once_with_what_is_left() {
+    let mut night = asking(|step| step.estimate_ms = Some(180_000));
+    night.until(min(30));
+    assert_eq!(told(&night, "overrun"), [min(3)]);
+    assert!(night.only(&["overrun"]).contains("420000"), "{}", night.only(&["overrun"]));
+}

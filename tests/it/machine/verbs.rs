@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bascule::machine::fact::Left;
-use bascule::machine::{RunState, Verb};
+use bascule::machine::{Reply, RunState, Verb};
 use bascule::plan::Section;
 use bascule::plan::step::Effect;
 
@@ -16,7 +16,7 @@ fn skip(step: &str) -> Verb {
 }
 
 fn happened(step: &str) -> Verb {
-    Verb::Happened { step: step.into(), outputs: BTreeMap::new() }
+    Verb::Happened { step: step.into(), outputs: BTreeMap::new(), role: None }
 }
 
 /// Says all of them, and what is answered.
@@ -201,4 +201,59 @@ fn the_exposing_step_has_no_way_round_and_close_always_works() {
         assert_eq!(night.state(), RunState::ClosedWithResidue);
         assert!(night.only(&["residue", "moved"]).contains("omar: residue"), "who closed it, and what stays");
     }
+}
+
+#[test]
+fn what_ends_or_loosens_something_needs_a_reason_and_a_blank_one_is_none() {
+    let (mut night, _) =
+        observing(plans::founding().criterion(plans::criterion("health", bascule::plan::TripRule::Consecutive(2))));
+    let mut say = |verb: Verb, reason: Option<&str>| {
+        let by = crate::support::sim::actor("omar");
+        let told = bascule::machine::Input::Verb { verb, by, reason: reason.map(Into::into) };
+        night.sim.input(told).expect("the machine holds its promises")
+    };
+    let verbs = [
+        Verb::Close,
+        Verb::WindowExtend { by_ms: 60_000 },
+        Verb::Disarm { criterion: "health".to_owned(), for_ms: 60_000 },
+        Verb::Extend { step: "sync".into(), by_ms: 60_000 },
+        Verb::Waive { step: "latency".into(), role: None },
+        Verb::UndoWaive { step: "sync".into() },
+    ];
+    for verb in verbs {
+        for reason in [None, Some(""), Some(" \t\n")] {
+            let reply = say(verb.clone(), reason);
+            let Reply::Refused { why, hint } = reply else { panic!("{verb:?} is taken without a reason") };
+            assert!(why.contains("needs a reason") && hint.contains("--reason"), "{verb:?}: {why}; {hint}");
+        }
+    }
+    assert_eq!(say(Verb::WindowExtend { by_ms: 60_000 }, Some("month end")), Reply::Done);
+    assert_eq!(say(Verb::Pause, None), Reply::Done, "what loosens nothing needs none");
+    assert_eq!(say(Verb::Close, Some("repaired by hand")), Reply::Done);
+}
+
+#[test]
+fn a_step_is_named_by_its_plain_name_where_only_one_bears_it() {
+    let there = |check: &mut bascule::plan::step::CheckPolicy| check.waivable_by = vec!["lead".to_owned()];
+    let plan = plans::founding()
+        .add(step(Section::Ready, "source_serves").check(there))
+        .add(step(Section::Fence, "sync").effect(Effect::Idempotent));
+    let mut night = Night::of(plan.seal()).always("ready:source_serves", Act::fails(Left::Nothing)).begin();
+    night.until(min(1));
+    assert!(night.refused(skip("quiece")).contains("did you mean `quiesce`?"));
+    assert!(night.refused(skip("xyzzy")).contains("the plan has no step `xyzzy`"));
+    assert!(night.refused(skip("serves")).contains("has no step"), "a part of a name is none");
+    // Both lists have it: before the way back it is the one of the way forward.
+    night.say(Verb::Waive { step: "source_serves".into(), role: Some("lead".to_owned()) });
+    night.until_it_is(RunState::Observing);
+    night.every_time("restored:source_serves", Act::fails(Left::Nothing));
+    night.undo_always("sync", Act::fails(Left::Nothing));
+    night.say(Verb::Rollback);
+    night.until_it_is(RunState::Stuck);
+    // An id is an id, whatever else ends like it.
+    night.say(Verb::UndoDone { step: "sync".into() });
+    assert!(night.only(&["undoDoneByHand"]).contains("sync"), "{}", night.only(&["undoDoneByHand"]));
+    night.until_it_is(RunState::Stuck);
+    night.say(Verb::UndoDone { step: "source_serves".into() });
+    night.until_it_is(RunState::RolledBack);
 }

@@ -205,8 +205,10 @@ fn what_never_began_and_what_left_nothing_is_not_undone() {
 #[test]
 fn a_rollback_does_not_wait_for_what_only_looks() {
     let plan = plans::founding().add(step(Section::Ready, "snapshot_there"));
-    let mut night = Night::of(plan.seal()).on("ready:snapshot_there", Act::hangs().never_stops()).begin();
-    night.until_it_is(RunState::Observing);
+    let mut night = Night::of(plan.seal()).on("ready:snapshot_there", Act::ok()).begin();
+    night.every_time("ready:snapshot_there", Act::hangs().never_stops());
+    night.until(min(5) + 10_000);
+    assert_eq!(night.state(), RunState::Observing);
     let at = night.now();
     night.say(Verb::Rollback);
     night.until_it_is(RunState::RolledBack);
@@ -252,6 +254,28 @@ fn a_late_answer_of_a_step_that_was_undone_repeats_the_undo() {
     assert!(night.performed().contains("convert!"), "its end is proved now: {}", night.performed());
 }
 
+#[test]
+fn a_fence_is_tried_as_often_as_it_says_and_otherwise_as_an_undo() {
+    let tries = |change: fn(&mut bascule::plan::Step)| {
+        let plan = plans::founding().body(|body| {
+            let fence = body.steps.iter_mut().find(|step| step.section == Section::Fence).expect("it is there");
+            change(std::sync::Arc::make_mut(fence));
+        });
+        let (mut night, _) = super::observing(plan);
+        night.every_time("fence:stop_writes", Act::fails(Left::Nothing));
+        let back = go_back(&mut night, RunState::Stuck);
+        assert!(
+            night.refused(Verb::UndoDone { step: "stop_write".into() }).contains("did you mean `fence:stop_writes`?")
+        );
+        night.say(Verb::UndoDone { step: "stop_writes".into() });
+        night.until_it_is(RunState::RolledBack);
+        back.iter().filter(|name| *name == "fence:stop_writes").count()
+    };
+    assert_eq!(tries(|_| {}), 5);
+    assert_eq!(tries(|fence| fence.retry.attempts = 2), 2);
+    assert_eq!(tries(|fence| fence.retry.attempts = 1), 1);
+}
+
 /// A run whose way back is looked at.
 fn watched_way_back() -> plans::Draft {
     plans::founding()
@@ -288,6 +312,50 @@ fn a_way_back_that_is_lost_before_exposure_stops_new_effects() {
     assert!(night.performed().lines().all(|line| !line.starts_with("power_on")), "{}", night.performed());
     assert!(night.only(&["wayBack"]).contains("open=false"));
     night.every_time("ready:snapshot_there", Act::ok());
+    night.until_it_is(RunState::Observing);
+}
+
+#[test]
+fn nothing_is_cut_over_before_the_way_back_was_seen_open_once() {
+    let plan = || watched_way_back().seal();
+    let mut night = Night::of(plan()).on("ready:snapshot_there", Act::ok().after(40_000)).begin();
+    night.until(30_000);
+    assert_eq!(night.state(), RunState::CuttingOver);
+    assert_eq!(night.performed(), "backup 1.1\nready:snapshot_there 1.1");
+    night.until_it_is(RunState::Observing);
+    let mut night = Night::of(plan()).always("ready:snapshot_there", Act::fails(Left::Nothing)).begin();
+    night.until(min(30));
+    assert!(!night.performed().contains("quiesce"), "{}", night.performed());
+    night.say(Verb::Cancel);
+    assert_eq!(night.state(), RunState::Cancelled, "nothing was touched");
+}
+
+#[test]
+fn a_person_may_have_the_way_back_looked_at_again_or_waive_the_look() {
+    let waivable = |check: &mut bascule::plan::step::CheckPolicy| check.waivable_by = vec!["lead".to_owned()];
+    let plan = || plans::founding().add(step(Section::Ready, "snapshot_there").check(waivable)).seal();
+    let begun = |act| {
+        let mut night = Night::of(plan()).on("ready:snapshot_there", act).begin();
+        night.until(min(1));
+        assert!(!night.performed().contains("quiesce"), "{}", night.performed());
+        night
+    };
+    let mut night = begun(Act::fails(Left::Nothing));
+    night.say(Verb::Retry { step: "snapshot_there".into() });
+    night.until_it_is(RunState::Observing);
+    let mut night = begun(Act::fails(Left::Nothing));
+    night.say(Verb::Waive { step: "snapshot_there".into(), role: Some("lead".to_owned()) });
+    night.until_it_is(RunState::Observing);
+    let mut night = begun(Act::hangs());
+    night.crash(min(1));
+    night.say(Verb::Resume);
+    night.until_it_is(RunState::Observing);
+}
+
+#[test]
+fn readiness_checks_that_all_skip_themselves_hold_nothing_up() {
+    let skipped = step(Section::Ready, "snapshot_there").with(|step| step.when = Some(plans::expr("false")));
+    let mut night = Night::of(plans::founding().add(skipped).seal()).begin();
     night.until_it_is(RunState::Observing);
 }
 

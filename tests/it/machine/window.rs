@@ -91,6 +91,68 @@ fn an_extension_lets_a_tripped_criterion_act() {
     night.until_it_is(RunState::RolledBack);
 }
 
+/// A criterion that the gate believes after ten samples.
+fn guarded_by_ten() -> plans::Draft {
+    let mut health = criterion("health", TripRule::Consecutive(3));
+    health.min_samples = 10;
+    plans::founding().criterion(health)
+}
+
+/// How many samples the gate lacks some of, if that is all it lacks.
+fn have(night: &Night) -> u32 {
+    let (kind, _) = asked(night);
+    let QuestionKind::GateUnmet { gaps, .. } = kind else { panic!("{kind:?}") };
+    let [Gap::Samples { have, need: 10, .. }] = gaps.as_slice() else { panic!("{gaps:?}") };
+    *have
+}
+
+#[test]
+fn after_a_gap_the_gate_counts_samples_anew() {
+    let (mut night, since) = observing(guarded_by_ten());
+    night.blind_from("health", since + min(60));
+    night.good_from("health", since + min(88));
+    night.until(since + min(88) + 5 * SECOND);
+    assert!(asks(&night).is_empty(), "it was blind, and sees again: {:?}", asks(&night));
+    night.until(since + min(90) + 5 * SECOND);
+    assert_eq!(have(&night), 5, "one every thirty seconds since the gap");
+    night.say(Verb::WindowExtend { by_ms: 10 * 60_000 });
+    night.until_it_is(RunState::Accepted);
+}
+
+#[test]
+fn a_window_that_is_extended_after_an_absence_is_not_accepted_by_one_sample() {
+    let (mut night, since) = observing(guarded_by_ten());
+    night.until(since + min(80));
+    night.crash(min(20));
+    night.say(Verb::WindowExtend { by_ms: 60_000 });
+    night.until(since + min(101) + 5 * SECOND);
+    assert!(have(&night) <= 3, "{}", have(&night));
+    night.say(Verb::WindowExtend { by_ms: 10 * 60_000 });
+    night.until_it_is(RunState::Accepted);
+}
+
+#[test]
+fn a_deadline_that_nobody_watched_is_judged_when_there_are_samples_enough() {
+    let plan = guarded_by_ten().add(cut("tidy").with(|step| step.timeout_ms = 3 * 3_600_000));
+    let mut night = Night::of(plan.seal()).on("tidy", Act::ok().after(min(100))).begin();
+    night.blind_from("health", min(80));
+    night.good_from("health", min(99));
+    night.until(min(99));
+    night.until_it_is(RunState::Accepted);
+    assert!(night.now() >= min(103), "ten samples after the gap: {}", night.now());
+}
+
+#[test]
+fn a_pause_within_the_age_that_a_sample_may_have_is_no_gap() {
+    let (mut night, since) = observing(guarded_by_ten());
+    night.blind_from("health", since + min(60));
+    night.good_from("health", since + min(61));
+    night.until(since + min(62));
+    let samples = &night.sim.run.criteria[0];
+    assert_eq!(samples.since_gap, samples.measured);
+    night.until_it_is(RunState::Accepted);
+}
+
 #[test]
 fn the_window_moves_only_by_a_person_and_only_while_there_is_one() {
     let mut night = Night::of(guarded(TripRule::Consecutive(3)).seal()).begin();

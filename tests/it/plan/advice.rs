@@ -14,6 +14,7 @@ fn executors() -> Executors {
         effect,
         probes: false,
         undoes: false,
+        progress: false,
         outputs: outputs.iter().map(|name| (*name).to_owned()).collect(),
     };
     Executors::from([

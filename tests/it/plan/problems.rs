@@ -266,3 +266,41 @@ fn an_empty_cutover_is_refused() {
     let seen = report(inline("cutoverSteps: []\n"));
     insta::assert_snapshot!(seen);
 }
+
+#[test]
+fn an_approval_that_names_a_commit_step_stands_above_it_or_in_an_earlier_list() {
+    let release = "  - { id: release, uses: noop, irreversible: true }\n";
+    let approval = "  - { approval: let_go, roles: [owner], names: [release] }\n";
+    let with =
+        |post: &str, commit: &str| report(inline(&format!("cutoverSteps:\n{EXPOSE}{post}commitSteps:\n{commit}")));
+    assert!(!with("", release).contains("nobody lets it pass"), "the question before it is enough");
+    assert!(!with("", &format!("{approval}{release}")).contains("nobody lets it pass"));
+    assert!(!with(&format!("postChecks:\n{approval}"), release).contains("nobody lets it pass"));
+    let below = with("", &format!("{release}{approval}"));
+    assert!(below.contains("nobody lets it pass") && below.contains("move the approval above it"), "{below}");
+}
+
+#[test]
+fn what_takes_long_asks_unless_its_author_says_otherwise() {
+    let made = inline(&format!(
+        "cutoverSteps:\n\
+         \x20 - {{ manual: recable it, id: cable, undo: none, reason: none needed, timeout: 30m, answer: {{ slot: integer }}, default: {{ slot: 7 }} }}\n\
+         \x20 - {{ manual: look at it, id: look_at, effect: none }}\n\
+         \x20 - {{ id: seed, uses: files.copy, with: {{ from: /a, to: /b }}, undo: none, reason: kept }}\n\
+         \x20 - {{ id: other, uses: files.copy, with: {{ from: /a, to: /c }}, undo: none, reason: kept, onTimeout: fail }}\n\
+         {EXPOSE}rollbackFence:\n  - {{ id: stop, uses: noop }}\n  - {{ id: once, uses: noop, retry: {{ attempts: 1 }} }}\n"
+    ))
+    .with_executors(registry::known(&registry::executors()))
+    .compile();
+    let plan = made.plan();
+    let step = |id: &str| plan.step(plan.find(&id.into()).expect("it is there"));
+    let asks =
+        ["cable", "look_at", "seed", "other"].map(|id| step(id).on_timeout == bascule::plan::step::OnTimeout::Ask);
+    assert_eq!(asks, [true, true, true, false]);
+    let bascule::plan::StepKind::Manual(manual) = &step("cable").kind else { panic!("it is by hand") };
+    assert_eq!((manual.deadline_ms, manual.refuses(&manual.example())), (Some(1_800_000), None));
+    let bascule::plan::StepKind::Manual(manual) = &step("look_at").kind else { panic!("it is by hand") };
+    assert_eq!((manual.deadline_ms, &manual.default), (None, &None));
+    let tries = ["fence:stop", "fence:once"].map(|id| step(id).retry.attempts);
+    assert_eq!(tries, [5, 1]);
+}

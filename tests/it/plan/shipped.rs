@@ -26,6 +26,7 @@ fn builtin() -> Executors {
             effect: effect(about.effect),
             probes: about.probes,
             undoes: about.undoes,
+            progress: executor.reports_progress(),
             outputs: about.outputs.iter().map(|(name, _)| (*name).to_owned()).collect(),
         }
     };

@@ -27,7 +27,16 @@ pub(crate) struct Made {
 }
 
 fn info(effect: Effect, params: Value) -> ExecutorInfo {
-    ExecutorInfo { contract: Some(1), sha256: None, params, effect, probes: false, undoes: false, outputs: Vec::new() }
+    ExecutorInfo {
+        contract: Some(1),
+        sha256: None,
+        params,
+        effect,
+        probes: false,
+        undoes: false,
+        progress: false,
+        outputs: Vec::new(),
+    }
 }
 
 fn executors() -> Executors {

@@ -103,7 +103,7 @@ fn answers_are_legal(sim: &mut Sim<World>, told: &mut u32) -> Result<(), String>
             let mut copy: Run = sim.run.clone();
             let mut draft = Draft::new(&mut copy, sim.now, 1);
             let by = Actor::named("quinn");
-            let reply = decide(&mut draft, Input::Verb { verb: verb.clone(), by, reason: None });
+            let reply = decide(&mut draft, Input::Verb { verb: verb.clone(), by, reason: Some("because".into()) });
             match reply {
                 Ok(Reply::Done) => {}
                 Ok(Reply::Refused { why, .. }) => {

@@ -33,7 +33,7 @@ pub(crate) fn any_verb(c: &mut Choices, run: &Run) -> Verb {
         4 => Verb::Retry { step },
         5 => Verb::Skip { step },
         6 => Verb::Waive { step, role },
-        7 => Verb::Happened { step, outputs: BTreeMap::new() },
+        7 => Verb::Happened { step, outputs: BTreeMap::new(), role: None },
         8 => Verb::DidNotHappen { step },
         9 => Verb::ItFailed { step, left: c.pick(&[Left::Possible, Left::Nothing]) },
         10 => Verb::ProbeAgain { step },
@@ -132,7 +132,7 @@ fn waited_for(run: &Run) -> Option<(&'static str, Verb)> {
                 let who = NAMES.into_iter().find(|name| *name != "olga" && !given.contains(name))?;
                 return Some((who, Verb::Approve { step, role: Some("owner".to_owned()) }));
             }
-            Wait::Person => return Some(("omar", Verb::Happened { step, outputs: BTreeMap::new() })),
+            Wait::Person => return Some(("omar", run.says_done(ix))),
             Wait::Locks { .. } => {}
         }
     }
@@ -176,7 +176,7 @@ fn unstick(run: &Run, world: &World) -> Verb {
         match &run.step(ix).status {
             Status::Undo { state: UndoState::Unknown { .. }, .. } if run.step(ix).unsettled => {
                 return if world.stands(ix) {
-                    Verb::Happened { step, outputs: BTreeMap::new() }
+                    Verb::Happened { step, outputs: BTreeMap::new(), role: None }
                 } else {
                     Verb::DidNotHappen { step }
                 };

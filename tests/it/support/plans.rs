@@ -142,7 +142,13 @@ pub(crate) fn approval(section: Section, id: &str) -> Made {
 
 /// Work by hand.
 pub(crate) fn manual(id: &str) -> Made {
-    let manual = Manual { instructions: "do it".to_owned(), answer: BTreeMap::new(), roles: vec![] };
+    let manual = Manual {
+        instructions: "do it".to_owned(),
+        answer: BTreeMap::new(),
+        roles: vec![],
+        deadline_ms: None,
+        default: None,
+    };
     Made { step: Step::bare(id.into(), Section::Cutover, StepKind::Manual(manual)), has_needs: false }
 }
 
@@ -156,7 +162,7 @@ impl Made {
     /// What it does to the world; its retries follow.
     pub(crate) fn effect(mut self, effect: Effect) -> Self {
         self.step.effect = effect;
-        self.step.retry = defaults::retry(effect);
+        self.step.retry = defaults::retry(self.step.section, effect);
         if effect == Effect::Probe {
             self.step.probe = Some(Probe::Native);
         }
@@ -222,6 +228,14 @@ impl Made {
     pub(crate) fn approval(mut self, change: impl FnOnce(&mut Approval)) -> Self {
         if let StepKind::Approval(approval) = &mut self.step.kind {
             change(approval);
+        }
+        self
+    }
+
+    /// What a person is asked who does it by hand.
+    pub(crate) fn manual(mut self, change: impl FnOnce(&mut Manual)) -> Self {
+        if let StepKind::Manual(manual) = &mut self.step.kind {
+            change(manual);
         }
         self
     }

@@ -175,7 +175,7 @@ fn cutover(c: &mut Choices, mut draft: Draft) -> Draft {
             made.push(random_approval(c, Section::Cutover, "go_no_go"));
         }
         let by_hand = at != exposing && c.chance(7);
-        let mut next = if by_hand { manual(&format!("hand{at}")) } else { cut(&format!("cut{at}")) };
+        let mut next = if by_hand { random_manual(c, at) } else { cut(&format!("cut{at}")) };
         if !by_hand {
             next = next.effect(if at == exposing {
                 c.pick(&[Effect::Idempotent, Effect::Once, Effect::Probe])
@@ -205,6 +205,26 @@ fn cutover(c: &mut Choices, mut draft: Draft) -> Draft {
         draft = draft.add(next);
     }
     draft
+}
+
+fn random_manual(c: &mut Choices, at: usize) -> Made {
+    let slot = || ("slot".to_owned(), "integer".to_owned());
+    let asks = c.chance(40);
+    let mut made = manual(&format!("hand{at}")).manual(|manual| {
+        manual.answer.extend(asks.then(slot));
+        manual.deadline_ms = c.chance(60).then(|| c.pick(&[60_000, 600_000]));
+        if manual.deadline_ms.is_some() && c.chance(40) {
+            manual.default = Some(asks.then(|| ("slot".to_owned(), json!(7))).into_iter().collect());
+        }
+        if c.chance(30) {
+            manual.roles = vec!["owner".to_owned()];
+        }
+    });
+    made.step.on_timeout = c.pick(&[OnTimeout::Ask, OnTimeout::Fail]);
+    if c.chance(30) {
+        made.step.verify = Some(Verify { call: call("test.verify"), pass: None });
+    }
+    made
 }
 
 type Above = (bascule::plan::StepId, bool);
@@ -295,6 +315,9 @@ fn policies(c: &mut Choices, draft: Draft) -> Draft {
     draft.body(|body| {
         let pin = ExecutorPin { contract: Some(1), sha256: None, probes: true, undoes: true };
         body.executors.insert("test.undo".to_owned(), pin);
+        if c.chance(40) {
+            body.locks.push(bascule::plan::policy::LockClaim { name: "vm:a".to_owned(), take: None });
+        }
         if c.chance(25) {
             let on_its_rollback = c.pick(&[OnFailure::Ask, OnFailure::Rollback]);
             let (app, state) = ("billing".to_owned(), "accepted".to_owned());

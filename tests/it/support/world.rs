@@ -14,7 +14,7 @@ use bascule::machine::run_state::Ending;
 use bascule::machine::state::{Forward, UndoState};
 use bascule::machine::{Input, Run};
 use bascule::plan::step::{Effect, Section, Undo};
-use bascule::plan::{Plan, StepIx};
+use bascule::plan::{Plan, StepIx, StepKind};
 use serde_json::{Value, json};
 
 use super::choices::Choices;
@@ -70,17 +70,13 @@ fn adrift() -> Outcome {
 impl World {
     pub(crate) fn new(plan: Arc<Plan>, c: Choices) -> Self {
         let applied = vec![false; plan.steps.len()];
-        Self {
-            plan,
-            c,
-            fair: false,
-            applied,
-            doing: vec![],
-            happened: BTreeMap::new(),
-            told: BTreeSet::new(),
-            broken: None,
-            bad: false,
-        }
+        // What counts as done because nobody answered is the runbook's word, true or not.
+        let by_default = |ix: &StepIx| match &plan.step(*ix).kind {
+            StepKind::Manual(manual) => manual.default.is_some(),
+            StepKind::Action(_) | StepKind::Approval(_) => false,
+        };
+        let told = (0..plan.steps.len()).filter(by_default).collect();
+        Self { plan, c, fair: false, applied, doing: vec![], happened: BTreeMap::new(), told, broken: None, bad: false }
     }
 
     /// Whether the effect of a step stands: what an honest person answers.
@@ -178,7 +174,10 @@ impl World {
             5 => (maybe, Some(adrift())),
             _ => (maybe, None),
         };
-        let looks = self.plan.step(action.step).effect == Effect::None && action.direction == Direction::Forward;
+        let planned = self.plan.step(action.step);
+        // What a person did by hand is only verified.
+        let performs = planned.effect != Effect::None && matches!(planned.kind, StepKind::Action(_));
+        let looks = !performs && action.direction == Direction::Forward;
         let doing = Doing {
             step: action.step,
             direction: action.direction,
@@ -186,7 +185,7 @@ impl World {
             generation: action.generation,
             // What survived its end acts when it can.
             effect_at: (effect && !looks).then_some(if way == 5 { now + took + 90_000 } else { now + took / 2 }),
-            remote: !self.fair && self.c.chance(15),
+            remote: performs && !self.fair && self.c.chance(15),
         };
         (doing, outcome.map(|outcome| (now + took, outcome)))
     }

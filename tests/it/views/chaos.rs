@@ -164,7 +164,8 @@ impl Chaos {
         let mut run = self.sim.run.clone();
         let state = run.state;
         let mut draft = Draft::new(&mut run, self.sim.now, 1);
-        let input = Input::Verb { verb: verb.clone(), by: actor("paul"), reason: None };
+        let reason = command.contains("--reason").then(|| "because".into());
+        let input = Input::Verb { verb: verb.clone(), by: actor("paul"), reason };
         let reply = note_down(&mut draft, input).unwrap_or_else(|illegal| panic!("`{command}`: {illegal}"));
         let events: Vec<&str> = self.sim.log.iter().rev().take(12).map(|record| record.event.word()).collect();
         assert_eq!(reply, Reply::Done, "`{command}` is offered in {state}, after {events:?} and {:?}", self.said);
@@ -197,7 +198,7 @@ fn verb(command: &str) -> Option<Verb> {
         ["confirm-clock", ..] => Verb::ConfirmClock,
         ["rollback", _] => Verb::Rollback,
         ["rollback", _, "--continue"] => Verb::ContinueRollback,
-        ["window", "extend", _, "--by", "30m"] => Verb::WindowExtend { by_ms: 1_800_000 },
+        ["window", "extend", _, "--by", "30m", ..] => Verb::WindowExtend { by_ms: 1_800_000 },
         ["sign-off", _, "--role", role] => Verb::SignOff { role: role.to_owned() },
         ["approve", ..] => Verb::Approve { step: step(3), role },
         ["reject", ..] => Verb::Reject { step: step(3) },
@@ -210,7 +211,7 @@ fn verb(command: &str) -> Option<Verb> {
         ["undo", "done", ..] => Verb::UndoDone { step: step(4) },
         ["resolve", _, "--forward-again"] => Verb::ForwardAgain,
         ["resolve", _, "--go-on", question] => Verb::GoOn { question: question.parse().expect("a number") },
-        ["resolve", _, step, "--happened"] => Verb::Happened { step: id(step), outputs: Default::default() },
+        ["resolve", _, step, "--happened", ..] => Verb::Happened { step: id(step), outputs: Default::default(), role },
         ["resolve", _, step, "--did-not-happen"] => Verb::DidNotHappen { step: id(step) },
         ["resolve", _, step, "--failed"] => Verb::ItFailed { step: id(step), left: Left::Possible },
         ["resolve", _, step, "--probe"] => Verb::ProbeAgain { step: id(step) },

@@ -71,6 +71,10 @@ impl Copied {
 
 #[async_trait]
 impl Executor for Copy {
+    fn reports_progress(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> Description {
         Description {
             name: "files.copy",
