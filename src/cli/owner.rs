@@ -118,7 +118,7 @@ impl Owner {
         loop {
             tokio::select! {
                 () = &mut look => {
-                    if self.is_idle().await {
+                    if self.is_idle().await && !self.site.engine.is_lost() {
                         return Left::Idle;
                     }
                     look.as_mut().reset(tokio::time::Instant::now() + SELDOM);

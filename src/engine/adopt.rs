@@ -251,6 +251,12 @@ impl Engine {
         self.cx.lost.cancelled().await;
     }
 
+    /// Whether this engine lost its directory.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.cx.lost.is_cancelled()
+    }
+
     /// Whether this engine still owns its directory.
     #[must_use]
     pub fn owns(&self) -> bool {

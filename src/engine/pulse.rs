@@ -121,9 +121,10 @@ fn leave(cx: &Context, why: &str) {
         cx.given_up().insert(run.clone(), format!("its engine lost the state directory: {why}"));
     }
     cx.say(words);
+    // Known first: runs that end because of it must not look as if nothing were left to do.
+    cx.lost.cancel();
     cx.shutdown.cancel();
     cx.over.cancel();
-    cx.lost.cancel();
 }
 
 /// Tells all runs if the wall clock jumped. Answers how far it is ahead, as they know it now.

@@ -3,6 +3,7 @@
 mod first;
 mod lossy;
 mod place;
+mod trouble;
 
 pub(crate) use place::{Place, Seen, Started, step};
 

@@ -8,7 +8,7 @@ use bascule::machine::input::Outcome;
 use bascule::machine::question::QuestionKind;
 use bascule::machine::{RunState, Verb};
 use bascule::plan::TripRule;
-use bascule::plan::step::{Effect, Section};
+use bascule::plan::step::{Effect, Section, StepKind};
 use serde_json::{Value, json};
 
 use crate::support::night::{Act, Night, min};
@@ -195,7 +195,7 @@ fn using(field: &str) -> plans::Draft {
     call.with = Arc::new(json!({ "text": format!("${{{{ steps.page.outputs.{field} }}}}") }));
     plans::Draft::new()
         .add(cut("page").effect(Effect::Idempotent))
-        .add(cut("switch").exposes().effect(Effect::Idempotent).uses(call))
+        .add(cut("switch").exposes().effect(Effect::Idempotent).with(|step| step.kind = StepKind::Action(call)))
 }
 
 #[test]
