@@ -78,8 +78,8 @@ impl From<ClientError> for CliError {
                     None => failed,
                 }
             }
-            hangs @ ClientError::Hangs(_) => Self::new(hangs.to_string())
-                .hint("its process may be stopped or its disk may hang; `owner.json` in the directory names it"),
+            ClientError::Hangs(ref socket) => Self::new(error.to_string())
+                .hint(super::offline::silent_owner(socket.parent().unwrap_or(Path::new(".")))),
             other @ (ClientError::Nobody(_)
             | ClientError::Leaving
             | ClientError::Lost(_)

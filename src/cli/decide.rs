@@ -12,6 +12,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::look::{Files, Source};
 use super::offline::Sent;
+use super::screen::line::printable;
 use super::{offline, target, when};
 use crate::machine::RunState;
 use crate::server::peer;
@@ -309,7 +310,9 @@ pub(super) fn tell(ctx: &Ctx, has_engine: bool, answer: &VerbAnswer) -> Result<(
     for event in answer.events.iter().filter(|event| event.level > Level::Detail) {
         let who = event.who().map(|who| format!(" — {who}")).unwrap_or_default();
         let why = event.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        ctx.ui.line(&format!("{}  {}  {}{who}{why}", zone.clock(event.at), answer.run, event.text));
+        // A text of several lines must not look like several events.
+        let text = printable(&format!("{}{who}{why}", event.text).replace('\n', " "));
+        ctx.ui.line(&format!("{}  {}  {text}", zone.clock(event.at), answer.run));
     }
     if answer.events.is_empty() {
         ctx.ui.line(&format!("{}: nothing had to be written", answer.run));

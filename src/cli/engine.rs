@@ -37,6 +37,6 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     owner.stop().await.map_err(|error| CliError::new("the engine could not end cleanly").because(error))?;
     Ok(match left {
         Left::Idle => Exit::Done,
-        Left::Interrupted => Exit::Interrupted,
+        Left::Interrupted | Left::Lost => Exit::Interrupted,
     })
 }

@@ -99,7 +99,7 @@ async fn exit_of(owner: &Owner, shown: Option<&RunName>, left: Left) -> Exit {
         None => None,
     };
     match (left, over) {
-        (Left::Interrupted, _) => Exit::Interrupted,
+        (Left::Interrupted | Left::Lost, _) => Exit::Interrupted,
         (Left::Idle, Some(exit)) => exit,
         (Left::Idle, None) => Exit::Done,
     }

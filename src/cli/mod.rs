@@ -182,6 +182,9 @@ pub fn main() -> ExitCode {
         state: cli.state.clone().or_else(named).unwrap_or_else(default_state),
         given_state: cli.state,
     };
+    if let Err(error) = check_expanded(&ctx.state) {
+        return show(&ctx, &error);
+    }
     // The lab starts a runtime of its own kind.
     #[cfg(feature = "lab")]
     if let Verb::Lab(args) = &cli.verb {
@@ -190,6 +193,21 @@ pub fn main() -> ExitCode {
     match in_runtime(&ctx, cli.verb) {
         Ok(exit) => exit.into(),
         Err(error) => show(&ctx, &error),
+    }
+}
+
+/// A `~` that no shell has expanded would become a folder of that name.
+fn check_expanded(state: &std::path::Path) -> Result<(), CliError> {
+    let first = state.components().next().map(|first| first.as_os_str().to_string_lossy().into_owned());
+    match first.filter(|first| first.starts_with('~')) {
+        None => Ok(()),
+        Some(first) => {
+            let state = state.display();
+            Err(CliError::usage(format!(
+                "the state directory {state} begins with `{first}`, which no shell has expanded"
+            ))
+            .hint(format!("write $HOME or the whole path; `./{state}` means a folder of that name")))
+        }
     }
 }
 

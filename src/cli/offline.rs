@@ -20,7 +20,8 @@ use crate::server::problem::Problem;
 use crate::server::wire::{VerbAnswer, VerbRequest};
 use crate::store::disk::RealDisk;
 use crate::store::{
-    Blobs, Journal, JournalFile, JournalOptions, RunLog, RunName, StateDir, StoreError, TakeOver, read_run,
+    Blobs, Journal, JournalFile, JournalOptions, Owner, RunLog, RunName, StateDir, StoreError, TakeOver, owner_of,
+    read_run,
 };
 use crate::view::{EventView, Place};
 
@@ -92,7 +93,33 @@ async fn take(state: &Path) -> Result<JournalFile, CliError> {
 fn failed(state: &Path, error: StoreError) -> CliError {
     let is_held = matches!(error, StoreError::Held { .. });
     let failed = CliError::new(format!("the decision cannot be written to {}", state.display())).because(error);
-    if is_held { failed.hint("an engine is starting or ending there: try again in a moment") } else { failed }
+    // It was tried for seconds: an engine that starts or ends takes less.
+    if is_held { failed.hint(silent_owner(state)) } else { failed }
+}
+
+/// What to do about an engine that holds the directory and does not answer.
+pub(super) fn silent_owner(state: &Path) -> String {
+    let owner = owner_of(state).ok().flatten().filter(|owner| owner.pid > 0);
+    let Some(Owner { pid, .. }) = owner else {
+        return "an engine is starting or ending there: try again in a moment".to_owned();
+    };
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let letter = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    match letter {
+        Some('T' | 't') => format!(
+            "the engine (process {pid}) holds the directory and is stopped: `kill -CONT {pid}` lets it go on, or \
+             `kill -KILL {pid}` ends it; then say it again"
+        ),
+        Some('D') => format!(
+            "the engine (process {pid}) holds the directory and waits for a disk that does not answer: look after the \
+             disk, then say it again"
+        ),
+        Some(_) => format!(
+            "the engine (process {pid}) holds the directory and does not answer: it may listen again in a moment; if \
+             not, `kill {pid}` ends it and the next `bascule resume` goes on from there"
+        ),
+        None => "an engine is starting or ending there: try again in a moment".to_owned(),
+    }
 }
 
 async fn write(

@@ -52,6 +52,8 @@ pub enum Left {
     Idle,
     /// It was told to.
     Interrupted,
+    /// Its state directory may be somebody else's now.
+    Lost,
 }
 
 /// What an owner is told when it starts.
@@ -116,7 +118,7 @@ impl Owner {
         loop {
             tokio::select! {
                 () = &mut look => {
-                    if self.is_idle().await {
+                    if self.is_idle().await && !self.site.engine.is_lost() {
                         return Left::Idle;
                     }
                     look.as_mut().reset(tokio::time::Instant::now() + SELDOM);
@@ -134,6 +136,12 @@ impl Owner {
                     if let Ok(saying) = saying {
                         voice.say(&saying);
                     }
+                }
+                () = self.site.engine.lost() => {
+                    while let Ok(saying) = sayings.try_recv() {
+                        voice.say(&saying);
+                    }
+                    return Left::Lost;
                 }
                 () = wants_to_leave.next() => {
                     if self.may_leave(voice, &mut wants_to_leave).await {

@@ -125,6 +125,9 @@ impl Engine {
         let owned = StateDir::own(&options.state, options.take_over)?;
         let seen = Seen::read(&options.state);
         let StateId { id: state_id, note } = place::state_id(&options.state)?;
+        if let Err(error) = attempt_log::prepare_spare_notes(&options.state) {
+            tracing::warn!(%error, "nothing is kept for noting process groups on a full disk");
+        }
         let disk = options.journal.disk.clone();
         // sled opens while the journal is read.
         let is_known = options.state.join("index").exists();
@@ -161,6 +164,7 @@ impl Engine {
             drivers: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             over: CancellationToken::new(),
+            lost: CancellationToken::new(),
             runs: Mutex::default(),
             given_up: Mutex::default(),
             seen: Mutex::new(seen.runs.clone()),
@@ -246,6 +250,24 @@ impl Engine {
         self.cx.stories.subscribe()
     }
 
+    /// Returns when this engine lost its directory: it acts no more, and has to be stopped.
+    pub async fn lost(&self) {
+        self.cx.lost.cancelled().await;
+    }
+
+    /// Whether this engine lost its directory.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.cx.lost.is_cancelled()
+    }
+
+    /// Whether this engine still owns its directory.
+    #[must_use]
+    pub fn owns(&self) -> bool {
+        let owned = self.cx.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        owned.as_ref().is_some_and(|owned| owned.lost().is_none())
+    }
+
     /// What people at this engine should read.
     #[must_use]
     pub fn sayings(&self) -> broadcast::Receiver<String> {
@@ -316,10 +338,27 @@ impl Engine {
     /// An open run that cannot be executed: it is listed with the reason, and nobody takes what it may hold.
     async fn set_aside(&mut self, name: &RunName, error: &EngineError) {
         let why = describe(error);
-        self.notes.push(format!(
-            "run {name} is not executed: {why}; processes that it left running were not ended. `bascule audit verify` and \
-             `bascule repair` show what its log holds, a newer release may be able to read it"
-        ));
+        let next = match error {
+            EngineError::Read(ReadError::Record { .. }) | EngineError::Plan(..) => {
+                "`bascule audit verify` and `bascule repair` show what its log holds, a newer release may be able to read it"
+            }
+            EngineError::Store(StoreError::Closed { .. } | StoreError::DiskFull { .. }) => {
+                "free some space or make the disk work again, then `bascule resume` executes it"
+            }
+            EngineError::Store(_)
+            | EngineError::Read(_)
+            | EngineError::Commit(_)
+            | EngineError::Survivors(_)
+            | EngineError::Bug(_)
+            | EngineError::MissingInputs(_)
+            | EngineError::Gone(_)
+            | EngineError::GivenUp { .. }
+            | EngineError::MayExist(_)
+            | EngineError::NoPlan(_)
+            | EngineError::File { .. } => "`bascule audit verify` and `bascule repair` show what its log holds",
+        };
+        self.notes
+            .push(format!("run {name} is not executed: {why}; processes that it left running were not ended. {next}"));
         tracing::error!(run = %name, %why, "an open run is not executed");
         self.cx.given_up().insert(name.clone(), why);
         self.hold_for(name).await;
@@ -389,7 +428,8 @@ impl Engine {
             (label.starts_with("forward-") || label.starts_with("undo-")) && !dead.contains(id)
         };
         let folders = open.iter().map(|(_, head)| attempt_log::run_folder(&self.cx.state, &head.run)).collect();
-        Ok(processes::end(Hunt { prefix, folders }, finished).await?)
+        let notes = Some(attempt_log::spare_notes(&self.cx.state));
+        Ok(processes::end(Hunt { prefix, folders, notes }, finished).await?)
     }
 
     fn restore_locks(&self, run: &Run, name: &RunName) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bascule_plugin::{ExecCx, Executor, IdempotencyKey, Report, STOP_LIMIT, Setup, Stream};
+use bascule_plugin::{ExecCx, Executor, FullDisk, IdempotencyKey, Report, STOP_LIMIT, Setup, Stream};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -82,6 +82,8 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
         cancel: means.cancel.clone(),
         scratch: scratch.clone(),
     });
+    let notes = attempt_log::spare_notes(&cx.state);
+    let exec = exec.with_full_disk(FullDisk { notes: Some(notes.clone()), goes_on: !action.is_used });
     let log = AttemptLog::new(attempt_log::path(&cx.state, run, &action.id, &label), redactor.clone());
     let is_remote = Arc::new(AtomicBool::new(action.attached.is_some()));
     let place = Place {
@@ -103,8 +105,14 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
         }
     };
     cx.attempts().insert(attempt_id.clone());
-    let watch =
-        Watch { cancel: &means.cancel, attempt_id: &attempt_id, scratch: &scratch, grace, is_remote: &is_remote };
+    let watch = Watch {
+        cancel: &means.cancel,
+        attempt_id: &attempt_id,
+        scratch: &scratch,
+        notes: Some(&notes),
+        grace,
+        is_remote: &is_remote,
+    };
     let (outcome, log) = told(guarded(call, watch), read_reports(cx.clone(), inbox, log, place)).await;
     cx.attempts().remove(&attempt_id);
     // Nothing may be in it; what children left there on purpose stays.
@@ -266,11 +274,12 @@ pub(super) async fn keep(cx: &Context, outcome: &Outcome) {
 
 /// As [`keep`], of a value.
 pub(super) async fn keep_value(cx: &Context, outputs: &Value) {
-    let Some(content) = large::content(outputs) else { return };
-    // The size of bookkeeping can never fail a run: what was done is done, and was judged on all of it.
-    if let Err(error) = cx.blobs.put(content.into_bytes()).await {
-        tracing::warn!(%error, "a large result cannot be kept; the log names a file that is not there");
-        cx.say(format!("a large result cannot be kept: {error}; the log names a file that is not there"));
+    for content in large::contents(outputs) {
+        // The size of bookkeeping can never fail a run: what was done is done, and was judged on all of it.
+        if let Err(error) = cx.blobs.put(content.into_bytes()).await {
+            tracing::warn!(%error, "a large result cannot be kept; the log names a file that is not there");
+            cx.say(format!("a large result cannot be kept: {error}; the log names a file that is not there"));
+        }
     }
 }
 
@@ -294,6 +303,7 @@ mod tests {
             verify: None,
             outputs: None,
             attached: None,
+            is_used: true,
         }
     }
 

@@ -36,6 +36,21 @@ pub fn run_folder(state: &Path, run: &RunName) -> PathBuf {
     state.join("attempts").join(run.application()).join(run.number().to_string())
 }
 
+/// Where process groups are noted that a full disk leaves no other place for. No application begins with a dot.
+#[must_use]
+pub fn spare_notes(state: &Path) -> PathBuf {
+    state.join("attempts").join(".groups")
+}
+
+/// Makes that file, while there is room.
+///
+/// # Errors
+/// What the disk said.
+pub(super) fn prepare_spare_notes(state: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(state.join("attempts"))?;
+    bascule_builtin::spare_notes::prepare(&spare_notes(state))
+}
+
 /// A step's name as a file name; names are checked when documents are read, this is the last guard.
 fn file_name(name: &str) -> String {
     name.chars().map(|c| if c.is_alphanumeric() || matches!(c, '_' | '-' | '.') { c } else { '+' }).collect()

@@ -213,6 +213,7 @@ impl Checker<'_> {
             run: &self.name,
             attempt_id: format!("{}/{at}", self.name),
             scratch: self.scratch.join(at.to_string()),
+            notes: None,
         };
         Ok(attempt::look_from(from, executor, &look).await)
     }

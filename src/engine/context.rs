@@ -112,6 +112,8 @@ pub struct Context {
     pub(super) shutdown: CancellationToken,
     /// Nobody waits for anything any more.
     pub(super) over: CancellationToken,
+    /// The directory may be somebody else's now.
+    pub(super) lost: CancellationToken,
     pub(super) runs: Mutex<BTreeMap<RunName, RunHandle>>,
     /// Runs that are open and that this engine does not execute, with the reason.
     pub(super) given_up: Mutex<BTreeMap<RunName, String>>,

@@ -16,7 +16,7 @@ use super::handle::{Decided, Message};
 use super::perform::Hands;
 use super::trouble::{After, Trouble};
 use crate::machine::fact::Millis;
-use crate::machine::{Command, Draft, Event, Illegal, Input, Now, Record, Reply, Run, decide, note_down};
+use crate::machine::{Command, Draft, Event, Illegal, Input, Now, Record, Reply, Room, Run, decide, note_down};
 use crate::store::{CommitError, Journal, Permit, StoreError};
 
 /// How many waiting inputs one transition takes in.
@@ -27,6 +27,9 @@ pub(super) const INBOX: usize = 1024;
 
 /// The pause before a time that nobody moved is looked at again: a guard, not a rhythm.
 const SAME_TIME_PAUSE: Duration = Duration::from_millis(50);
+
+/// Bytes of what is kept for a full disk that nothing but the way back may use: some hundred transitions.
+const KEPT_FOR_THE_WAY_BACK: u64 = 96 << 10;
 
 pub(super) struct Driver {
     pub(super) cx: Arc<Context>,
@@ -193,12 +196,22 @@ impl Driver {
         }
     }
 
+    /// What the log has room for.
+    fn room(&self) -> Room {
+        match self.cx.log.room_left() {
+            None => Room::Enough,
+            Some(left) if left > KEPT_FOR_THE_WAY_BACK => Room::Scarce,
+            Some(_) => Room::OnlyBack,
+        }
+    }
+
     /// Folds what follows from a batch into the run. An engine that goes down starts nothing: what was said and what
     /// ended is written down, and the next engine decides what follows.
     fn decide_all(&mut self, batch: &[Waiting], now: Now) -> Result<Made, Illegal> {
         let settle = if self.leaving { note_down } else { decide };
         let gap = self.trouble.as_ref().map(|trouble| trouble.gap(now));
-        let mut draft = Draft::new(&mut self.run, now, fastrand::u64(1..));
+        let room = self.room();
+        let mut draft = Draft::new(&mut self.run, now, fastrand::u64(1..)).with_room(room);
         if let Some(gap) = gap {
             settle(&mut draft, gap)?;
         }

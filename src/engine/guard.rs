@@ -19,6 +19,8 @@ pub(super) struct Watch<'a> {
     pub(super) attempt_id: &'a str,
     /// The attempt's folder, which notes its process group.
     pub(super) scratch: &'a Path,
+    /// Where it notes that on a full disk.
+    pub(super) notes: Option<&'a Path>,
     /// How long it may take to end after it was told to stop.
     pub(super) grace: Duration,
     /// Whether it told of work elsewhere, which does not end with it.
@@ -74,7 +76,11 @@ async fn panicked(watch: &Watch<'_>, words: &str) -> Outcome {
 }
 
 async fn end_processes(watch: &Watch<'_>) -> Result<Vec<String>, processes::Survivors> {
-    let hunt = Hunt { prefix: watch.attempt_id.to_owned(), folders: vec![watch.scratch.to_owned()] };
+    let hunt = Hunt {
+        prefix: watch.attempt_id.to_owned(),
+        folders: vec![watch.scratch.to_owned()],
+        notes: watch.notes.map(Path::to_owned),
+    };
     processes::end(hunt, |_| false).await
 }
 
@@ -95,7 +101,8 @@ mod tests {
         let id = format!("test-{}/guard/1/step/forward-1", std::process::id());
         let scratch = Path::new("/nonexistent");
         let grace = Duration::from_millis(50);
-        guarded(call, Watch { cancel: &cancel, attempt_id: &id, scratch, grace, is_remote: &is_remote }).await
+        let (attempt_id, notes) = (&*id, None);
+        guarded(call, Watch { cancel: &cancel, attempt_id, scratch, notes, grace, is_remote: &is_remote }).await
     }
 
     fn work(outcome: &Outcome) -> Work {

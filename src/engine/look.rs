@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bascule_plugin::{CheckCx, ExecCx, Executor, IdempotencyKey, STOP_LIMIT, Setup};
+use bascule_plugin::{CheckCx, ExecCx, Executor, FullDisk, IdempotencyKey, STOP_LIMIT, Setup};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -74,6 +74,7 @@ pub(super) async fn look(cx: &Arc<Context>, run: &RunName, executor: Arc<dyn Exe
         run: run.as_str(),
         attempt_id: format!("{}/{}/{}/{}", cx.state_id, run.as_str(), look.step, look.label),
         scratch: attempt_log::folder(&cx.state, run, &look.step.as_str().into()).join(&look.label),
+        notes: Some(attempt_log::spare_notes(&cx.state)),
     };
     let (attempt_id, scratch) = (from.attempt_id.clone(), from.scratch.clone());
     cx.attempts().insert(attempt_id.clone());
@@ -99,6 +100,8 @@ pub(super) struct Standpoint<'a> {
     pub(super) run: &'a str,
     pub(super) attempt_id: String,
     pub(super) scratch: std::path::PathBuf,
+    /// Where process groups are noted on a full disk.
+    pub(super) notes: Option<std::path::PathBuf>,
 }
 
 /// As [`look`], without a run.
@@ -141,10 +144,19 @@ pub(super) async fn look_from(from: Standpoint<'_>, executor: Arc<dyn Executor>,
         cancel: look.cancel.clone(),
         scratch: scratch.clone(),
     });
+    // Nobody uses what it returns but to look at it, and a look that is not made helps nobody.
+    let exec = exec.with_full_disk(FullDisk { notes: from.notes.clone(), goes_on: true });
     let reader = tokio::spawn(async move { while inbox.recv().await.is_some() {} });
     let call = async move { executor.execute(&exec, &with).await };
     let is_remote = AtomicBool::new(false);
-    let watching = Watch { cancel: &cancel, attempt_id: &attempt_id, scratch: &scratch, grace, is_remote: &is_remote };
+    let watching = Watch {
+        cancel: &cancel,
+        attempt_id: &attempt_id,
+        scratch: &scratch,
+        notes: from.notes.as_deref(),
+        grace,
+        is_remote: &is_remote,
+    };
     let outcome = guarded(call, watching).await;
     let is_late = watch.as_ref().is_some_and(|watch| watch.is_finished());
     if let Some(watch) = watch {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bascule_builtin::proc_table::{self, GroupNote, Process};
+use bascule_builtin::spare_notes;
 use bascule_plugin::ATTEMPT_VARIABLE;
 use rustix::process::{Pid, Signal, getpgid, getpid, kill_process, kill_process_group};
 
@@ -45,6 +46,8 @@ pub struct Hunt {
     pub prefix: String,
     /// Where attempts keep their folders, each at most three levels below.
     pub folders: Vec<PathBuf>,
+    /// Where they note their groups on a full disk.
+    pub notes: Option<PathBuf>,
 }
 
 impl Hunt {
@@ -68,11 +71,12 @@ impl Hunt {
     pub fn find(&self) -> Vec<Found> {
         let Some(all) = proc_table::processes() else { return Vec::new() };
         let me = getpid().as_raw_nonzero().get();
-        let mut notes = self.notes();
-        notes.retain(|(_, note)| note.is_current());
+        let mut notes: Vec<GroupNote> = self.notes().into_iter().map(|(_, note)| note).collect();
+        notes.extend(self.notes.iter().flat_map(|path| spare_notes::read(path)));
+        notes.retain(|note| note.is_current() && self.is_wanted(&note.attempt));
         let attempt_of = |process: &Process| {
             let carried = self.carried_by(process.pid);
-            carried.or_else(|| Some(notes.iter().find(|(_, note)| note.holds(process, &all))?.1.attempt.clone()))
+            carried.or_else(|| Some(notes.iter().find(|note| note.holds(process, &all))?.attempt.clone()))
         };
         let mine = all.iter().filter(|process| process.pid != me && process.lives);
         mine.filter_map(|process| Some(Found { process: *process, attempt: attempt_of(process)? })).collect()
@@ -143,8 +147,12 @@ pub async fn end(hunt: Hunt, spared: impl Fn(&str) -> bool) -> Result<Vec<String
 
 /// Removes the folders of attempts that are over: what was handed to their children may hold secrets.
 async fn sweep(hunt: Hunt, spared: impl Fn(&str) -> bool) {
-    let mut notes = blocking(move || hunt.notes()).await;
+    let look = hunt.clone();
+    let mut notes = blocking(move || look.notes()).await;
     notes.retain(|(_, note)| !spared(&note.attempt));
+    if let Some(path) = &hunt.notes {
+        spare_notes::forget(path, |note| hunt.is_wanted(&note.attempt) && !spared(&note.attempt));
+    }
     blocking(move || {
         for (folder, _) in notes {
             // What cannot be removed is tried again at the next start.
@@ -224,7 +232,7 @@ mod tests {
         };
         let mut children: Vec<Child> =
             ["first", "second"].iter().map(|name| started(&script(name), Some(&attempt))).collect();
-        let hunt = Hunt { prefix: attempt.clone(), folders: Vec::new() };
+        let hunt = Hunt { prefix: attempt.clone(), folders: Vec::new(), notes: None };
         assert_eq!(end(hunt, |_| false).await.expect("they go"), [attempt]);
         assert!(mark("first").exists() && mark("second").exists(), "one of them was killed without a word");
         for child in &mut children {
@@ -242,7 +250,7 @@ mod tests {
         let mut child = started("echo up; exec env -i /bin/sleep 600", None);
         let note = GroupNote::of(&attempt, i32::try_from(child.id()).expect("a number")).expect("it runs");
         note.write(&proc_table::group_file(&scratch)).expect("it is noted");
-        let hunt = Hunt { prefix, folders: vec![folder.path().join("shop/1")] };
+        let hunt = Hunt { prefix, folders: vec![folder.path().join("shop/1")], notes: None };
         assert_eq!(hunt.find().len(), 1);
         assert_eq!(end(hunt.clone(), |_| false).await.expect("it goes"), [attempt]);
         assert!(hunt.find().is_empty(), "a zombie is gone");
@@ -252,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_whole_id_is_no_prefix_of_another() {
-        let hunt = |prefix: &str| Hunt { prefix: prefix.to_owned(), folders: Vec::new() };
+        let hunt = |prefix: &str| Hunt { prefix: prefix.to_owned(), folders: Vec::new(), notes: None };
         assert!(hunt("s/shop/1/step/forward-1").is_wanted("s/shop/1/step/forward-1"));
         assert!(!hunt("s/shop/1/step/forward-1").is_wanted("s/shop/1/step/forward-10"));
         assert!(hunt("s/").is_wanted("s/shop/1/step/forward-1"));

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::clock::{Anchor, SystemClock};
@@ -14,7 +14,7 @@ use super::context::Context;
 use super::perform::tell;
 use crate::machine::fact::Millis;
 use crate::machine::{Input, Now};
-use crate::store::{Owner, RunName};
+use crate::store::{Owner, RunName, StateDir};
 
 /// Distance of the engine's signs of life, and of its looks at the wall clock.
 const PULSE: Duration = Duration::from_secs(1);
@@ -89,6 +89,10 @@ pub(super) async fn pulse(cx: Arc<Context>) {
             () = cx.shutdown.cancelled() => return,
             _ = tick.tick() => {}
         }
+        if let Some(why) = lost(&cx) {
+            leave(&cx, &why);
+            return;
+        }
         let now = cx.clock.now();
         let text = {
             let runs = cx.runs();
@@ -96,9 +100,17 @@ pub(super) async fn pulse(cx: Arc<Context>) {
             seen.extend(runs.keys().map(|run| (run.clone(), now.steady)));
             Seen::text(&Anchor::at(now, &boot_id), &seen)
         };
-        if let Some(words) = room.news(cx.log.room_left(), now.steady) {
+        if cx.log.room_left().is_some() {
+            // What is held back for lack of room appends nothing, so that nothing else would find out.
+            cx.log.make_room().await;
+        }
+        let left = cx.log.room_left();
+        if let Some(words) = room.news(left, now.steady) {
             tracing::error!("{words}");
             cx.say(words);
+            if left.is_none() {
+                cx.tell_all(&Input::Tick);
+            }
         }
         // Lost with a crash of the machine, at worst a second is missing: no flush is needed.
         if tokio::fs::write(&fresh, text).await.is_ok() {
@@ -106,6 +118,30 @@ pub(super) async fn pulse(cx: Arc<Context>) {
         }
         look_at_the_clock(&cx, now);
     }
+}
+
+/// Why the directory may be somebody else's now.
+fn lost(cx: &Context) -> Option<String> {
+    let owned = cx.owned.lock().unwrap_or_else(PoisonError::into_inner);
+    owned.as_ref().and_then(StateDir::lost)
+}
+
+/// Stops acting at once: nothing is written, nothing is started, what runs is told to stop.
+fn leave(cx: &Context, why: &str) {
+    let words = format!(
+        "THIS ENGINE LOST ITS STATE DIRECTORY: {why} while it was in use. It stops acting at once, what its steps \
+         were doing is unknown; look at the directory, then `bascule resume` executes what is open there"
+    );
+    tracing::error!("{words}");
+    cx.log.abandon();
+    for run in cx.runs().keys() {
+        cx.given_up().insert(run.clone(), format!("its engine lost the state directory: {why}"));
+    }
+    cx.say(words);
+    // Known first: runs that end because of it must not look as if nothing were left to do.
+    cx.lost.cancel();
+    cx.shutdown.cancel();
+    cx.over.cancel();
 }
 
 /// Tells all runs if the wall clock jumped. Answers how far it is ahead, as they know it now.
@@ -151,8 +187,9 @@ impl Room {
             (Some(left), _) => {
                 self.told = Some((now, left));
                 Some(format!(
-                    "THE DISK IS FULL: {} KiB are kept for the run log, for going back; free space on it now, before \
-                     nothing can be written and nothing is started any more",
+                    "THE DISK IS FULL: {} KiB are kept for the run log, for going back. Nothing new is started on the \
+                     way forward, checks wait and criteria are sampled seldom; free space on it now, before nothing can \
+                     be written any more",
                     left / 1024
                 ))
             }

@@ -26,7 +26,8 @@ impl Engine {
         }
         // Attempts that would not stop are ended like those of a dead engine.
         let mine = |id: &str| !self.cx.attempts().contains(id);
-        drop(processes::end(Hunt { prefix: format!("{}/", self.cx.state_id), folders }, mine).await);
+        let notes = Some(attempt_log::spare_notes(&self.cx.state));
+        drop(processes::end(Hunt { prefix: format!("{}/", self.cx.state_id), folders, notes }, mine).await);
         self.cx.over.cancel();
         let told = *self.cx.log.news().borrow();
         let closed = self.cx.log.close().await;

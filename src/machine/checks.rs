@@ -2,7 +2,7 @@
 
 use super::apply::{Illegal, ms};
 use super::decide::ask;
-use super::draft::Draft;
+use super::draft::{Draft, Room};
 use super::event::Event;
 use super::fact::{Cause, Direction};
 use super::forward;
@@ -142,6 +142,9 @@ pub(super) fn keep_looking(d: &mut Draft<'_>) -> Result<(), Illegal> {
 
 /// Begins a round of readiness checks.
 pub(super) fn ready_round(d: &mut Draft<'_>) -> Result<(), Illegal> {
+    if d.room() != Room::Enough {
+        return Ok(());
+    }
     let before = d.run().sequence;
     for ix in d.run().plan.section(Section::Ready) {
         let idle = match &d.run().step(ix).status {

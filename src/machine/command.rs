@@ -33,6 +33,8 @@ pub struct Action {
     pub outputs: Option<Arc<Value>>,
     /// Remote work to find again.
     pub attached: Option<Value>,
+    /// Whether steps after it may use what it returns: then it must not begin where that cannot be kept.
+    pub is_used: bool,
 }
 
 /// A sample of a criterion, as `perform` needs it.

@@ -2,7 +2,7 @@
 
 use super::apply::{Illegal, ms};
 use super::decide::{ask, close};
-use super::draft::Draft;
+use super::draft::{Draft, Room};
 use super::eval;
 use super::event::Event;
 use super::fact::{Cause, CriterionState, Millis, Verdict};
@@ -15,8 +15,28 @@ use super::timers::Timer;
 use crate::plan::criteria::{Criterion, CriterionAction};
 use crate::runbook::expr::Truth;
 
+/// How old the last measured sample is before another one is taken on a full disk.
+const SELDOM_MS: Millis = 30_000;
+
+/// Whether a sample waits, because the disk is full and it would most likely change nothing. One that may lead back
+/// does not.
+fn waits(d: &Draft<'_>, ix: usize) -> bool {
+    let samples = &d.run().criteria[ix];
+    if samples.state == CriterionState::Suspect {
+        return false;
+    }
+    match d.room() {
+        Room::Enough => false,
+        Room::Scarce => samples.last_measured.is_some_and(|at| d.now().steady.saturating_sub(at) < SELDOM_MS),
+        Room::OnlyBack => true,
+    }
+}
+
 /// The planned time of a sample came.
 pub(super) fn due(d: &mut Draft<'_>, ix: usize, due: Millis) -> Result<(), Illegal> {
+    if waits(d, ix) {
+        return Ok(());
+    }
     let plan = d.run().plan.clone();
     let criterion = &plan.criteria[ix];
     let every = ms(criterion.every_ms).max(1);
@@ -129,6 +149,11 @@ fn tripped(d: &mut Draft<'_>, ix: usize) -> Result<(), Illegal> {
 
 /// No measured sample is young enough.
 pub(super) fn blind(d: &mut Draft<'_>, ix: usize) -> Result<(), Illegal> {
+    // Samples that wait for lack of room blind nobody as long as they do not wait for too long.
+    let young = d.run().criteria[ix].last_measured.is_some_and(|at| d.now().steady.saturating_sub(at) < 2 * SELDOM_MS);
+    if d.room() == Room::Scarce && young {
+        return Ok(());
+    }
     let plan = d.run().plan.clone();
     let criterion = &plan.criteria[ix];
     d.emit(Event::CriterionMoved { criterion: criterion.id.clone(), to: CriterionState::Blind })?;

@@ -5,7 +5,7 @@
 //! own: replay, then [`Input::Recovered`].
 
 use super::apply::Illegal;
-use super::draft::Draft;
+use super::draft::{Draft, Room};
 use super::event::Event;
 use super::fact::{Cause, Direction};
 use super::input::{Input, Reply};
@@ -27,8 +27,13 @@ pub fn decide(draft: &mut Draft<'_>, input: Input) -> Result<Reply, Illegal> {
         if !is_tick || draft.run().wakes_at().is_none_or(|at| at > draft.now().steady) {
             return Ok(reply);
         }
+        let before = draft.run().sequence;
         ticks::tick(draft)?;
         settle(draft)?;
+        // On a full disk some times wait.
+        if draft.room() != Room::Enough && draft.run().sequence == before {
+            return Ok(reply);
+        }
     }
     Err(Illegal::Endless("a tick"))
 }

@@ -17,6 +17,18 @@ pub struct Now {
     pub steady: Millis,
 }
 
+/// What the run log has room for. A disk that fills up must leave room for the way back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Room {
+    /// For the way back only, and little of it: nothing forwards, no checks, no samples.
+    OnlyBack,
+    /// For what was kept ahead: nothing forwards, no checks, samples seldom.
+    Scarce,
+    /// The disk is not full.
+    #[default]
+    Enough,
+}
+
 /// Events and the commands that they lead to, folded into the run as they are decided.
 ///
 /// Either the journal makes them durable and hands out permits, or the draft is thrown away
@@ -26,6 +38,7 @@ pub struct Draft<'run> {
     run: &'run mut Run,
     now: Now,
     entropy: u64,
+    room: Room,
     records: Vec<Record>,
     commands: Vec<Command>,
     by: Option<Actor>,
@@ -35,7 +48,27 @@ pub struct Draft<'run> {
 impl<'run> Draft<'run> {
     /// An empty draft. `entropy` feeds the jitter of retries.
     pub fn new(run: &'run mut Run, now: Now, entropy: u64) -> Self {
-        Self { run, now, entropy, records: Vec::new(), commands: Vec::new(), by: None, reason: None }
+        Self {
+            run,
+            now,
+            entropy,
+            room: Room::Enough,
+            records: Vec::new(),
+            commands: Vec::new(),
+            by: None,
+            reason: None,
+        }
+    }
+
+    /// The same where the log has only so much room.
+    #[must_use]
+    pub fn with_room(mut self, room: Room) -> Self {
+        self.room = room;
+        self
+    }
+
+    pub(super) fn room(&self) -> Room {
+        self.room
     }
 
     /// The run with everything that was decided so far.

@@ -44,7 +44,32 @@ fn mentioned(text: &str) -> Vec<StepId> {
         .collect()
 }
 
-fn truth(text: &str, scope: &Scope) -> Truth {
+/// Why an expression has no value, whatever it says: it mentions outputs that are in a file, because they are large.
+fn in_a_file(run: &Run, text: &str) -> Option<String> {
+    expr::references(text).into_iter().filter(|path| path.root == "steps").find_map(|path| {
+        let mut names = path.segments.iter().map(|Segment { name, .. }| name.as_str());
+        let id = StepId::from(names.next()?);
+        let outputs = run.step(run.plan.find(&id)?).outputs.as_ref()?;
+        let said = |what: &str, bytes: u64| {
+            format!("`steps.{id}.outputs{what}` has {bytes} bytes; what is that large is kept in a file, and has no value here")
+        };
+        if names.next().is_some_and(|name| name != "outputs") {
+            return None;
+        }
+        if let Some(bytes) = large::bytes_of_whole(outputs) {
+            return Some(said("", bytes));
+        }
+        let wanted = names.next();
+        let fields = outputs.as_object()?.iter().filter(|(name, _)| wanted.is_none_or(|wanted| wanted == *name));
+        let mut large = fields.filter_map(|(name, field)| Some((name, large::bytes_of_field(field)?)));
+        large.next().map(|(name, bytes)| said(&format!(".{name}"), bytes))
+    })
+}
+
+fn truth(run: &Run, text: &str, scope: &Scope) -> Truth {
+    if let Some(why) = in_a_file(run, text) {
+        return Truth::Unknown(why);
+    }
     match expr::compile(text) {
         Ok(compiled) => expr::decide(&compiled, scope),
         Err(error) => Truth::Unknown(error.to_string()),
@@ -58,18 +83,21 @@ pub(super) fn condition(run: &Run, condition: &Expr, kind: &StepKind) -> Truth {
         StepKind::Action(call) => &call.params,
         StepKind::Approval(_) | StepKind::Manual(_) => &none,
     };
-    truth(condition.as_str(), &scope(run, params, mentioned(condition.as_str()).into_iter()))
+    truth(run, condition.as_str(), &scope(run, params, mentioned(condition.as_str()).into_iter()))
 }
 
 /// A condition over what a call returned.
 pub(super) fn judge(run: &Run, condition: &Expr, call: &Call, result: &Arc<Value>) -> Truth {
     let scope = scope(run, &call.params, mentioned(condition.as_str()).into_iter()).with("result", result.clone());
-    truth(condition.as_str(), &scope)
+    truth(run, condition.as_str(), &scope)
 }
 
 /// A value over what a call returned.
 pub(super) fn value(run: &Run, expression: &Expr, call: &Call, result: &Arc<Value>) -> Result<Value, String> {
     let scope = scope(run, &call.params, mentioned(expression.as_str()).into_iter()).with("result", result.clone());
+    if let Some(why) = in_a_file(run, expression.as_str()) {
+        return Err(why);
+    }
     let compiled = expr::compile(expression.as_str()).map_err(|error| error.to_string())?;
     expr::evaluate(&compiled, &scope).map_err(|unknown| unknown.reason)
 }
@@ -80,6 +108,9 @@ pub(super) fn resolve(run: &Run, call: &Call) -> Result<Option<Resolved>, String
         return Ok(None);
     }
     let template = Template::parse(call.with.clone()).map_err(|(at, error)| format!("{at}: {error}"))?;
+    if let Some(why) = template.expressions().find_map(|compiled| in_a_file(run, compiled.as_str())) {
+        return Err(why);
+    }
     let steps: Vec<StepId> = template.expressions().flat_map(|compiled| mentioned(compiled.as_str())).collect();
     let scope = scope(run, &call.params, steps.into_iter());
     let resolved = template.resolve(&scope).map_err(|unresolved| unresolved.to_string())?;

@@ -4,7 +4,7 @@ use super::apply::{Illegal, ms};
 use super::books::may_stand;
 use super::checks;
 use super::decide::ask;
-use super::draft::Draft;
+use super::draft::{Draft, Room};
 use super::eval;
 use super::event::Event;
 use super::fact::{Cause, Direction, LockScope, Resolved, SkipCause, Wait};
@@ -125,7 +125,7 @@ pub(super) fn is_done(d: &Draft<'_>, section: Section) -> bool {
 /// Whether something stops new forward attempts of a section.
 fn is_stopped(d: &Draft<'_>, section: Section) -> bool {
     let run = d.run();
-    if run.hold.is_some() || !run.questions.is_empty() {
+    if lacks_room(d, section) || run.hold.is_some() || !run.questions.is_empty() {
         return true;
     }
     if !section.is_check() && !run.rechecking.is_empty() {
@@ -184,7 +184,16 @@ pub(super) fn would_start(d: &Draft<'_>, section: Section) -> bool {
     }
 }
 
+/// Whether the disk is full and what is left of it is kept for other sections: those of the way back.
+fn lacks_room(d: &Draft<'_>, section: Section) -> bool {
+    let of_the_way_back = matches!(section, Section::Fence | Section::RollbackCheck);
+    d.room() != Room::Enough && !of_the_way_back
+}
+
 fn start_ready(d: &mut Draft<'_>, section: Section) -> Result<(), Illegal> {
+    if lacks_room(d, section) {
+        return Ok(());
+    }
     let range = d.run().plan.section(section);
     let mut next = range.start;
     while let Some(ix) = d.run().ready.range(next..range.end).next().copied() {

@@ -58,7 +58,7 @@ mod window_rules;
 pub use apply::Illegal;
 pub use command::Command;
 pub use decide::{decide, note_down};
-pub use draft::{Draft, Now};
+pub use draft::{Draft, Now, Room};
 pub use eval::{Measured, measured};
 pub use event::{Event, Record};
 pub use input::{Input, Reply, Verb};

@@ -49,7 +49,21 @@ pub(super) fn attempt_action(
         }
     };
     let id = step.id.clone();
-    Action { step: ix, id, direction, attempt, generation, deadline, call, native, verify, outputs, attached: handle }
+    let is_used = direction == Direction::Forward && !step.section.is_check();
+    Action {
+        step: ix,
+        id,
+        direction,
+        attempt,
+        generation,
+        deadline,
+        call,
+        native,
+        verify,
+        outputs,
+        attached: handle,
+        is_used,
+    }
 }
 
 /// The look whether an attempt happened: another call, or the executor's own probe. Of an undo

@@ -37,6 +37,7 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +54,9 @@ pub const MAX_BODY: usize = 32 << 20;
 
 /// How long open requests may take once the server goes down.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether the socket is still there.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What every route sees.
 pub struct Site {
@@ -123,34 +127,14 @@ pub struct Server {
 
 impl Server {
     /// Listens on the socket of the engine's state directory, which this process owns: a socket that is there
-    /// already is a dead owner's and is replaced.
+    /// already is a dead owner's and is replaced. One that is removed later is made again.
     ///
     /// # Errors
     /// The socket cannot be made.
     pub fn start(site: Arc<Site>) -> Result<Self, SocketError> {
         let socket = socket::path(site.engine.state_dir());
         let listener = socket::listen(&socket)?;
-        let app = router(site.clone()).into_make_service_with_connect_info::<Peer>();
-        let closing = site.closing.clone();
-        let task = tokio::spawn(async move {
-            let serving = axum::serve(listener, app).with_graceful_shutdown({
-                let closing = closing.clone();
-                async move { closing.cancelled().await }
-            });
-            let late = async {
-                closing.cancelled().await;
-                tokio::time::sleep(GRACE).await;
-            };
-            tokio::select! {
-                ended = serving => {
-                    if let Err(error) = ended {
-                        tracing::error!(%error, "the socket cannot be served any longer");
-                    }
-                }
-                // A client that neither reads nor leaves does not hold the owner.
-                () = late => {}
-            }
-        });
+        let task = tokio::spawn(keep_listening(site.clone(), socket.clone(), listener));
         Ok(Self { site, socket, task })
     }
 
@@ -167,8 +151,61 @@ impl Server {
         if let Err(error) = self.task.await {
             tracing::warn!(%error, "the server did not end by itself");
         }
-        // Somebody may have removed it already.
-        drop(std::fs::remove_file(&self.socket));
+    }
+}
+
+/// Serves, and looks each second whether the socket's name is still there: who removed it wanted to help, and would
+/// leave an engine that nobody can speak to.
+async fn keep_listening(site: Arc<Site>, socket: PathBuf, listener: UnixListener) {
+    let mut mark = socket::mark(&socket);
+    let mut serving = vec![tokio::spawn(serve(site.clone(), listener))];
+    loop {
+        tokio::select! {
+            () = site.closing.cancelled() => break,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        if socket::mark(&socket) == mark || !site.engine.owns() {
+            continue;
+        }
+        match socket::listen(&socket) {
+            Ok(listener) => {
+                tracing::warn!(socket = %socket.display(), "the socket was removed; this engine listens again");
+                mark = socket::mark(&socket);
+                serving.push(tokio::spawn(serve(site.clone(), listener)));
+            }
+            Err(error) => tracing::error!(%error, "the socket was removed and cannot be made again"),
+        }
+    }
+    for serving in serving {
+        if let Err(error) = serving.await {
+            tracing::warn!(%error, "the server did not end by itself");
+        }
+    }
+    // Another engine's is not ours to remove.
+    if socket::mark(&socket) == mark {
+        drop(std::fs::remove_file(&socket));
+    }
+}
+
+async fn serve(site: Arc<Site>, listener: UnixListener) {
+    let app = router(site.clone()).into_make_service_with_connect_info::<Peer>();
+    let closing = site.closing.clone();
+    let serving = axum::serve(listener, app).with_graceful_shutdown({
+        let closing = closing.clone();
+        async move { closing.cancelled().await }
+    });
+    let late = async {
+        closing.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        ended = serving => {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the socket cannot be served any longer");
+            }
+        }
+        // A client that neither reads nor leaves does not hold the owner.
+        () = late => {}
     }
 }
 

@@ -61,6 +61,12 @@ impl ShortPath {
     }
 }
 
+/// Which file the socket's name stands for now: a name can be removed, or given to another.
+pub(super) fn mark(socket: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::symlink_metadata(socket).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
 /// Listens. The caller owns the directory, so what is there already is nobody's and is replaced.
 ///
 /// The socket is made in a folder of its own, which nobody else may enter, and gets its name once it is private.

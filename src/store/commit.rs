@@ -64,6 +64,8 @@ pub(super) enum Closing {
     Ordered,
     /// A write or a flush failed, so what is on the disk has to be read again first.
     Failed(Arc<str>),
+    /// Somebody else may own it.
+    Lost,
 }
 
 impl Closing {
@@ -71,6 +73,7 @@ impl Closing {
         match self {
             Self::Ordered => StoreError::Closed { cause: "it was closed".into() },
             Self::Failed(cause) => StoreError::Closed { cause: Arc::clone(cause) },
+            Self::Lost => StoreError::Closed { cause: "this process lost the state directory".into() },
         }
     }
 }
@@ -258,7 +261,9 @@ impl Shared {
             let closing = Closing::Failed(describe(&failure.error).into());
             later = mem::take(&mut state.pending);
             state.pending_bytes = 0;
-            state.closed = Some(closing);
+            if !matches!(state.closed, Some(Closing::Lost)) {
+                state.closed = Some(closing);
+            }
         }
         let names = waiting.iter().map(|(head, _)| &head.run).chain(later.iter().map(|pending| &pending.head.run));
         for name in names {
@@ -277,6 +282,21 @@ impl Shared {
         for pending in later {
             let error = closed.clone().unwrap_or_else(|| failure.error.clone());
             pending.answer.send(Appended::NotWritten(error)).ok();
+        }
+    }
+
+    /// Writes nothing any more. What waits is answered, except for a batch that is being flushed.
+    pub(super) fn abandon(&self) {
+        let mut state = self.state();
+        state.closed = Some(Closing::Lost);
+        let waiting = mem::take(&mut state.pending);
+        state.pending_bytes = 0;
+        for pending in &waiting {
+            state.give_up(&pending.head.run);
+        }
+        drop(state);
+        for pending in waiting {
+            pending.answer.send(Appended::NotWritten(Closing::Lost.error())).ok();
         }
     }
 
@@ -360,6 +380,7 @@ impl State {
         let cursor = read.last();
         self.reading += 1;
         self.runs = read.runs;
+        self.room_left = read.room_left;
         self.segments = read.segments;
         self.closed = read.closed;
         if let Some(news) = &self.news {

@@ -199,7 +199,12 @@ fn go_on(options: &JournalOptions, dir: &Path, scanned: Scanned) -> Result<Opene
         }
     }
     runs.retain(|_, run| run.head.version > 0 || run.stopped.is_some());
-    Ok(Opened { state: State::new(runs, segments, closed), writer, report })
+    let mut state = State::new(runs, segments, closed);
+    if state.closed.is_none() {
+        writer.make_room();
+        state.room_left = writer.room_left();
+    }
+    Ok(Opened { state, writer, report })
 }
 
 /// Writes the lines of an unclean tail to a new segment, durable when this returns.
@@ -254,7 +259,7 @@ impl RunLog for JournalFile {
 
     async fn head(&self, run: &RunName) -> Result<Head, StoreError> {
         let state = self.shared.state();
-        if let Some(closing @ Closing::Failed(_)) = &state.closed {
+        if let Some(closing @ (Closing::Failed(_) | Closing::Lost)) = &state.closed {
             return Err(closing.error());
         }
         match state.runs.get(run) {
@@ -331,12 +336,29 @@ impl RunLog for JournalFile {
         self.blocking(move || close(&shared)).await?
     }
 
+    fn abandon(&self) {
+        self.shared.abandon();
+    }
+
     fn durability(&self) -> Durability {
         Durability::Synced
     }
 
     fn room_left(&self) -> Option<u64> {
         Self::room_left(self)
+    }
+
+    async fn make_room(&self) {
+        let shared = Arc::clone(&self.shared);
+        let look = move || {
+            let mut writer = lock(&shared.writer);
+            if shared.state().closed.is_none() {
+                writer.make_room();
+                shared.state().room_left = writer.room_left();
+            }
+        };
+        // A runtime that ends needs no room.
+        self.blocking(look).await.ok();
     }
 }
 
@@ -377,7 +399,7 @@ fn reopen(shared: &Shared, reader: &Reader, options: &JournalOptions, dir: &Path
     let closed = shared.state().closed.clone();
     match closed {
         Some(Closing::Failed(_)) => {}
-        Some(closing @ Closing::Ordered) => return Err(closing.error()),
+        Some(closing @ (Closing::Ordered | Closing::Lost)) => return Err(closing.error()),
         None => return Ok(OpenReport::default()),
     }
     let scanned = scan_from(&*options.disk, dir, writer.flushed())?;
@@ -400,13 +422,19 @@ fn close(shared: &Shared) -> Result<(), StoreError> {
     if matches!(before, Some(Closing::Ordered)) {
         return Ok(());
     }
+    if matches!(before, Some(Closing::Lost)) {
+        let mut state = shared.state();
+        state.closed = before;
+        state.news = None;
+        return Ok(());
+    }
     // What was admitted before is still flushed.
     while shared.flush() == Flushed::Batch {}
     let mut writer = lock(&shared.writer);
     shared.state().news = None;
     match before {
         // After a failure nothing is written to the segment again; the next start reads it.
-        Some(Closing::Failed(_) | Closing::Ordered) => Ok(()),
+        Some(Closing::Failed(_) | Closing::Ordered | Closing::Lost) => Ok(()),
         None => writer.close(),
     }
 }

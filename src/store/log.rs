@@ -161,6 +161,9 @@ pub trait RunLog: Send + Sync {
     /// What the disk answered; everything that was acknowledged is durable all the same.
     async fn close(&self) -> Result<(), StoreError>;
 
+    /// Writes nothing any more, not even an end: somebody else may own what this log writes to. It stays so.
+    fn abandon(&self) {}
+
     /// What *done* promises.
     fn durability(&self) -> Durability;
 
@@ -168,6 +171,10 @@ pub trait RunLog: Send + Sync {
     fn room_left(&self) -> Option<u64> {
         None
     }
+
+    /// Looks whether there is room again, and makes what is kept for a full disk. Costs a little; whoever holds appends
+    /// back for lack of room has to ask, because nothing else will find out.
+    async fn make_room(&self) {}
 }
 
 /// How many transitions a [`Watch`] reads at a time.

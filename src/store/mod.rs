@@ -25,6 +25,7 @@ pub mod repair;
 mod scan;
 mod segment;
 mod snapshot;
+mod spare;
 mod state_dir;
 pub mod verify;
 mod writer;

@@ -9,6 +9,7 @@ use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -84,7 +85,17 @@ impl fmt::Display for Owner {
 pub struct StateDir {
     path: PathBuf,
     /// Holds the lock; the lock ends when this is closed.
-    _lock: File,
+    lock: File,
+    /// The journal's folder, once it was seen.
+    journal: OnceLock<Inode>,
+}
+
+/// Which file or folder a name stands for: device and number.
+type Inode = (u64, u64);
+
+fn inode(meta: &fs::Metadata) -> Inode {
+    use std::os::unix::fs::MetadataExt as _;
+    (meta.dev(), meta.ino())
 }
 
 impl StateDir {
@@ -109,8 +120,37 @@ impl StateDir {
         {
             return Err(StoreError::OtherMachine { dir: path.into(), owner: Box::new(owner) });
         }
+        if let Some(owner) = read_owner(path).filter(|last| holds_a_removed_lock(last, &me, path)) {
+            return Err(StoreError::Held { dir: path.into(), owner: Box::new(owner) });
+        }
         write_owner(path, &me)?;
-        Ok(Self { path: path.into(), _lock: lock })
+        Ok(Self { path: path.into(), lock, journal: OnceLock::new() })
+    }
+
+    /// What is not there any more of what this process owns: then somebody else may own the directory already, or
+    /// there is none, and this process has to stop at once.
+    #[must_use]
+    pub fn lost(&self) -> Option<String> {
+        let is_other = |path: &Path, mine: Inode| match fs::metadata(path) {
+            Ok(meta) => inode(&meta) != mine,
+            // A disk that fails says nothing about who owns it.
+            Err(cause) => cause.kind() == io::ErrorKind::NotFound,
+        };
+        let lock = self.path.join("lock");
+        if self.lock.metadata().is_ok_and(|mine| is_other(&lock, inode(&mine))) {
+            return Some(format!("{} was removed or replaced", lock.display()));
+        }
+        let journal = self.path.join("journal");
+        match self.journal.get() {
+            Some(mine) => is_other(&journal, *mine).then(|| format!("{} was removed or replaced", journal.display())),
+            None => {
+                // What is seen first is what was opened: the lock has been this process's since before.
+                if let Ok(meta) = fs::metadata(&journal) {
+                    self.journal.get_or_init(|| inode(&meta));
+                }
+                None
+            }
+        }
     }
 
     /// Its path.
@@ -220,6 +260,18 @@ fn unknown_owner() -> Owner {
     Owner { host: "this machine".into(), machine_id: String::new(), boot_id: String::new(), pid: 0, uid: 0 }
 }
 
+/// Whether the last owner still runs and holds a lock file that was removed: what `flock` says of a new file is not the
+/// whole truth then.
+fn holds_a_removed_lock(owner: &Owner, me: &Owner, path: &Path) -> bool {
+    if owner.pid == me.pid || owner.boot_id.is_empty() || owner.boot_id != me.boot_id {
+        return false;
+    }
+    let Ok(lock) = path.join("lock").canonicalize() else { return false };
+    let removed = format!("{} (deleted)", lock.display());
+    let open = fs::read_dir(format!("/proc/{}/fd", owner.pid)).into_iter().flatten().flatten();
+    open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|file| file.as_os_str() == removed.as_str())
+}
+
 fn read_owner(path: &Path) -> Option<Owner> {
     serde_json::from_slice(&fs::read(path.join("owner.json")).ok()?).ok()
 }
@@ -231,6 +283,13 @@ fn write_owner(path: &Path, owner: &Owner) -> Result<(), StoreError> {
         // A full disk must not keep anybody from reading the journal; the note then names an earlier process.
         Err(cause) if is_full(&cause) => {
             fs::remove_file(&fresh).ok();
+            // In its place it needs no room. Blanks behind JSON mean nothing.
+            let text = serde_json::to_string(owner).unwrap_or_default();
+            let written = File::options().write(true).open(&target).and_then(|file| {
+                let len = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+                std::os::unix::fs::FileExt::write_all_at(&file, format!("{text:len$}").as_bytes(), 0)
+            });
+            written.ok();
             Ok(())
         }
         written => written.map_err(|cause| StoreError::io("writing", &target, cause)),

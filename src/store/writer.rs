@@ -17,6 +17,7 @@ use super::format::{self, Draft, FORMAT, Header, Seal};
 use super::history::Place;
 use super::scan::Tail;
 use super::segment;
+use super::spare::Spare;
 
 /// The name of a segment that is not finished.
 pub(super) const UNFINISHED: &str = "next.tmp";
@@ -34,7 +35,8 @@ pub struct Sizes {
     pub step: u64,
     /// From where on a segment is closed and another one begun.
     pub max: u64,
-    /// What is kept ahead of the lines where possible, so that a disk that fills up leaves room to go back.
+    /// What is kept ahead of the lines where possible, so that a disk that fills up leaves room to go back. Twice as
+    /// much is kept as a segment of its own, for an engine that comes after; none of it if this is 0.
     pub ahead: u64,
 }
 
@@ -73,6 +75,7 @@ pub(super) struct Writer {
     sizes: Sizes,
     at: At,
     buffer: Vec<u8>,
+    spare: Spare,
     /// Set while the disk is full and only what was filled ahead can be written.
     tight: bool,
 }
@@ -106,7 +109,20 @@ impl Writer {
                 At::Fresh { next: number + 1, after: Some(Seal { segment: number, length: durable }) }
             }
         };
-        Self { disk, dir, sizes, at, buffer: Vec::new(), tight: false }
+        let spare = Spare::find(&*disk, &dir, sizes.ahead.saturating_mul(2));
+        Self { disk, dir, sizes, at, buffer: Vec::new(), spare, tight: false }
+    }
+
+    /// Keeps a segment for a disk that is full one day, and finds out whether it is full now. Whatever stands in the
+    /// way, the journal goes on without it.
+    pub(super) fn make_room(&mut self) {
+        let kept = self.spare.keep(&*self.disk, &self.dir);
+        let grown = match &mut self.at {
+            At::Open(active) if !active.has_room_for(0, &self.sizes) => active.grow(0, &self.sizes),
+            // Nothing is kept ahead before a segment is open: then the spare one is all there is.
+            At::Open(_) | At::Fresh { .. } | At::Resume { .. } => Ok(()),
+        };
+        self.tight = [kept, grown].iter().any(|made| made.as_ref().is_err_and(is_full));
     }
 
     /// The segment that is being written and how far it is durable; `None` before the first batch.
@@ -120,10 +136,11 @@ impl Writer {
 
     /// How many bytes can still be written while the disk is full; `None` if it is not.
     pub(super) fn room_left(&self) -> Option<u64> {
-        match &self.at {
-            At::Open(active) if self.tight => Some(active.filled - active.end),
-            At::Open(_) | At::Fresh { .. } | At::Resume { .. } => None,
-        }
+        let open = match &self.at {
+            At::Open(active) => active.filled - active.end,
+            At::Fresh { .. } | At::Resume { .. } => 0,
+        };
+        self.tight.then(|| open + self.spare.room())
     }
 
     /// Writes and flushes a batch of at least one line, and says where each line stands.
@@ -167,11 +184,15 @@ impl Writer {
 
     fn append(&mut self, lines: &[Draft], need: u64) -> Result<Vec<Place>, Failure> {
         let At::Open(active) = &mut self.at else { unreachable!("only an open segment is appended to") };
-        if (active.end + need + self.sizes.ahead).min(self.sizes.max) > active.filled {
+        if !active.has_room_for(need, &self.sizes) {
             let grown = active.grow(need, &self.sizes);
-            self.tight = grown.as_ref().is_err_and(is_full);
+            self.tight = match &grown {
+                Ok(()) => self.spare.keep(&*self.disk, &self.dir).is_err_and(|cause| is_full(&cause)),
+                Err(cause) => is_full(cause),
+            };
             match grown {
                 Err(cause) if is_full(&cause) && active.end + need <= active.filled => {}
+                Err(cause) if is_full(&cause) && self.spare.room() > 0 => return self.commit_whole(lines),
                 Err(cause) if is_full(&cause) => return Err(full(&self.dir, need, cause)),
                 Err(cause) => {
                     let error = StoreError::io("extending", &active.path, cause);
@@ -202,9 +223,17 @@ impl Writer {
         let large = matches!(&self.at, At::Open(active) if active.filled >= self.sizes.step);
         let wanted = (end + self.sizes.ahead).max(if large { self.sizes.step } else { self.sizes.first });
         let wanted = wanted.min(self.sizes.max.max(end));
-        let made = self.make(&fresh, wanted).or_else(|cause| {
-            // On a nearly full disk the batch alone may still fit.
-            if is_full(&cause) { self.make(&fresh, end) } else { Err(cause) }
+        let made = self.make(&fresh, wanted);
+        self.tight = made.as_ref().is_err_and(is_full);
+        let made = made.or_else(|cause| {
+            if !is_full(&cause) {
+                return Err(cause);
+            }
+            // On a nearly full disk the batch alone may still fit; before that, what was kept for this serves.
+            match self.spare.take(&*self.disk, &self.dir, &fresh, &self.buffer) {
+                Some(made) => Ok(made),
+                None => self.make(&fresh, end),
+            }
         });
         let (file, filled) = made.map_err(|cause| self.not_begun(&fresh, end, cause))?;
         let named = self.disk.rename(&fresh, &path).and_then(|()| self.disk.sync_dir(&self.dir));
@@ -214,6 +243,8 @@ impl Writer {
             self.trim(seal);
         }
         trim_buffer(&mut self.buffer);
+        // What the one before gave back may be enough for another; where it is not, the disk is full.
+        self.tight |= self.spare.keep(&*self.disk, &self.dir).is_err_and(|cause| is_full(&cause));
         Ok(places)
     }
 
@@ -259,14 +290,37 @@ impl Writer {
 }
 
 impl Active {
-    /// Fills ahead, so that `need` bytes and some more fit. On an error the segment is as before.
-    fn grow(&mut self, need: u64, sizes: &Sizes) -> io::Result<()> {
+    /// Whether `need` bytes fit, and what is kept ahead is still there behind them.
+    fn has_room_for(&self, need: u64, sizes: &Sizes) -> bool {
+        self.kept(need, sizes) <= self.filled
+    }
+
+    /// How far the filling has to reach, so that what is kept ahead is there behind `need` bytes.
+    fn kept(&self, need: u64, sizes: &Sizes) -> u64 {
         let least = self.end + need;
+        (least + sizes.ahead).min(sizes.max.max(least))
+    }
+
+    /// Fills ahead, so that `need` bytes and some more fit. After an error the segment reaches as far as before, or so
+    /// far that at least `need` bytes fit.
+    fn grow(&mut self, need: u64, sizes: &Sizes) -> io::Result<()> {
+        let (least, kept) = (self.end + need, self.kept(need, sizes));
         let step = self.filled.clamp(sizes.first, sizes.step.max(sizes.first));
-        let wanted = (self.filled + step).max(least + sizes.ahead).min(sizes.max.max(least));
-        let least = least.max(self.filled);
-        let grown = self.extend(wanted).or_else(|cause| if is_full(&cause) { self.extend(least) } else { Err(cause) });
-        self.filled = grown?;
+        let wanted = (self.filled + step).max(kept).min(sizes.max.max(least));
+        match self.extend(wanted) {
+            Ok(filled) => self.filled = filled,
+            Err(cause) if is_full(&cause) => match self.extend(kept) {
+                Ok(filled) => self.filled = filled,
+                Err(cause) => {
+                    // What is kept ahead is used up from here on; the batch itself may need some more.
+                    if is_full(&cause) && least > self.filled {
+                        self.filled = self.extend(least).unwrap_or(self.filled);
+                    }
+                    return Err(cause);
+                }
+            },
+            Err(cause) => return Err(cause),
+        }
         Ok(())
     }
 
@@ -282,7 +336,7 @@ impl Active {
 }
 
 /// Writes newlines from `from` to `to`, and says where they end.
-fn fill(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<u64> {
+pub(super) fn fill(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<u64> {
     static NEWLINES: [u8; FILL_CHUNK] = [b'\n'; FILL_CHUNK];
     let mut at = from;
     while at < to {

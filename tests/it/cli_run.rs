@@ -4,6 +4,7 @@ mod first;
 mod lossy;
 mod place;
 mod told;
+mod trouble;
 
 pub(crate) use place::{Place, Seen, Started, step};
 

@@ -1,6 +1,7 @@
 //! An engine from inside: what becomes of runs when the disk fails, the clock jumps, or engines come and go.
 
 mod failing;
+mod full;
 mod oversize;
 mod rig;
 

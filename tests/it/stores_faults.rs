@@ -59,7 +59,9 @@ async fn after_a_failed_flush_the_segment_is_never_written_or_flushed_again() {
     let report = log.reopen().await.unwrap();
     assert_eq!(report.moved, 1, "{report}");
     fill(&log, "app/1", 6).await;
-    let first = disk.ops().iter().find_map(|op| if let Op::Create(_, id) = op { Some(*id) } else { None }).unwrap();
+    let segment =
+        |op: &Op| if let Op::Create(path, id) = op { path.ends_with("next.tmp").then_some(*id) } else { None };
+    let first = disk.ops().iter().find_map(segment).unwrap();
     let touched =
         disk.ops()[failed_at..].iter().any(|op| matches!(op, Op::Write(id, ..) | Op::Sync(id) if *id == first));
     assert!(!touched, "the failed segment was written again");
@@ -352,11 +354,60 @@ async fn a_really_full_disk_refuses_keeps_everything_and_recovers() {
 }
 
 #[tokio::test]
-async fn a_killed_journal_opens_on_a_full_disk_for_reading() {
+async fn a_killed_journal_goes_on_on_a_full_disk_in_the_segment_that_was_kept() {
+    let disk = SimDisk::with_dir(Path::new(ROOT));
+    let (log, _) = open(&disk);
+    fill(&log, "app/1", 4).await;
+    // A machine that crashes while the kept segment is being used leaves something in it.
+    drop(log);
+    let spare = Path::new(ROOT).join("journal/spare.tmp");
+    let mut content = disk.content(&spare).unwrap();
+    content[..9].copy_from_slice(b"{\"segment");
+    disk.overwrite(&spare, content);
+    disk.fail_by(|call| {
+        matches!(call, Call::Create(_) | Call::Reserve(_)).then_some(Fail::With(ErrorKind::StorageFull))
+    });
+    let (log, report) = open(&disk);
+    assert_eq!((report.read_only, report.moved), (None, 1));
+    assert!(log.room_left().is_some_and(|left| left > 100 << 10), "it is said at once: {:?}", log.room_left());
+    fill(&log, "app/1", 60).await;
+    drop(log);
+    disk.heal();
+    let (log, report) = open(&disk);
+    assert!(report.corruption.is_empty() && report.stopped.is_empty(), "{report}");
+    assert_eq!(log.read(&run("app/1"), 1, 99).await.unwrap().len(), 60);
+    assert_eq!(log.room_left(), None);
+    assert!(disk.content(&spare).is_some(), "another one is kept as soon as there is room");
+}
+
+#[tokio::test]
+async fn room_is_found_again_although_nobody_appends() {
+    let disk = SimDisk::with_dir(Path::new(ROOT));
+    let (log, _) = open(&disk);
+    fill(&log, "app/1", 2).await;
+    disk.fail_by(|call| {
+        matches!(call, Call::Create(_) | Call::Reserve(_)).then_some(Fail::With(ErrorKind::StorageFull))
+    });
+    let mut version = 2;
+    while log.room_left().is_none() {
+        version = done(log.append(draft("app/1", version)).await).version;
+    }
+    // Said while all that is kept for the way back is still there, not when it is used up.
+    assert!(log.room_left().is_some_and(|left| left > 180 << 10), "{:?}", log.room_left());
+    log.make_room().await;
+    assert!(log.room_left().is_some());
+    disk.heal();
+    log.make_room().await;
+    assert_eq!(log.room_left(), None);
+}
+
+#[tokio::test]
+async fn a_killed_journal_opens_on_a_full_disk_for_reading_if_nothing_was_kept() {
     let disk = SimDisk::with_dir(Path::new(ROOT));
     let (log, _) = open(&disk);
     fill(&log, "app/1", 4).await;
     drop(log);
+    disk.erase(&Path::new(ROOT).join("journal/spare.tmp"));
     disk.fail_by(|call| {
         matches!(call, Call::Create(_) | Call::Reserve(_)).then_some(Fail::With(ErrorKind::StorageFull))
     });

@@ -23,6 +23,7 @@ use crate::params;
 use crate::period::Period;
 use crate::proc_table::group_file;
 use crate::process::{self, Ended, GroupEnd, Launch, Note, Taps};
+use crate::word::Word;
 
 use listen::Listener;
 
@@ -41,12 +42,12 @@ pub(crate) struct Command;
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Params {
     /// The program and its arguments, started without a shell. Either this or `shell`.
-    argv: Option<Vec<String>>,
+    argv: Option<Vec<Word>>,
     /// A script for `/bin/sh -c`. Either this or `argv`.
     shell: Option<String>,
     /// Variables on top of the engine's own environment.
     #[serde(default)]
-    env: BTreeMap<String, String>,
+    env: BTreeMap<String, Word>,
     /// The folder to start in, as an absolute path.
     cwd: Option<PathBuf>,
     /// A value that the program reads from its standard input, as JSON.
@@ -76,7 +77,7 @@ impl Params {
         match (&params.argv, &params.shell) {
             (Some(_), Some(_)) => return Err(params::wrong("`argv` and `shell` are both given; give one")),
             (None, None) => return Err(params::wrong("`argv` or `shell` is missing")),
-            (Some(argv), None) if argv.first().is_none_or(String::is_empty) => {
+            (Some(argv), None) if argv.first().is_none_or(|program| program.0.is_empty()) => {
                 return Err(params::wrong("`argv` is empty; its first entry is the program"));
             }
             (Some(_), None) | (None, Some(_)) => {}
@@ -102,7 +103,7 @@ impl Params {
 
     fn argv(&self) -> Vec<String> {
         match (&self.argv, &self.shell) {
-            (Some(argv), _) => argv.clone(),
+            (Some(argv), _) => argv.iter().map(|word| word.0.clone()).collect(),
             (None, Some(script)) => vec!["/bin/sh".to_owned(), "-c".to_owned(), script.clone()],
             (None, None) => Vec::new(),
         }
@@ -111,15 +112,16 @@ impl Params {
     /// What a person calls the command.
     fn name(&self) -> String {
         match &self.argv {
-            Some(argv) => format!("`{}`", argv.first().map_or("", String::as_str)),
+            Some(argv) => format!("`{}`", argv.first().map_or("", |program| &program.0)),
             None => "the shell script".to_owned(),
         }
     }
 
-    fn launch(&self, cx: &ExecCx, outputs: &Path) -> Launch {
+    fn launch(&self, cx: &ExecCx, outputs: Option<&Path>) -> Launch {
         let mut argv = self.argv().into_iter().map(OsString::from);
-        let mut env: Vec<_> = self.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut env: Vec<_> = self.env.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect();
         env.extend(cx.child_environment());
+        let outputs = outputs.unwrap_or(Path::new("/dev/null"));
         env.push((OUTPUTS_VARIABLE.to_owned(), outputs.display().to_string()));
         Launch {
             program: argv.next().unwrap_or_default(),
@@ -131,7 +133,11 @@ impl Params {
                 (None, text) => text.as_ref().map(|text| text.clone().into_bytes()),
             },
             terminate_after: self.terminate_after(),
-            note: Some(Note { path: group_file(cx.scratch()), attempt: cx.attempt_id().to_owned() }),
+            note: Some(Note {
+                path: group_file(cx.scratch()),
+                attempt: cx.attempt_id().to_owned(),
+                spare: cx.full_disk().notes.clone(),
+            }),
         }
     }
 
@@ -193,14 +199,14 @@ impl Executor for Command {
         if cx.is_cancelled() {
             return Outcome::Cancelled { left: Left::Nothing };
         }
-        let file = match outputs::prepare(cx.scratch()).await {
+        let file = match outputs::prepare(cx).await {
             Ok(file) => file,
             Err(failure) => return Outcome::untouched(failure),
         };
         let mut listener = Listener::new(cx, params.parse.is_some());
         let mut last = listen::LastLine::default();
         let taps = Taps { out: &mut |bytes| listener.hear(bytes), err: &mut |bytes| last.hear(bytes) };
-        let ended = process::run(cx, params.launch(cx, &file), taps).await;
+        let ended = process::run(cx, params.launch(cx, file.as_deref()), taps).await;
         let Listener { captured, .. } = listener;
         let outcome = match ended {
             Err(error) => Outcome::untouched(explain_start(&params, &error)),
@@ -212,8 +218,8 @@ impl Executor for Command {
             Ok(Ended::Exited { status, lingering }) => {
                 if let Some(code) = status.code().filter(|code| params.is_success(*code)) {
                     leave(cx, lingering).await;
-                    let outcome = finish(&params, code, &file, captured).await;
-                    outputs::remove(&file).await;
+                    let outcome = finish(&params, code, file.as_deref(), captured).await;
+                    outputs::remove(file.as_deref()).await;
                     return outcome;
                 }
                 let mut failure = Failure::new(format!("{} ended with {}", params.name(), process::describe(status)));
@@ -227,7 +233,7 @@ impl Executor for Command {
             }
         };
         // It may hold secrets, and what was in it is told by now.
-        outputs::remove(&file).await;
+        outputs::remove(file.as_deref()).await;
         outcome
     }
 }
@@ -242,7 +248,7 @@ async fn leave(cx: &ExecCx, lingering: Option<process::Group>) {
 }
 
 /// A command that ended well: its outputs, if they can be read.
-async fn finish(params: &Params, code: i32, file: &Path, captured: listen::Captured) -> Outcome {
+async fn finish(params: &Params, code: i32, file: Option<&Path>, captured: listen::Captured) -> Outcome {
     let result = match params.parse {
         Some(Parse::Json) => match captured.json() {
             Ok(value) => value,
@@ -338,7 +344,7 @@ fn find_program(params: &Params) -> Result<(), Failure> {
             Err(error) => Err(Failure::caused(format!("there is no program {}", path.display()), &error)),
         };
     }
-    let search = params.env.get("PATH").map(OsString::from).or_else(|| std::env::var_os("PATH"));
+    let search = params.env.get("PATH").map(|path| OsString::from(&path.0)).or_else(|| std::env::var_os("PATH"));
     let search = search.unwrap_or_else(|| OsStr::new("/bin:/usr/bin").to_owned());
     let found = std::env::split_paths(&search).any(|folder| {
         let path = folder.join(program);

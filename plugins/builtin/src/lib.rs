@@ -11,6 +11,8 @@
 pub mod proc_table;
 pub mod process;
 pub mod registry;
+pub mod spare_notes;
+mod word;
 
 mod command;
 mod dns;

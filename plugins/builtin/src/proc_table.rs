@@ -83,16 +83,25 @@ impl GroupNote {
     /// # Errors
     /// What the file system said.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
-        let Self { attempt, boot, group, session, start } = self;
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(path)?;
-        writeln!(file, "{boot} {group} {session} {start} {attempt}")
+        file.write_all(self.line().as_bytes())
+    }
+
+    /// The note as one line.
+    pub(crate) fn line(&self) -> String {
+        let Self { attempt, boot, group, session, start } = self;
+        format!("{boot} {group} {session} {start} {attempt}\n")
     }
 
     /// Reads it; nothing if it is torn.
     #[must_use]
     pub fn read(path: &Path) -> Option<Self> {
-        let text = std::fs::read_to_string(path).ok()?;
+        Self::parse(&std::fs::read_to_string(path).ok()?)
+    }
+
+    /// A note from its line.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut words = text.strip_suffix('\n')?.splitn(5, ' ');
         let mut next = || words.next();
         let boot_then = next()?.to_owned();

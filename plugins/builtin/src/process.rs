@@ -19,6 +19,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::proc_table::{self, GroupNote};
+use crate::spare_notes::Slot;
 
 /// How much of a child's output is held at a time.
 const CHUNK: usize = 8 * 1024;
@@ -56,6 +57,8 @@ pub struct Note {
     pub path: PathBuf,
     /// The attempt's id.
     pub attempt: String,
+    /// Where it is noted if the file cannot be written: see [`crate::spare_notes`].
+    pub spare: Option<PathBuf>,
 }
 
 /// Who hears what a child writes, chunk by chunk. The attempt's log hears it anyway.
@@ -133,7 +136,10 @@ pub enum LaunchError {
 /// The program could not be started, so nothing happened.
 pub async fn run(cx: &CheckCx, launch: Launch, taps: Taps<'_>) -> Result<Ended, LaunchError> {
     let (mut child, mut group) = spawn(&launch)?;
-    group.noted(launch.note.as_ref()).await;
+    if let Err(error) = group.noted(launch.note.as_ref()).await {
+        let id = group.id();
+        cx.note(&format!("process group {id} cannot be noted ({error}): it is found by its environment only")).await;
+    }
     let (stdin, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let io = async {
         tokio::join!(
@@ -255,7 +261,34 @@ async fn pump(cx: &CheckCx, stream: Stream, pipe: Option<impl AsyncRead + Unpin>
 pub struct Group {
     id: Pid,
     armed: bool,
-    note: Option<PathBuf>,
+    note: Option<Noted>,
+}
+
+/// Where a group is noted.
+#[derive(Debug)]
+enum Noted {
+    File(PathBuf),
+    Slot(Slot),
+}
+
+impl Noted {
+    fn write(Note { path, attempt, spare }: &Note, first: i32) -> io::Result<Option<Self>> {
+        // Of one that is gone already nothing has to be found.
+        let Some(note) = GroupNote::of(attempt, first) else { return Ok(None) };
+        match (note.write(path), spare) {
+            (Ok(()), _) => Ok(Some(Self::File(path.clone()))),
+            (Err(_), Some(spare)) => Slot::take(spare, &note).map(|slot| Some(Self::Slot(slot))),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    fn remove(self) {
+        match self {
+            // One that stays names a group that nobody has any more.
+            Self::File(path) => drop(std::fs::remove_file(path)),
+            Self::Slot(slot) => slot.give_back(),
+        }
+    }
 }
 
 impl Group {
@@ -273,19 +306,17 @@ impl Group {
     /// Nothing is to be ended any more, nor to be found by anybody.
     fn is_over(&mut self) {
         self.armed = false;
-        if let Some(path) = self.note.take() {
-            // One that stays names a group that nobody has any more.
-            std::fs::remove_file(path).ok();
+        if let Some(note) = self.note.take() {
+            note.remove();
         }
     }
 
     /// Notes the group where an engine that comes after finds it.
-    async fn noted(&mut self, note: Option<&Note>) {
-        let Some(Note { path, attempt }) = note.cloned() else { return };
-        let (first, at) = (self.id(), path.clone());
-        let written = blocking(move || GroupNote::of(&attempt, first).map(|note| note.write(&at))).await;
-        // Without the note its processes are still found by their environment.
-        self.note = matches!(written, Some(Ok(()))).then_some(path);
+    async fn noted(&mut self, note: Option<&Note>) -> io::Result<()> {
+        let Some(note) = note.cloned() else { return Ok(()) };
+        let first = self.id();
+        self.note = blocking(move || Noted::write(&note, first)).await?;
+        Ok(())
     }
 
     /// The group if a process of it is left; nothing is done to one that is not.

@@ -81,6 +81,15 @@ pub struct Setup {
     pub scratch: std::path::PathBuf,
 }
 
+/// What an attempt may do where the disk is too full for its folder.
+#[derive(Debug, Clone, Default)]
+pub struct FullDisk {
+    /// A file with room for the notes of process groups that cannot be written to their folders.
+    pub notes: Option<std::path::PathBuf>,
+    /// Whether nobody needs what the attempt returns: then it goes on without a file for it.
+    pub goes_on: bool,
+}
+
 /// Why an attempt must stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
@@ -193,6 +202,7 @@ pub struct ExecCx {
     attempt_id: String,
     attached: Option<Value>,
     scratch: std::path::PathBuf,
+    full_disk: FullDisk,
 }
 
 impl ExecCx {
@@ -207,8 +217,22 @@ impl ExecCx {
             attempt_id: setup.attempt_id,
             attached: setup.attached,
             scratch: setup.scratch,
+            full_disk: FullDisk::default(),
         };
         (cx, inbox)
+    }
+
+    /// The same, prepared for a disk that is full.
+    #[must_use]
+    pub fn with_full_disk(mut self, full_disk: FullDisk) -> Self {
+        self.full_disk = full_disk;
+        self
+    }
+
+    /// What may be done where the disk is too full for the attempt's folder.
+    #[must_use]
+    pub fn full_disk(&self) -> &FullDisk {
+        &self.full_disk
     }
 
     /// The name under which all attempts of this action count as one.

@@ -26,7 +26,7 @@ mod outcome;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
-pub use context::{CheckCx, DeadlineMover, ExecCx, HandleRefused, Progress, Report, Setup, Stop, Stream};
+pub use context::{CheckCx, DeadlineMover, ExecCx, FullDisk, HandleRefused, Progress, Report, Setup, Stop, Stream};
 pub use executor::{Description, Executor, Role, Validation};
 pub use key::{Direction, IdempotencyKey};
 pub use outcome::{Effect, Failure, Left, Outcome, ProbeAnswer, Work};

@@ -54,6 +54,25 @@ impl Data {
         }
     }
 
+    /// A JSON value that was written at one place as a whole.
+    #[must_use]
+    pub fn of_json(value: &Value, span: Span) -> Self {
+        let value = match value {
+            Value::Null => DataValue::Null,
+            Value::Bool(value) => DataValue::Bool(*value),
+            Value::Number(value) => DataValue::Number(value.clone()),
+            Value::String(value) => DataValue::Text(value.as_str().into()),
+            Value::Array(items) => DataValue::List(items.iter().map(|item| Self::of_json(item, span)).collect()),
+            Value::Object(fields) => {
+                let entry = |(key, field): (&String, &Value)| {
+                    (Text { value: key.as_str().into(), span }, Self::of_json(field, span))
+                };
+                DataValue::Map(fields.iter().map(entry).collect())
+            }
+        };
+        Self { value, span }
+    }
+
     /// What it is, for messages: `a list`, `text`, …
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -8,7 +8,7 @@ use bascule::machine::input::Outcome;
 use bascule::machine::question::QuestionKind;
 use bascule::machine::{RunState, Verb};
 use bascule::plan::TripRule;
-use bascule::plan::step::{Effect, Section};
+use bascule::plan::step::{Effect, Section, StepKind};
 use serde_json::{Value, json};
 
 use crate::support::night::{Act, Night, min};
@@ -123,8 +123,13 @@ fn page(bytes: usize) -> Value {
     json!({ "status": 200, "count": 7, "body": "x".repeat(bytes) })
 }
 
+/// Whether the page stands there without its body, which is in a file.
 fn is_a_file(value: &Value) -> bool {
-    value["file"].as_str().is_some_and(|name| name.len() == 64) && value["bytes"].as_u64().is_some_and(|n| n > 65_536)
+    let is_small = value["status"] == 200 && value["count"] == 7;
+    let value = &value["body"];
+    is_small
+        && value["file"].as_str().is_some_and(|name| name.len() == 64)
+        && value["bytes"].as_u64().is_some_and(|n| n > 65_536)
 }
 
 fn events(night: &Night) -> impl Iterator<Item = &Event> {
@@ -182,4 +187,25 @@ fn a_large_answer_of_a_probe_is_recorded_as_a_file() {
         if let Event::Probed { found: Found::Done { outputs }, .. } = event { Some(outputs) } else { None }
     });
     assert!(found.is_some_and(|outputs| is_a_file(outputs)), "{}", night.story());
+}
+
+/// A step that returns a page, and one that uses a field of it.
+fn using(field: &str) -> plans::Draft {
+    let mut call = plans::call("switch");
+    call.with = Arc::new(json!({ "text": format!("${{{{ steps.page.outputs.{field} }}}}") }));
+    plans::Draft::new()
+        .add(cut("page").effect(Effect::Idempotent))
+        .add(cut("switch").exposes().effect(Effect::Idempotent).with(|step| step.kind = StepKind::Action(call)))
+}
+
+#[test]
+fn later_steps_use_the_small_fields_of_a_large_result_and_a_large_one_says_why_it_has_no_value() {
+    let mut night = Night::of(using("count").seal()).on("page", Act::gives(page(100_000))).begin();
+    night.until_it_is(RunState::Accepted);
+    night.sim.replays().expect("the record is enough");
+    let mut night = Night::of(using("body").seal()).on("page", Act::gives(page(100_000))).begin();
+    night.until_it_is(RunState::Deciding);
+    let asked = night.story();
+    assert!(asked.contains("steps.page.outputs.body") && asked.contains("100002 bytes"), "{asked}");
+    night.sim.replays().expect("the record is enough");
 }

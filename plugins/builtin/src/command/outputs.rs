@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bascule_plugin::Failure;
+use bascule_plugin::{ExecCx, Failure};
 use serde_json::{Map, Value};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
@@ -15,28 +15,50 @@ const LIMIT: u64 = 1024 * 1024;
 const RESERVED: [&str; 2] = ["exitCode", "result"];
 
 /// The path for the file, in a folder that exists, with no file from before.
-pub(super) async fn prepare(scratch: &Path) -> Result<PathBuf, Failure> {
-    let cannot = |error: &io::Error| {
-        Failure::caused(format!("cannot use the attempt's folder {} for the outputs file", scratch.display()), error)
-    };
+///
+/// `None` where the disk is too full for it, and nobody needs the outputs: the way back must not end there.
+pub(super) async fn prepare(cx: &ExecCx) -> Result<Option<PathBuf>, Failure> {
+    let scratch = cx.scratch();
+    match make(scratch).await {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if is_full(&error) && cx.full_disk().goes_on => {
+            cx.note("the disk is full: the command runs without a file for outputs").await;
+            Ok(None)
+        }
+        Err(error) => {
+            let folder = scratch.display();
+            let failure =
+                Failure::caused(format!("cannot use the attempt's folder {folder} for the outputs file"), &error);
+            Err(if is_full(&error) { failure.hint("free some space there") } else { failure })
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+async fn make(scratch: &Path) -> io::Result<PathBuf> {
     // What a command hands back may hold secrets: nobody else reads there.
     let mut folder = tokio::fs::DirBuilder::new();
-    folder.recursive(true).mode(0o700).create(scratch).await.map_err(|error| cannot(&error))?;
+    folder.recursive(true).mode(0o700).create(scratch).await?;
     let file = scratch.join("outputs");
     match tokio::fs::remove_file(&file).await {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot(&error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(file),
     }
 }
 
 /// Removes the file, whatever is in it.
-pub(super) async fn remove(file: &Path) {
+pub(super) async fn remove(file: Option<&Path>) {
+    let Some(file) = file else { return };
     // A command that wrote none left none.
     tokio::fs::remove_file(file).await.ok();
 }
 
 /// What the command left; nothing if it left no file.
-pub(super) async fn read(path: &Path) -> Result<Map<String, Value>, Failure> {
+pub(super) async fn read(path: Option<&Path>) -> Result<Map<String, Value>, Failure> {
+    let Some(path) = path else { return Ok(Map::new()) };
     let cannot = |error: &io::Error| {
         Failure::caused(format!("the command succeeded, but its outputs file {} cannot be read", path.display()), error)
     };

@@ -1,0 +1,191 @@
+//! A disk that is really full, a socket that somebody removed, a directory that somebody took away.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{EXPOSES, Place, step, three};
+
+/// A small ext4 file system, unmounted at the end. There a folder needs room, which on a tmpfs it does not.
+struct Small {
+    mount: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Small {
+    /// `None` if this process may not mount, which must not pass unnoticed in CI.
+    #[expect(clippy::print_stderr, reason = "a developer has to see that the test could not run")]
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (image, mount) = (folder.path().join("image"), folder.path().join("small"));
+        std::fs::create_dir(&mount).expect("a folder");
+        std::fs::File::create(&image).and_then(|file| file.set_len(24 << 20)).expect("an image");
+        let run = |program: &str, args: &[&Path]| {
+            let options: &[&str] = if program == "mount" { &["-o", "loop"] } else { &["-q", "-m", "0"] };
+            let done = Command::new(program).args(options).args(args).output();
+            done.map_err(|error| error.to_string()).and_then(|done| {
+                if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into_owned()) }
+            })
+        };
+        let mounted = run("mkfs.ext4", &[&image]).and_then(|()| run("mount", &[&image, &mount]));
+        match mounted {
+            Ok(()) => Some(Self { mount, _folder: folder }),
+            Err(why) => {
+                assert!(std::env::var_os("CI").is_none(), "CI has to be able to mount an ext4 image: {why}");
+                eprintln!("skipped: this user may not mount an ext4 image ({})", why.trim());
+                None
+            }
+        }
+    }
+
+    /// Takes all the room that there is.
+    fn fill(&self, name: &str) {
+        let mut file = std::fs::File::create(self.mount.join(name)).expect("a name needs no room");
+        loop {
+            let before = file.metadata().expect("it is there").len();
+            while std::io::Write::write_all(&mut file, &[7; 1024]).is_ok() {}
+            // Only what is on the disk takes its real room; what was set aside for it is free again then.
+            file.sync_all().ok();
+            if file.metadata().expect("it is there").len() == before {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        Command::new("umount").arg("--lazy").arg(&self.mount).status().ok();
+    }
+}
+
+#[test]
+fn on_a_full_disk_the_way_back_runs_and_a_killed_engine_is_followed_by_another() {
+    let Some(small) = Small::mount() else { return };
+    let state = small.mount.join("state");
+    let place = Place::new().with("BASCULE_STATE", state.to_str().expect("a path of text"));
+    let book = place.runbook("shop", &three(Some("gate"), "1s"));
+    let run = place.start(&["run", &book]);
+    place.until_written("second");
+    small.fill("ballast");
+    let pid = run.pid();
+    run.kill();
+    // What the dead engine gave back is taken by others.
+    small.fill("more");
+    place.call(&["rollback", "--application", "shop", "--reason", "the disk"]).exits(0);
+    let seen = place.call(&["resume"]).exits(3);
+    assert!(!seen.err.contains("newer release"), "{}", seen.err);
+    assert_eq!(place.ledger(), ["first", "second", "undo second", "undo first"]);
+    let owner = std::fs::read_to_string(state.join("owner.json")).expect("it is there");
+    assert!(!owner.contains(&format!("\"pid\":{pid},")), "who owns it is written in place: {owner}");
+}
+
+#[test]
+fn on_a_full_disk_a_step_that_cannot_have_its_folder_does_not_begin() {
+    let Some(small) = Small::mount() else { return };
+    let state = small.mount.join("state");
+    let place = Place::new().with("BASCULE_STATE", state.to_str().expect("a path of text"));
+    let last = step("switch", None, ", effect: idempotent, exposes: true, retry: { attempts: 1 }");
+    let first = step("first", Some("gate"), ", effect: idempotent, takesSourceDown: true");
+    let book = place.runbook("shop", &format!("rollbackWindow: 1s\ncutoverSteps:\n{first}{last}"));
+    let run = place.start(&["run", &book]);
+    place.until_written("first");
+    small.fill("ballast");
+    place.open("gate");
+    let seen = run.end().exits(3);
+    assert!(seen.out.contains("cannot use the attempt's folder"), "{}", seen.out);
+    assert_eq!(place.ledger(), ["first", "undo first"], "`switch` never began");
+}
+
+/// A run that waits at a gate, its engine in this terminal.
+fn waiting(place: &Place) -> super::Started {
+    let book = place.runbook("shop", &three(Some("gate"), "1s"));
+    let mut run = place.start(&["run", &book]);
+    run.until("second: started");
+    place.until_written("second");
+    run
+}
+
+#[test]
+fn an_engine_whose_socket_was_removed_listens_again() {
+    let place = Place::new();
+    let run = waiting(&place);
+    std::fs::remove_file(place.state().join("engine.sock")).expect("it is there");
+    let since = std::time::Instant::now();
+    while !place.state().join("engine.sock").exists() {
+        assert!(since.elapsed().as_secs() < 30, "nobody listens again");
+        std::thread::yield_now();
+    }
+    let seen = place.call(&["note", "shop/1", "first\n23:00:00  shop/1  accepted"]).exits(0);
+    assert_eq!(seen.out.lines().count(), 1, "one note is one line:\n{}", seen.out);
+    assert!(!seen.err.contains("no engine"), "{}", seen.err);
+    place.open("gate");
+    run.end().exits(0);
+}
+
+#[test]
+fn an_engine_that_is_stopped_is_named_with_what_to_do() {
+    let place = Place::new();
+    let run = waiting(&place);
+    let pid = run.pid();
+    run.signal("STOP");
+    std::fs::remove_file(place.state().join("engine.sock")).expect("it is there");
+    let seen = place.call(&["note", "shop/1", "anybody?"]);
+    run.signal("CONT");
+    assert_ne!(seen.code, Some(0));
+    assert!(seen.err.contains(&format!("kill -CONT {pid}")), "{}", seen.err);
+    place.open("gate");
+    run.end().exits(0);
+}
+
+#[test]
+fn an_engine_whose_lock_was_removed_stops_acting_and_no_other_one_joins_it() {
+    let place = Place::new();
+    let run = waiting(&place);
+    run.signal("STOP");
+    std::fs::remove_file(place.state().join("lock")).expect("it is there");
+    std::fs::remove_file(place.state().join("engine.sock")).expect("it is there");
+    let refused = place.call(&["note", "shop/1", "is anybody there?"]);
+    assert_ne!(refused.code, Some(0), "two processes would write one journal: {}", refused.out);
+    run.signal("CONT");
+    let seen = run.end().exits(6);
+    assert!(seen.err.contains("LOST ITS STATE DIRECTORY"), "{}", seen.err);
+    place.open("gate");
+    place.call(&["resume"]).exits(0);
+    assert_eq!(place.ledger(), ["first", "second", "second", "switch"]);
+}
+
+#[test]
+fn an_engine_whose_directory_was_removed_executes_nothing_more() {
+    let place = Place::new();
+    let run = waiting(&place);
+    std::fs::rename(place.state(), place.path().join("elsewhere")).expect("it can be moved");
+    let seen = run.end().exits(6);
+    assert!(seen.err.contains("LOST ITS STATE DIRECTORY"), "{}", seen.err);
+    place.open("gate");
+    assert_eq!(place.ledger(), ["first", "second"]);
+}
+
+#[test]
+fn what_an_input_makes_of_a_parameter_is_checked_before_anything_is_touched() {
+    let place = Place::new();
+    let with = |with: &str| {
+        let step =
+            format!("  - {{ id: work, uses: command, with: {with}{EXPOSES}, undo: {{ uses: noop, estimate: 1s }} }}\n");
+        place.runbook("shop", &format!("inputs: {{ n: 3 }}\nrollbackWindow: 1s\ncutoverSteps:\n{step}"))
+    };
+    let book = with("{ shell: '${{ inputs.n }}' }");
+    let seen = place.call(&["lint", &book]).exits(9);
+    assert!(seen.err.contains("`shell` must be text") || seen.out.contains("`shell` must be text"), "{seen:?}");
+    place.call(&["run", &book]).exits(9);
+    let book = with("{ argv: [sh, -c, 'echo $N $0 >> ledger', 5], env: { N: '${{ inputs.n }}' } }");
+    place.call(&["run", &book]).exits(0);
+    assert_eq!(place.ledger(), ["3 5"], "a process knows only text");
+}
+
+#[test]
+fn a_tilde_that_no_shell_expanded_is_refused() {
+    let place = Place::new().with("BASCULE_STATE", "~/state");
+    let seen = place.call(&["status"]).exits(2);
+    assert!(seen.err.contains("no shell has expanded"), "{}", seen.err);
+    assert!(!place.path().join("~").exists());
+}
