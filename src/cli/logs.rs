@@ -8,7 +8,7 @@ use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
 use super::look::{Files, Source};
-use super::owner::Signals;
+use super::signals::Signals;
 use super::{target, text};
 use crate::engine::attempt_log;
 use crate::plan::StepId;
