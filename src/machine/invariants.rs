@@ -210,7 +210,7 @@ fn states(run: &Run) -> Result<(), Broken> {
         if !run.timers.is_empty() {
             return broken(14, "a final run waits for a time");
         }
-        if run.locks != Locks::None || !run.locking.is_empty() {
+        if (run.locks != Locks::None || !run.locking.is_empty()) && !run.awaits_an_end() {
             return broken(14, "a final run holds locks");
         }
         if !run.questions.is_empty() {
