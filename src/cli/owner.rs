@@ -129,11 +129,11 @@ impl Owner {
         loop {
             tokio::select! {
                 () = &mut look => {
-                    if leaves_later && self.guarded().await.is_empty() {
-                        return Left::Interrupted;
-                    }
                     if self.is_idle().await {
                         return Left::Idle;
+                    }
+                    if leaves_later && self.guarded().await.is_empty() {
+                        return Left::Interrupted;
                     }
                     look.as_mut().reset(tokio::time::Instant::now() + SELDOM);
                 }
@@ -279,7 +279,12 @@ impl Owner {
             tokio::select! {
                 () = again.next() => return true,
                 () = &mut deadline => break,
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(LOOK) => {
+                    if !self.guarded().await.is_empty() {
+                        // That is not waited for like a step: people are told, and the engine goes on.
+                        break;
+                    }
+                }
             }
         }
         false
