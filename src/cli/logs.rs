@@ -9,7 +9,7 @@ use super::client::Runs;
 use super::error::CliError;
 use super::exit::Exit;
 use super::look::{Files, Source};
-use super::owner::Signals;
+use super::signals::Signals;
 use super::{target, text};
 use crate::engine::attempt_log;
 use crate::store::RunName;

@@ -50,6 +50,7 @@ mod rollback;
 mod run;
 mod schema;
 pub mod screen;
+mod signals;
 mod skip;
 mod spawn;
 mod status;

@@ -8,14 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::broadcast;
 
 use super::error::CliError;
+use super::signals::Signals;
 use super::voice::Voice;
 use crate::engine::secrets::SecretSources;
 use crate::engine::{Engine, EngineError, EngineOptions, RunHandle};
-use crate::machine::fact::{Actor, Millis};
+use crate::machine::fact::{Actor, Direction, Millis};
 use crate::machine::{Event, RunState, Verb};
 use crate::server::wire::{AdoptedView, Health};
 use crate::server::{Server, Site, peer};
@@ -54,6 +54,17 @@ pub enum Left {
     Interrupted,
     /// Its state directory may be somebody else's now.
     Lost,
+}
+
+/// What came of a word to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    /// It was the first one, and nothing spoke against it.
+    First,
+    /// It was said again, knowing what nobody will guard.
+    Again,
+    /// It was not said again.
+    Withdrawn,
 }
 
 /// What an owner is told when it starts.
@@ -113,6 +124,8 @@ impl Owner {
         let mut stories = self.site.engine.stories();
         let mut sayings = self.site.engine.sayings();
         let mut wants_to_leave = Signals::new();
+        // It was told to leave, and stays because of what began since: until that is over, or it is told again.
+        let mut leaves_later = false;
         let look = tokio::time::sleep(LOOK);
         tokio::pin!(look);
         loop {
@@ -120,6 +133,9 @@ impl Owner {
                 () = &mut look => {
                     if self.is_idle().await && !self.site.engine.is_lost() {
                         return Left::Idle;
+                    }
+                    if leaves_later && self.guarded().await.is_empty() {
+                        return Left::Interrupted;
                     }
                     look.as_mut().reset(tokio::time::Instant::now() + SELDOM);
                 }
@@ -144,10 +160,19 @@ impl Owner {
                     return Left::Lost;
                 }
                 () = wants_to_leave.next() => {
-                    if self.may_leave(voice, &mut wants_to_leave).await {
-                        self.hold(voice, &mut wants_to_leave).await;
+                    let word = if leaves_later { Word::Again } else { self.heard(voice, &mut wants_to_leave).await };
+                    let leaves = match word {
+                        Word::First => self.hold(voice, &mut wants_to_leave).await || self.may_go(voice).await,
+                        Word::Again => {
+                            self.hold(voice, &mut wants_to_leave).await;
+                            true
+                        }
+                        Word::Withdrawn => continue,
+                    };
+                    if leaves {
                         return Left::Interrupted;
                     }
+                    leaves_later = true;
                 }
             }
         }
@@ -186,32 +211,43 @@ impl Owner {
     }
 
     /// While users may be in danger, the first word only warns.
-    async fn may_leave(&self, voice: &Voice, again: &mut Signals) -> bool {
+    async fn heard(&self, voice: &Voice, again: &mut Signals) -> Word {
         let guarded = self.guarded().await;
         if guarded.is_empty() {
-            return true;
+            return Word::First;
         }
-        for (run, why) in &guarded {
-            voice.say(&format!("run {run}: {why}; without an engine nothing will guard it"));
-        }
+        warn(voice, &guarded);
         voice.say("interrupt once more within 10 s to stop all the same");
         tokio::select! {
-            () = again.next() => true,
+            () = again.next() => Word::Again,
             // A person's silence has no event; only the next word counts as a first one again.
             () = tokio::time::sleep(Duration::from_secs(10)) => {
                 voice.say("not stopped: the engine goes on");
-                false
+                Word::Withdrawn
             }
         }
     }
 
-    /// Runs with an open window or a rollback under way.
+    /// After the first word: what began while steps settled, a rollback or a window, was not there to be warned of.
+    async fn may_go(&self, voice: &Voice) -> bool {
+        let guarded = self.guarded().await;
+        if guarded.is_empty() {
+            return true;
+        }
+        warn(voice, &guarded);
+        voice.say("not stopped: the engine ends when that is over; interrupt once more to stop all the same");
+        false
+    }
+
+    /// Runs with an open window, or with something that is being taken back.
     async fn guarded(&self) -> Vec<(String, &'static str)> {
         let mut found = Vec::new();
         for handle in self.site.engine.live_runs() {
             let why = look(&handle, |run| {
                 if run.state == RunState::RollingBack {
                     Some("a rollback is under way")
+                } else if run.live.iter().any(|(_, way)| *way == Direction::Undo) {
+                    Some("a step is being taken back")
                 } else {
                     view::is_guarded(run).then_some("users may be on the target and its criteria guard it")
                 }
@@ -227,8 +263,8 @@ impl Owner {
         found
     }
 
-    /// Nothing new starts; what runs may end, within the plan's time to settle.
-    async fn hold(&self, voice: &Voice, again: &mut Signals) {
+    /// Nothing new starts; what runs may end, within the plan's time to settle. Whether it was told again meanwhile.
+    async fn hold(&self, voice: &Voice, again: &mut Signals) -> bool {
         let mut settling = Vec::new();
         for handle in self.site.engine.live_runs() {
             let by = Actor { channel: Some("signal".to_owned()), ..peer::this_process(None) };
@@ -250,11 +286,17 @@ impl Owner {
         tokio::pin!(deadline);
         while running(&settling).await > 0 {
             tokio::select! {
-                () = again.next() => break,
+                () = again.next() => return true,
                 () = &mut deadline => break,
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(LOOK) => {
+                    if !self.guarded().await.is_empty() {
+                        // That is not waited for like a step: people are told, and the engine goes on.
+                        break;
+                    }
+                }
             }
         }
+        false
     }
 
     /// The engine's runs and all that belongs to it.
@@ -270,6 +312,13 @@ impl Owner {
     pub async fn stop(self) -> Result<(), EngineError> {
         self.server.stop().await;
         self.site.engine.stop().await
+    }
+}
+
+/// Says what nobody will guard.
+fn warn(voice: &Voice, guarded: &[(String, &'static str)]) {
+    for (run, why) in guarded {
+        voice.say(&format!("run {run}: {why}; without an engine nothing will guard it"));
     }
 }
 
@@ -397,67 +446,6 @@ impl From<StartError> for CliError {
             }
             StartError::Engine(error) => Self::new("the engine cannot start").because(error),
             StartError::Socket(error) => Self::new("the engine cannot listen").because(error),
-        }
-    }
-}
-
-/// Ctrl-C and TERM. An owner hears HUP and ignores it: a lost terminal must not leave an open window unguarded; a view
-/// leaves with it.
-pub struct Signals {
-    hang_up_leaves: bool,
-    interrupt: Option<Signal>,
-    terminate: Option<Signal>,
-    hang_up: Option<Signal>,
-}
-
-impl Default for Signals {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Signals {
-    /// Of an owner, from now on.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::heard(false)
-    }
-
-    /// Of a view.
-    #[must_use]
-    pub fn leaving() -> Self {
-        Self::heard(true)
-    }
-
-    fn heard(hang_up_leaves: bool) -> Self {
-        Self {
-            hang_up_leaves,
-            interrupt: signal(SignalKind::interrupt()).ok(),
-            terminate: signal(SignalKind::terminate()).ok(),
-            hang_up: signal(SignalKind::hangup()).ok(),
-        }
-    }
-
-    /// Returns when the process is told to leave.
-    pub async fn next(&mut self) {
-        async fn heard(signal: &mut Option<Signal>) {
-            match signal {
-                Some(signal) => {
-                    signal.recv().await;
-                }
-                None => std::future::pending().await,
-            }
-        }
-        loop {
-            tokio::select! {
-                () = heard(&mut self.interrupt) => return,
-                () = heard(&mut self.terminate) => return,
-                () = heard(&mut self.hang_up) => {
-                    if self.hang_up_leaves {
-                        return;
-                    }
-                }
-            }
         }
     }
 }

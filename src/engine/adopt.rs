@@ -1,6 +1,6 @@
 //! An engine: takes a state directory, ends what dead attempts left, adopts every open run.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,16 +12,18 @@ use tokio_util::task::TaskTracker;
 
 use super::clock::Clock;
 use super::context::{BlobFiles, Context, Progresses, Told};
+use super::dead::Dead;
 use super::handle::Gone;
 use super::locks::{Holder, Locks as LockTable};
 use super::options::{self, EngineOptions};
-use super::place::{self, StateId};
-use super::processes::{self, Hunt, Survivors};
+use super::place::{self, Former, StateId};
+use super::processes::NotEnded;
 use super::projection;
 use super::pulse::{self, Seen};
 use super::shared_steps::SharedSteps;
-use super::{attempt, attempt_log, queries};
-use crate::machine::fact::{Direction, LockScope, Millis};
+use super::{attempt_log, queries};
+use crate::machine::fact::{LockScope, Millis};
+use crate::machine::input::NewOwner;
 use crate::machine::run::Locks;
 use crate::machine::state::StepLocks;
 use crate::machine::{Event, Illegal, Input, Record, Run, RunState};
@@ -46,7 +48,7 @@ pub enum EngineError {
     Commit(#[from] CommitError),
     /// Processes of dead attempts.
     #[error(transparent)]
-    Survivors(#[from] Survivors),
+    NotEnded(#[from] NotEnded),
     /// The machine refused its own event.
     #[error("a bug in bascule: please report it")]
     Bug(#[from] Illegal),
@@ -120,11 +122,11 @@ impl Engine {
     /// Takes the directory, ends dead attempts, adopts all open runs.
     ///
     /// # Errors
-    /// Somebody else owns it, it is damaged, or processes would not end.
+    /// Somebody else owns it, it is damaged, or processes would not end or cannot be seen.
     pub async fn start(options: EngineOptions) -> Result<Self, EngineError> {
         let owned = StateDir::own(&options.state, options.take_over)?;
         let seen = Seen::read(&options.state);
-        let StateId { id: state_id, note } = place::state_id(&options.state)?;
+        let StateId { id: state_id, former, note } = place::state_id(&options.state)?;
         if let Err(error) = attempt_log::prepare_spare_notes(&options.state) {
             tracing::warn!(%error, "nothing is kept for noting process groups on a full disk");
         }
@@ -152,7 +154,7 @@ impl Engine {
         let cx = Arc::new(Context {
             owned: Mutex::new(Some(owned)),
             state: options.state,
-            state_id,
+            state_id: state_id.into(),
             registry: options.executors,
             secrets: options.secrets,
             locks: LockTable::default(),
@@ -188,7 +190,7 @@ impl Engine {
             notes: note.into_iter().collect(),
             host,
         };
-        engine.adopt_all(&seen).await?;
+        engine.adopt_all(&seen, &former).await?;
         if lost.is_empty() {
             engine.cx.tasks.spawn(queries::follow(engine.cx.clone(), engine.index.clone()));
         }
@@ -274,16 +276,18 @@ impl Engine {
         self.cx.sayings.subscribe()
     }
 
-    async fn adopt_all(&mut self, seen: &Seen) -> Result<(), EngineError> {
-        let mut names = Vec::new();
+    async fn adopt_all(&mut self, seen: &Seen, former: &[Former]) -> Result<(), EngineError> {
+        let (mut names, mut others) = (Vec::new(), HashMap::new());
         for entry in self.cx.log.runs().await? {
             let name = &entry.head.run;
             self.saw_number(name);
             if entry.head.is_final {
                 self.cx.seen().remove(name);
+                others.insert(entry.head.run, entry.head.at_ms);
             } else if entry.stopped.is_some() {
                 // What it did stands: nobody takes what it holds until `repair` is told what to believe.
                 self.hold_for(name).await;
+                others.insert(entry.head.run, entry.head.at_ms);
             } else {
                 names.push(entry.head.run);
             }
@@ -296,14 +300,16 @@ impl Engine {
                 Err(error) => self.set_aside(&name, &error).await,
             }
         }
-        self.ended = self.end_dead_attempts(&open).await?;
+        let dead = Dead { open: &open, others: &others, seen, former };
+        self.ended = self.end_dead_attempts(&dead).await?;
+        let mut unended = self.out_of_sight(&dead).await?;
         // Whoever holds locks holds them before anybody asks for any.
         for (run, head) in &open {
             self.restore_locks(run, &head.run);
             self.cx.exporter.iter().for_each(|exporter| exporter.adopted(head.run.as_str(), run));
         }
         let now = self.cx.clock.now();
-        let mut drivers = Vec::new();
+        let (mut drivers, mut gone) = (Vec::new(), HashMap::new());
         for (run, head) in open {
             let last = seen.last(&head.run, run.created, head.at_ms);
             let away_ms = u64::try_from(now.steady.saturating_sub(last)).unwrap_or(0);
@@ -321,9 +327,10 @@ impl Engine {
                 up_since: run.up_since,
                 down_since: run.down_since,
             });
-            let recovered =
-                Input::Recovered { epoch, host: self.host.clone(), pid: std::process::id(), away_ms: Some(away_ms) };
-            drivers.push((self.driver(run, Journal::at(self.cx.log.clone(), head, epoch)), vec![recovered]));
+            let unended = unended.remove(&head.run).unwrap_or_default();
+            let mut first = vec![Input::Recovered { owner: self.as_owner(epoch), away_ms: Some(away_ms), unended }];
+            first.extend(self.requirements_gone(&run, &mut gone).await);
+            drivers.push((self.driver(run, Journal::at(self.cx.log.clone(), head, epoch)), first));
         }
         for (driver, _) in &drivers {
             self.announce(driver);
@@ -348,7 +355,7 @@ impl Engine {
             EngineError::Store(_)
             | EngineError::Read(_)
             | EngineError::Commit(_)
-            | EngineError::Survivors(_)
+            | EngineError::NotEnded(_)
             | EngineError::Bug(_)
             | EngineError::MissingInputs(_)
             | EngineError::Gone(_)
@@ -404,32 +411,10 @@ impl Engine {
         found.into_iter().flat_map(|part| part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     }
 
-    /// Before anything else happens to a run. What a finished attempt left running on purpose stays.
-    async fn end_dead_attempts(&self, open: &[(Run, Head)]) -> Result<Vec<String>, EngineError> {
-        let prefix = format!("{}/", self.cx.state_id);
-        let mut dead = BTreeSet::new();
-        for (run, head) in open {
-            for (ix, direction) in &run.live {
-                let record = run.step(*ix);
-                let number = match direction {
-                    Direction::Forward => record.attempts,
-                    Direction::Undo => record.undo_attempts,
-                };
-                let label = attempt::label(*direction, number);
-                dead.insert(format!("{prefix}{}/{}/{label}", head.run.as_str(), run.plan.step(*ix).id));
-            }
-        }
-        if open.is_empty() {
-            // Nothing was under way when the last engine ended.
-            return Ok(Vec::new());
-        }
-        let finished = |id: &str| {
-            let label = id.rsplit('/').next().unwrap_or("");
-            (label.starts_with("forward-") || label.starts_with("undo-")) && !dead.contains(id)
-        };
-        let folders = open.iter().map(|(_, head)| attempt_log::run_folder(&self.cx.state, &head.run)).collect();
-        let notes = Some(attempt_log::spare_notes(&self.cx.state));
-        Ok(processes::end(Hunt { prefix, folders, notes }, finished).await?)
+    /// This engine, as the owner of a run.
+    pub(super) fn as_owner(&self, epoch: u64) -> NewOwner {
+        let place = Some(self.cx.state_id.clone());
+        NewOwner { epoch, host: self.host.clone(), pid: std::process::id(), place }
     }
 
     fn restore_locks(&self, run: &Run, name: &RunName) {

@@ -96,7 +96,7 @@ pub struct Context {
     /// Keeps the directory owned until the engine has stopped, or nothing of it is left.
     pub(super) owned: Mutex<Option<StateDir>>,
     pub(super) state: PathBuf,
-    pub(super) state_id: String,
+    pub(super) state_id: Arc<str>,
     pub(super) registry: Registry,
     pub(super) secrets: SecretSources,
     pub(super) locks: Locks,

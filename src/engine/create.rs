@@ -1,5 +1,6 @@
 //! A run comes into being: its plan and its first transition are durable before its name is told.
 
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -76,7 +77,7 @@ impl Engine {
         };
         let mut run = Run::begin(new.plan, &created)?;
         let mut draft = Draft::new(&mut run, now, fastrand::u64(1..));
-        let owned = Input::Recovered { epoch, host: self.host.clone(), pid: std::process::id(), away_ms: None };
+        let owned = Input::Recovered { owner: self.as_owner(epoch), away_ms: None, unended: Vec::new() };
         decide(&mut draft, owned)?;
         decide(&mut draft, Input::Begin { missing })?;
         let (records, commands) = draft.finish();
@@ -89,7 +90,9 @@ impl Engine {
         let (handle, knows) = self.announce(&driver);
         driver.done(permits, &records);
         let jumped = (knows != told).then_some(Input::ClockJumped { by_ms: knows - told });
-        self.spawn(driver, jumped.into_iter().collect());
+        // One that went back while this one was not known yet told nobody.
+        let gone = self.requirements_gone(&driver.run, &mut HashMap::new()).await;
+        self.spawn(driver, jumped.into_iter().chain(gone).collect());
         Ok(handle)
     }
 

@@ -82,7 +82,7 @@ impl Driver {
                 return;
             }
             let idle = self.inbox.is_empty() && self.waiting.is_empty();
-            if self.run.state.is_final() && self.run.live.is_empty() && idle {
+            if self.run.state.is_final() && self.run.live.is_empty() && !self.run.awaits_an_end() && idle {
                 return;
             }
             batch = self.wait().await;
@@ -234,9 +234,11 @@ impl Driver {
             self.hands.perform(permit);
         }
         self.cx.story(self.journal.head(), records);
-        if records.iter().any(|record| matches!(record.event, Event::RollbackDecided { .. })) {
-            // Runs that need this application hear of it; each knows whether it does.
-            self.cx.tell_all(&Input::RequirementRolledBack { app: self.run.plan.application.clone() });
+        if let Some(told) = records.iter().find(|record| matches!(record.event, Event::RollbackDecided { .. })) {
+            // Runs that need this application hear of it; each knows whether it does. An engine that dies before it told
+            // them compares when it starts.
+            let app = self.run.plan.application.clone();
+            self.cx.tell_all(&Input::RequirementRolledBack { app, decided: told.at });
         }
     }
 

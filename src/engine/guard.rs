@@ -75,7 +75,7 @@ async fn panicked(watch: &Watch<'_>, words: &str) -> Outcome {
     }
 }
 
-async fn end_processes(watch: &Watch<'_>) -> Result<Vec<String>, processes::Survivors> {
+async fn end_processes(watch: &Watch<'_>) -> Result<Vec<String>, processes::NotEnded> {
     let hunt = Hunt {
         prefix: watch.attempt_id.to_owned(),
         folders: vec![watch.scratch.to_owned()],

@@ -26,10 +26,19 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
-/// Processes that would not go.
-#[derive(Debug, thiserror::Error)]
-#[error("processes of interrupted attempts are still there: {}; end them, then start again", .0.join(", "))]
-pub struct Survivors(pub Vec<String>);
+/// Why nobody can say that the processes of attempts ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotEnded {
+    /// Some would not go.
+    #[error("processes of interrupted attempts are still there: {}; end them, then start again", .0.join(", "))]
+    Survivors(Vec<String>),
+    /// Nobody can look.
+    #[error(
+        "the processes of this machine cannot be seen, so nobody can tell which interrupted attempts still run: /proc is \
+         not there or not of this process; mount it (`mount -t proc proc /proc`), then start again"
+    )]
+    Blind,
+}
 
 /// A process of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,10 +76,12 @@ impl Hunt {
     }
 
     /// Its processes. Blocks for as long as it takes to read the table.
-    #[must_use]
-    pub fn find(&self) -> Vec<Found> {
-        let Some(all) = proc_table::processes() else { return Vec::new() };
+    ///
+    /// # Errors
+    /// The table cannot be read: that nothing is found would prove nothing.
+    pub fn find(&self) -> Result<Vec<Found>, NotEnded> {
         let me = getpid().as_raw_nonzero().get();
+        let all = seen_from(me, proc_table::processes())?;
         let mut notes: Vec<GroupNote> = self.notes().into_iter().map(|(_, note)| note).collect();
         notes.extend(self.notes.iter().flat_map(|path| spare_notes::read(path)));
         notes.retain(|note| note.is_current() && self.is_wanted(&note.attempt));
@@ -79,7 +90,7 @@ impl Hunt {
             carried.or_else(|| Some(notes.iter().find(|note| note.holds(process, &all))?.attempt.clone()))
         };
         let mine = all.iter().filter(|process| process.pid != me && process.lives);
-        mine.filter_map(|process| Some(Found { process: *process, attempt: attempt_of(process)? })).collect()
+        Ok(mine.filter_map(|process| Some(Found { process: *process, attempt: attempt_of(process)? })).collect())
     }
 
     /// The attempt id in a process's environment.
@@ -91,6 +102,20 @@ impl Hunt {
             self.is_wanted(attempt).then(|| attempt.to_owned())
         })
     }
+}
+
+/// The table, if it is one: who looks must find itself in it, or its numbers are those of another machine or container.
+fn seen_from(me: i32, table: Option<Vec<Process>>) -> Result<Vec<Process>, NotEnded> {
+    table.filter(|all| all.iter().any(|process| process.pid == me)).ok_or(NotEnded::Blind)
+}
+
+/// Looks once, beside everything else.
+///
+/// # Errors
+/// As [`Hunt::find`].
+pub async fn look(hunt: &Hunt) -> Result<Vec<Found>, NotEnded> {
+    let hunt = hunt.clone();
+    blocking(move || hunt.find()).await
 }
 
 fn collect_notes(folder: &Path, levels: u32, notes: &mut Vec<(PathBuf, GroupNote)>) {
@@ -109,14 +134,13 @@ fn collect_notes(folder: &Path, levels: u32, notes: &mut Vec<(PathBuf, GroupNote
 /// looks in a row must find nothing: a child that was just spawned shows no environment yet.
 ///
 /// # Errors
-/// Something is still there after KILL.
-pub async fn end(hunt: Hunt, spared: impl Fn(&str) -> bool) -> Result<Vec<String>, Survivors> {
+/// Something is still there after KILL, or nobody can look.
+pub async fn end(hunt: Hunt, spared: impl Fn(&str) -> bool) -> Result<Vec<String>, NotEnded> {
     let mut ended = BTreeSet::new();
     let mut told: BTreeMap<Process, Instant> = BTreeMap::new();
     let (started, mut pause, mut is_quiet) = (Instant::now(), FIRST_PAUSE, false);
     loop {
-        let look = hunt.clone();
-        let mut found = blocking(move || look.find()).await;
+        let mut found = look(&hunt).await?;
         found.retain(|process| !spared(&process.attempt));
         if found.is_empty() && is_quiet {
             sweep(hunt, spared).await;
@@ -128,7 +152,7 @@ pub async fn end(hunt: Hunt, spared: impl Fn(&str) -> bool) -> Result<Vec<String
         let given_up = started.elapsed() > 2 * (GRACE + PATIENCE);
         if found.iter().any(|process| given_up || of(process).is_some_and(|since| since > GRACE + PATIENCE)) {
             let names = found.iter().map(|found| format!("{} (pid {})", found.attempt, found.process.pid));
-            return Err(Survivors(names.collect()));
+            return Err(NotEnded::Survivors(names.collect()));
         }
         // Each is told once, also one that comes up later; KILL as often as it takes.
         let fresh: Vec<Process> = found.iter().filter(|found| of(found).is_none()).map(|found| found.process).collect();
@@ -251,11 +275,19 @@ mod tests {
         let note = GroupNote::of(&attempt, i32::try_from(child.id()).expect("a number")).expect("it runs");
         note.write(&proc_table::group_file(&scratch)).expect("it is noted");
         let hunt = Hunt { prefix, folders: vec![folder.path().join("shop/1")], notes: None };
-        assert_eq!(hunt.find().len(), 1);
+        assert_eq!(hunt.find().expect("a table").len(), 1);
         assert_eq!(end(hunt.clone(), |_| false).await.expect("it goes"), [attempt]);
-        assert!(hunt.find().is_empty(), "a zombie is gone");
+        assert!(hunt.find().expect("a table").is_empty(), "a zombie is gone");
         assert!(!scratch.exists(), "its folder may hold secrets");
         child.wait().expect("it ended");
+    }
+
+    #[test]
+    fn a_table_without_the_one_who_looks_proves_nothing() {
+        let other = Process { pid: 7, group: 7, session: 7, start: 1, lives: true };
+        assert_eq!(seen_from(8, None), Err(NotEnded::Blind));
+        assert_eq!(seen_from(8, Some(vec![other])), Err(NotEnded::Blind));
+        assert_eq!(seen_from(7, Some(vec![other])), Ok(vec![other]));
     }
 
     #[test]

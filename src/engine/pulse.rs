@@ -55,6 +55,12 @@ impl Seen {
         runs.iter().fold(format!("{}\n", at.text()), |text, (run, at)| text + &format!("{run} {at}\n"))
     }
 
+    /// Whether a run that is over may have ended without its engine, by a word that was written down beside it or after
+    /// it: then its attempts may still run.
+    pub(super) fn may_have_left(&self, run: &RunName, newest: Millis) -> bool {
+        self.runs.contains_key(run) || self.at.is_some_and(|at| newest >= at)
+    }
+
     /// When a run was executed last. One that is not listed was created after the last sign of life, because each lists
     /// all that are open; without any the run's newest event is all that is known. A decision that was written down
     /// without an engine is no sign of one.

@@ -38,7 +38,8 @@ impl Engine {
         let mut listed = Listed { cx: self.cx.clone(), run: driver.hands.run.clone(), is_over: false };
         self.cx.drivers.spawn(async move {
             driver.drive(first).await;
-            listed.ends(driver.run.state.is_final());
+            // Of one that left something behind the next engine must hear.
+            listed.ends(driver.run.state.is_final() && driver.run.unended.is_empty());
         });
     }
 

@@ -182,10 +182,7 @@ fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
 #[expect(clippy::wildcard_enum_match_arm, reason = "the caller sends only these")]
 fn run_event(run: &mut Run, record: &Record) -> Result<(), Illegal> {
     match &record.event {
-        Event::Owned { epoch, away_ms, clock_offset_ms, .. } => {
-            whole::owned(run, *epoch, away_ms.is_some(), record.at);
-            run.clock_offset = clock_offset_ms.unwrap_or(0);
-        }
+        Event::Owned { .. } => whole::owned(run, record)?,
         Event::Held { restart } => {
             run.hold = Some(Hold { restart: *restart, by: record.by.clone(), since: record.at });
         }
@@ -196,6 +193,9 @@ fn run_event(run: &mut Run, record: &Record) -> Result<(), Illegal> {
                 run.timers.clear(timer);
             }
             run.asked = run.asked.max(*question);
+            if let QuestionKind::RequirementRolledBack { app } = kind {
+                run.heard.insert(app.clone(), record.at);
+            }
             run.questions.insert(*question, Question { id: *question, kind: kind.clone(), asked: record.at });
         }
         Event::Closed { question, .. } => {

@@ -14,6 +14,7 @@ use super::run::Run;
 use super::run_state::RunState;
 use super::state::{Attempt, Forward, Status, StepLocks, UndoState};
 use super::timers::Timer;
+use super::unended;
 use crate::plan::step::Effect;
 use crate::plan::{Section, StepId, StepIx, StepKind};
 
@@ -43,12 +44,12 @@ pub(super) fn apply(run: &mut Run, record: &Record) -> Result<Vec<Command>, Ille
                 Direction::Forward => ended_forward(run, ix, end, record.at),
                 Direction::Undo => ended_undo(run, ix, end, record.at)?,
             }
-            Ok(vec![])
+            Ok(unended::answered(run, (ix, *direction, *attempt), end))
         }
         Event::LateResult { step, attempt, direction, end } => {
             let ix = find(run, step)?;
             late_result(run, ix, (*direction, *attempt), end);
-            Ok(vec![])
+            Ok(unended::answered(run, (ix, *direction, *attempt), end))
         }
         Event::RetryPlanned { step, direction, at } => retry_planned(run, step, *direction, *at),
         Event::Readied { step, new_generation } => readied(run, step, *new_generation),
@@ -142,6 +143,7 @@ fn intended(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
             set_undo(run, ix, UndoState::Undoing(live))?;
         }
     }
+    unended::begun(run, (ix, *direction, *attempt));
     let action = attempt_action(run, ix, *direction, *attempt, handle);
     Ok(vec![Command::Perform(Box::new(action))])
 }
@@ -339,10 +341,12 @@ fn outcome_unknown(
         (Status::Forward(Forward::Running(attempt)), Direction::Forward) => {
             let died = attempt.interrupted == Some(Interruption::EngineDied);
             let handle = attempt.handle.clone();
+            let unended = run.unended.contains_key(&(ix, Direction::Forward, attempt.number));
             let has_effect = may_act(run, ix);
             let record = &mut run.steps[ix];
-            // What died with its engine was ended before anything else; remote work goes on.
-            record.unsettled = has_effect && (!died || handle.is_some());
+            // What died with its engine was ended before anything else, unless the new owner named it; remote work
+            // goes on.
+            record.unsettled = has_effect && (!died || handle.is_some() || unended);
             if died {
                 record.tries = record.tries.saturating_sub(1);
             }

@@ -80,6 +80,9 @@ fn decided(run: &mut Run, because: &Cause, settle_by: Millis, ends: RunState, at
         restored: None,
         line: Line::default(),
     });
+    if let Cause::RequirementRolledBack { app } = because {
+        run.heard.insert(app.clone(), at);
+    }
     run.timers.set(Timer::Settle, settle_by);
     run.timers.clear_turn_back();
     for timer in [Timer::Window, Timer::Ready, Timer::StartBy, Timer::GoAt] {

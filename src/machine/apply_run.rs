@@ -5,27 +5,35 @@ use super::books::{
     disarm_criteria, give_back, mark_effects, note_all_turns, note_turn, set_deadline, set_forward, wait_no_more,
 };
 use super::command::Command;
-use super::event::Record;
+use super::event::{Event, Record};
 use super::fact::{Cause, Direction, LockScope, Millis, SkipCause, Wait};
 use super::run::{Locks, Run};
 use super::run_state::RunState;
 use super::state::{Forward, Status, StepLocks};
 use super::timers::Timer;
+use super::unended;
 use crate::plan::step::Effect;
 use crate::plan::{Section, StepId, StepIx, StepKind};
 
 /// Another engine took the run. What only the former one knew is gone: requests for locks, samples.
-pub(super) fn owned(run: &mut Run, epoch: u64, came_back: bool, at: Millis) {
-    run.epoch = epoch;
+pub(super) fn owned(run: &mut Run, record: &Record) -> Result<(), Illegal> {
+    let Event::Owned { epoch, away_ms, clock_offset_ms, place, unended: named, .. } = &record.event else {
+        return Err(Illegal::Needs { event: record.event.word(), needs: "a handler" });
+    };
+    let at = record.at;
+    run.epoch = *epoch;
+    run.place.clone_from(place);
+    run.clock_offset = clock_offset_ms.unwrap_or(0);
     if run.locks != Locks::Held {
         run.locks = Locks::None;
     }
     if run.rest != Locks::Held {
         run.rest = Locks::None;
     }
-    for record in run.steps.iter_mut().filter(|_| came_back) {
-        // Its processes were ended before anything else; only work elsewhere may still go on.
-        record.unsettled &= record.attached.is_some();
+    if away_ms.is_some() {
+        unended::only_these_may_go_on(run, named)?;
+        // The locks of a run that is over were those of an engine that is gone: nobody has to give them back.
+        drop(release_after_the_end(run));
     }
     for ix in run.locking.clone() {
         if run.steps[ix].locks == StepLocks::Held {
@@ -47,6 +55,7 @@ pub(super) fn owned(run: &mut Run, epoch: u64, came_back: bool, at: Millis) {
             run.timers.set(Timer::MaxAge(ix), blind.max(chance));
         }
     }
+    Ok(())
 }
 
 /// The word for the cutover was given: nothing is kept fresh any longer.
@@ -101,18 +110,27 @@ pub(super) fn moved(run: &mut Run, record: &Record, to: RunState, because: &Caus
             }
             note_all_turns(run);
             run.timers.clear_all();
-            run.locks = Locks::None;
-            run.rest = Locks::None;
-            run.locking.clear();
-            for record in &mut run.steps {
-                record.locks = StepLocks::None;
-            }
-            // Everything of the run, its steps' locks included.
-            return Ok(vec![Command::ReleaseLocks { scope: LockScope::Run }]);
+            return Ok(release_after_the_end(run));
         }
         RunState::Created | RunState::Deciding | RunState::Stuck => {}
     }
     Ok(vec![])
+}
+
+/// The locks of a run that is over: everything of it, its steps' locks included. Nobody gets them while an attempt of it
+/// has not ended, by itself or by force.
+pub(super) fn release_after_the_end(run: &mut Run) -> Vec<Command> {
+    let holds = run.locks != Locks::None || run.rest != Locks::None || !run.locking.is_empty();
+    if !run.state.is_final() || !holds || run.awaits_an_end() {
+        return vec![];
+    }
+    run.locks = Locks::None;
+    run.rest = Locks::None;
+    run.locking.clear();
+    for record in &mut run.steps {
+        record.locks = StepLocks::None;
+    }
+    vec![Command::ReleaseLocks { scope: LockScope::Run }]
 }
 
 /// Waiting for the word, which has to be given anew; some steps are kept fresh.

@@ -13,6 +13,7 @@ use super::fact::{Direction, Failure, Left, Millis, Resolution, Wait};
 use super::run::Run;
 use super::state::{Forward, Status, UndoState};
 use super::timers::Timer;
+use super::unended;
 use crate::plan::step::Effect;
 use crate::plan::{StepId, StepIx};
 
@@ -46,6 +47,7 @@ pub(super) fn resolved(
     run.timers.clear(Timer::Backoff(ix, Direction::Forward));
     run.steps[ix].unsettled = false;
     run.steps[ix].attached = None;
+    unended::said(run, ix);
     if run.partial.contains(&ix) {
         // Whatever was to be taken back: a person says what is the case now.
         leave_undo(run, ix, Forward::NotRun);

@@ -326,6 +326,10 @@ pub(super) fn begin_generation(run: &mut Run, ix: StepIx) {
 
 /// Whether a step still has a use for its locks, or for its place in the queue.
 fn wants_locks(run: &Run, ix: StepIx) -> bool {
+    // Nobody else may come while it has not ended, whatever is thought of it.
+    if run.awaits_an_end_of(ix) {
+        return true;
+    }
     match &run.steps[ix].status {
         Status::Forward(forward) => match forward {
             Forward::Ready | Forward::Running(_) | Forward::Waiting { on: Wait::Locks { .. }, .. } => true,

@@ -53,7 +53,7 @@ pub fn note_down(draft: &mut Draft<'_>, input: Input) -> Result<Reply, Illegal> 
 fn handle(d: &mut Draft<'_>, input: Input) -> Result<Reply, Illegal> {
     match input {
         Input::Begin { missing } => start::begin(d, missing)?,
-        Input::Recovered { epoch, host, pid, away_ms } => recover::recovered(d, epoch, host, pid, away_ms)?,
+        Input::Recovered { owner, away_ms, unended } => recover::recovered(d, owner, away_ms, &unended)?,
         Input::Tick => ticks::tick(d)?,
         Input::Ended { step, direction, attempt, outcome, verify, log } => {
             attempts::ended(d, attempts::Ended { step, direction, attempt, outcome, verify, log })?;
@@ -69,7 +69,7 @@ fn handle(d: &mut Draft<'_>, input: Input) -> Result<Reply, Illegal> {
         | Input::RequirementRolledBack { .. }
         | Input::PluginChanged { .. }
             if d.run().state.is_final() => {}
-        Input::RequirementRolledBack { app } => start::requirement_rolled_back(d, app)?,
+        Input::RequirementRolledBack { app, decided } => start::requirement_rolled_back(d, app, decided)?,
         Input::PluginChanged { executor } => ask(d, QuestionKind::PluginChanged { executor })?,
         Input::ClockJumped { by_ms } => d.emit(Event::ClockJumped { by_ms })?,
         Input::StoreBack { gap_ms } => d.emit(Event::StoreGap { gap_ms })?,

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fact::{
-    Actor, Cause, CriterionState, Direction, End, Failure, Found, Gap, Interruption, LockScope, LogDigest, Millis,
-    Ordered, Resolution, Resolved, SkipCause, Verdict, Wait,
+    Actor, AttemptName, Cause, CriterionState, Direction, End, Failure, Found, Gap, Interruption, LockScope, LogDigest,
+    Millis, Ordered, Resolution, Resolved, SkipCause, Verdict, Wait,
 };
 use super::question::QuestionKind;
 use super::run_state::RunState;
@@ -65,6 +65,12 @@ pub enum Event {
         /// How far the wall clock was ahead of the engine's time; absent: not at all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         clock_offset_ms: Option<Millis>,
+        /// The id of the state directory: where its attempts are looked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<Arc<str>>,
+        /// Attempts of former owners that could not be proved to have ended; all others were ended.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unended: Vec<AttemptName>,
     },
     /// The run's state changed.
     Moved {

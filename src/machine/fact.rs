@@ -434,3 +434,15 @@ pub struct Ordered {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocked_by: Vec<StepId>,
 }
+
+/// An attempt, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptName {
+    /// Its step.
+    pub step: StepId,
+    /// Performing or taking back.
+    pub direction: Direction,
+    /// Counts the step's attempts in this direction from 1.
+    pub attempt: u32,
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::fact::{Actor, Direction, Failure, Left, LockScope, LogDigest, Millis, Work};
+use super::unended::AttemptKey;
 use crate::plan::{StepId, StepIx};
 
 /// How a call ended, as the executor said it, before any expression was evaluated.
@@ -238,6 +239,19 @@ impl Verb {
     }
 }
 
+/// An engine that takes a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewOwner {
+    /// Grows with each owner.
+    pub epoch: u64,
+    /// The machine.
+    pub host: String,
+    /// The process.
+    pub pid: u32,
+    /// The id of its state directory.
+    pub place: Option<Arc<str>>,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
@@ -246,16 +260,14 @@ pub enum Input {
         /// Missing executors, baselines, applications: with how to give them.
         missing: Vec<String>,
     },
-    /// An engine took the run over from the log. Its former attempts are dead.
+    /// An engine took the run over from the log. Its former attempts are dead, but for those named here.
     Recovered {
-        /// The new owner's epoch.
-        epoch: u64,
-        /// The machine.
-        host: String,
-        /// The process.
-        pid: u32,
+        /// The new owner.
+        owner: NewOwner,
         /// How long no engine was there; absent: the run is new.
         away_ms: Option<u64>,
+        /// Attempts of which the engine could not prove that they ended.
+        unended: Vec<AttemptKey>,
     },
     /// Time passed.
     Tick,
@@ -319,6 +331,8 @@ pub enum Input {
     RequirementRolledBack {
         /// Its name.
         app: String,
+        /// When that was decided. What the run heard of since then is no news.
+        decided: Millis,
     },
     /// An executor is not the one that the plan pinned.
     PluginChanged {

@@ -211,7 +211,8 @@ fn states(run: &Run) -> Result<(), Broken> {
         if !run.timers.is_empty() {
             return broken(14, "a final run waits for a time");
         }
-        if run.locks != Locks::None || run.rest != Locks::None || !run.locking.is_empty() {
+        let holds = run.locks != Locks::None || run.rest != Locks::None || !run.locking.is_empty();
+        if holds && !run.awaits_an_end() {
             return broken(14, "a final run holds locks");
         }
         if !run.questions.is_empty() {

@@ -48,6 +48,7 @@ mod ticks;
 pub mod timers;
 mod turns;
 mod undoing;
+pub mod unended;
 mod verbs;
 mod verbs_approval;
 mod verbs_by_hand;

@@ -5,13 +5,14 @@ use super::checks;
 use super::decide::{ask, close};
 use super::draft::Draft;
 use super::event::Event;
-use super::fact::{Direction, Failure, Interruption, LockScope, Millis};
+use super::fact::{AttemptName, Direction, Failure, Interruption, LockScope, Millis};
+use super::input::NewOwner;
 use super::question::QuestionKind;
 use super::run::{Locks, Run};
-
 use super::run_state::RunState;
 use super::state::UndoState;
 use super::timers::Timer;
+use super::unended::AttemptKey;
 use super::{attempts, eval, failures, rollback, undoing, window_rules};
 use crate::plan::policy::OnWindowClose;
 use crate::plan::step::{Effect, Probe};
@@ -20,13 +21,12 @@ use crate::plan::{Section, StepIx, StepKind};
 /// A wall clock that is off by more than this has jumped.
 const CLOCK_JUMP_MS: Millis = 5_000;
 
-/// A new owner took the run; every former attempt is dead, its processes ended.
+/// A new owner took the run; every former attempt is dead, its processes ended, but for those that it names.
 pub(super) fn recovered(
     d: &mut Draft<'_>,
-    epoch: u64,
-    host: String,
-    pid: u32,
+    owner: NewOwner,
     away_ms: Option<u64>,
+    unended: &[AttemptKey],
 ) -> Result<(), Illegal> {
     let asked_for_locks = matches!(d.run().locks, Locks::Requested | Locks::Awaited(_));
     // Of smaller differences an engine tells nobody, either.
@@ -34,7 +34,14 @@ pub(super) fn recovered(
     // A run that goes on keeps what it knows; how the clock was set while no engine was there is a jump like any other.
     let known = if away_ms.is_some() { d.run().clock_offset } else { ahead };
     let clock_offset_ms = Some(known).filter(|known| *known != 0);
-    d.emit(Event::Owned { epoch, host, pid, away_ms, clock_offset_ms })?;
+    let NewOwner { epoch, host, pid, place } = owner;
+    let name = |(ix, direction, attempt): &AttemptKey| AttemptName {
+        step: d.run().plan.step(*ix).id.clone(),
+        direction: *direction,
+        attempt: *attempt,
+    };
+    let unended = unended.iter().map(name).collect();
+    d.emit(Event::Owned { epoch, host, pid, away_ms, clock_offset_ms, place, unended })?;
     let Some(away_ms) = away_ms else { return Ok(()) };
     if d.run().state.is_final() {
         return Ok(());
@@ -91,14 +98,34 @@ fn dead_attempts(d: &mut Draft<'_>) -> Result<(), Illegal> {
         let (attempt, why) = (attempt.number, Interruption::EngineDied);
         d.emit(Event::Interrupted { step: step.clone(), attempt, direction, why })?;
         close(d, None, |kind| matches!(kind, QuestionKind::OutOfTime { step: about } if *about == step))?;
-        let failure = Failure::new("the engine died while it was running");
-        d.emit(Event::OutcomeUnknown { step, direction, failure })?;
+        let failure = if d.run().is_unended(ix, direction) {
+            Failure::new("its engine died, and it may still run where nobody here may end it")
+        } else {
+            Failure::new("the engine died while it was running")
+        };
+        d.emit(Event::OutcomeUnknown { step, direction, failure: failure.clone() })?;
+        let has_effect = direction == Direction::Undo || d.run().plan.step(ix).effect != Effect::None;
+        if has_effect && d.run().is_unended(ix, direction) {
+            out_of_sight(d, ix, direction, failure)?;
+            continue;
+        }
         match direction {
             Direction::Forward => dead_forward(d, ix)?,
             Direction::Undo => dead_undo(d, ix)?,
         }
     }
     Ok(())
+}
+
+/// An attempt whose end is not proved is neither run again nor undone, nor is its undo repeated: what a probe says of
+/// work that may still go on is true for no longer than it takes to say it. On the way back it stands unknown at its place.
+fn out_of_sight(d: &mut Draft<'_>, ix: StepIx, direction: Direction, failure: Failure) -> Result<(), Illegal> {
+    let step = d.run().plan.step(ix).id.clone();
+    match direction {
+        Direction::Forward if d.run().rollback.is_some() => Ok(()),
+        Direction::Undo if d.run().rollback.is_none() => undoing::ask_about_part(d, ix),
+        Direction::Forward | Direction::Undo => ask(d, QuestionKind::UnknownOutcome { step, direction, failure }),
+    }
 }
 
 fn dead_forward(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
@@ -165,7 +192,9 @@ fn probe_undos(d: &mut Draft<'_>, away_ms: u64) -> Result<(), Illegal> {
     for ix in turns {
         let open = match d.run().undo(ix) {
             Some(UndoState::Pending | UndoState::Backoff { .. }) => true,
-            Some(UndoState::Unknown { probing, .. }) => !probing && !d.run().step(ix).unsettled,
+            Some(UndoState::Unknown { probing, .. }) => {
+                !probing && !d.run().step(ix).unsettled && !d.run().is_unended(ix, Direction::Undo)
+            }
             Some(
                 UndoState::Undoing(_)
                 | UndoState::Waiting { .. }

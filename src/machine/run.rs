@@ -16,6 +16,7 @@ use super::run_state::RunState;
 use super::state::{Forward, Status, StepRecord, UndoState};
 use super::timers::Timers;
 use super::turns::Line;
+use super::unended::{AttemptKey, Loose};
 use super::window::{Samples, Window};
 use crate::plan::policy::LockClaim;
 use crate::plan::{Plan, Section, Stage, StepIx};
@@ -117,6 +118,12 @@ pub struct Run {
     pub ready: BTreeSet<StepIx>,
     /// Steps with an attempt under way.
     pub live: BTreeSet<(StepIx, Direction)>,
+    /// Attempts of which nobody proved that they ended, those of `live` among them.
+    pub unended: BTreeMap<AttemptKey, Loose>,
+    /// The id of the state directory that its owner works in; absent in the logs of older releases.
+    pub place: Option<Arc<str>>,
+    /// When it heard last that an application that it needs went back.
+    pub heard: BTreeMap<String, Millis>,
     /// Steps of which somebody finds out what happened.
     pub probing: BTreeSet<(StepIx, Direction)>,
     /// Steps that hold locks of their own, or ask for them.
@@ -217,6 +224,9 @@ impl Run {
             steps: waits.into_iter().map(StepRecord::new).collect(),
             ready,
             live: BTreeSet::new(),
+            unended: BTreeMap::new(),
+            place: None,
+            heard: BTreeMap::new(),
             probing: BTreeSet::new(),
             locking: BTreeSet::new(),
             partial: BTreeSet::new(),

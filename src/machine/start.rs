@@ -4,7 +4,7 @@ use super::apply::Illegal;
 use super::decide::ask;
 use super::draft::Draft;
 use super::event::Event;
-use super::fact::{Cause, LockScope};
+use super::fact::{Cause, LockScope, Millis};
 use super::forward;
 use super::question::QuestionKind;
 use super::rollback;
@@ -26,9 +26,10 @@ pub(super) fn begin(d: &mut Draft<'_>, missing: Vec<String>) -> Result<(), Illeg
 
 /// An application that this one needs went back: the plan says whether that is a question or the way
 /// back of this one, too. A run that is on its way back already needs nothing.
-pub(super) fn requirement_rolled_back(d: &mut Draft<'_>, app: String) -> Result<(), Illegal> {
+/// It is told again at each start of an engine: what it knows already it is not asked twice.
+pub(super) fn requirement_rolled_back(d: &mut Draft<'_>, app: String, decided: Millis) -> Result<(), Illegal> {
     let Some(wanted) = d.run().plan.requires.iter().find(|wanted| wanted.app == app) else { return Ok(()) };
-    if d.run().rollback.is_some() {
+    if d.run().rollback.is_some() || d.run().heard.get(&app).is_some_and(|heard| *heard >= decided) {
         return Ok(());
     }
     if wanted.on_its_rollback == OnFailure::Ask || rollback::may_act_alone(d).is_err() {

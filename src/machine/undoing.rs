@@ -161,7 +161,9 @@ pub(super) fn undo_probed(d: &mut Draft<'_>, ix: StepIx, found: &Found) -> Resul
     let step = plan.step(ix);
     let repeatable = step.undo_action().is_some_and(|undo| undo.effect != Effect::Once);
     match found {
-        Found::Partial { .. } | Found::CannotTell { .. } if !repeatable || d.run().step(ix).unsettled => {
+        Found::Partial { .. } | Found::CannotTell { .. }
+            if !repeatable || d.run().step(ix).unsettled || d.run().is_unended(ix, Direction::Undo) =>
+        {
             return Ok(());
         }
         Found::Partial { .. } | Found::CannotTell { .. } => d.emit(Event::UndoReadied { step: step.id.clone() })?,

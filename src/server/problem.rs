@@ -108,7 +108,7 @@ impl From<EngineError> for Problem {
             EngineError::Store(_)
             | EngineError::Read(_)
             | EngineError::Commit(_)
-            | EngineError::Survivors(_)
+            | EngineError::NotEnded(_)
             | EngineError::Bug(_)
             | EngineError::Plan(..)
             | EngineError::NoPlan(_)

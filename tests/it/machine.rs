@@ -9,6 +9,7 @@ mod data;
 mod ends;
 mod questions;
 mod retries;
+mod unended;
 mod verbs;
 mod way_back;
 mod window;

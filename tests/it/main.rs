@@ -11,6 +11,7 @@ mod index_rows;
 mod journals;
 #[cfg(feature = "lab")]
 mod lab_runs;
+mod leftovers;
 mod machine;
 mod plan;
 mod report;

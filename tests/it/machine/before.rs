@@ -385,12 +385,13 @@ fn an_application_that_is_needed_and_goes_back_asks_or_takes_this_one_along() {
             body.requires = vec![bascule::plan::policy::Requirement { app, state, on_its_rollback }];
         })
     };
-    let news = || Input::RequirementRolledBack { app: "billing-db".to_owned() };
+    let back = |app: &str, decided| Input::RequirementRolledBack { app: app.to_owned(), decided };
+    let news = || back("billing-db", START);
     let (mut night, _) = super::observing(needing(bascule::plan::policy::OnFailure::Ask));
     night.sim.input(news()).expect("news are taken");
     assert_eq!(asks(&night), ["RequirementRolledBack"]);
     let (mut night, _) = super::observing(needing(bascule::plan::policy::OnFailure::Rollback));
-    night.sim.input(Input::RequirementRolledBack { app: "another".to_owned() }).expect("news are taken");
+    night.sim.input(back("another", START)).expect("news are taken");
     assert_eq!(night.state(), RunState::Observing, "what is not needed changes nothing");
     night.sim.input(news()).expect("news are taken");
     night.until_it_is(RunState::RolledBack);

@@ -242,7 +242,10 @@ fn requirement_rolled_back() -> Night {
         body.requires = vec![bascule::plan::policy::Requirement { app, state, on_its_rollback: OnFailure::Ask }];
     });
     let (mut night, _) = observing(plan);
-    night.sim.input(Input::RequirementRolledBack { app: "billing".to_owned() }).expect("news are taken");
+    night
+        .sim
+        .input(Input::RequirementRolledBack { app: "billing".to_owned(), decided: START })
+        .expect("news are taken");
     night
 }
 

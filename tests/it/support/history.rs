@@ -162,7 +162,7 @@ fn wild_step(sim: &mut Sim<World>) -> Result<(), String> {
         6 => drop(sim.input(Input::StoreBack { gap_ms: 3_000 })?),
         7 => {
             let news = [
-                Input::RequirementRolledBack { app: "billing".to_owned() },
+                Input::RequirementRolledBack { app: "billing".to_owned(), decided: sim.now.steady },
                 Input::PluginChanged { executor: "test".to_owned() },
             ];
             let news = sim.hands.c.pick(&news);

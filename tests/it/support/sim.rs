@@ -9,8 +9,10 @@ use std::sync::Arc;
 use bascule::machine::command::{Action, Command, Sample};
 use bascule::machine::event::Event;
 use bascule::machine::fact::{Actor, Direction, LockScope, Millis};
+use bascule::machine::input::NewOwner;
 use bascule::machine::invariants::{self, Watch};
 use bascule::machine::timers::Timer;
+use bascule::machine::unended::AttemptKey;
 use bascule::machine::{Draft, Input, Now, Record, Reply, Run, Verb, decide};
 use bascule::plan::Plan;
 use bascule::plan::StepIx;
@@ -76,6 +78,8 @@ pub(crate) struct Sim<H> {
     serial: u64,
     epoch: u64,
     watch: Watch,
+    /// Attempts of which the next engine cannot see whether they ended.
+    pub(crate) unseen: Vec<AttemptKey>,
     /// Whether all invariants are checked after each transition, or only those of its records.
     pub(crate) check: bool,
     /// Verbs that were legal when they were said, and crashes, by name: proves that nights go everywhere.
@@ -116,6 +120,7 @@ impl<H: Hands> Sim<H> {
             serial: 0,
             epoch: 0,
             watch,
+            unseen: Vec::new(),
             check: true,
             done: BTreeMap::new(),
         }
@@ -283,7 +288,9 @@ impl<H: Hands> Sim<H> {
         self.hands.pass(self.now.steady);
         self.epoch += 1;
         let (epoch, host) = (self.epoch, "host".to_owned());
-        self.input(Input::Recovered { epoch, host, pid: 1, away_ms: Some(away_ms) })?;
+        let owner = NewOwner { epoch, host, pid: 1, place: None };
+        let unended = std::mem::take(&mut self.unseen);
+        self.input(Input::Recovered { owner, away_ms: Some(away_ms), unended })?;
         Ok(())
     }
 

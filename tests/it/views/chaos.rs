@@ -7,7 +7,7 @@ use clap::Parser as _;
 
 use bascule::machine::command::{Action, Sample};
 use bascule::machine::fact::{Direction, Failure, Found, Left, LockScope, Millis};
-use bascule::machine::input::{Outcome, ProbeOutcome};
+use bascule::machine::input::{NewOwner, Outcome, ProbeOutcome};
 use bascule::machine::{Draft, Input, Reply, Run, Verb, note_down};
 use bascule::plan::policy::DataAnswer;
 use bascule::plan::step::Effect;
@@ -103,7 +103,10 @@ impl Chaos {
         let mut sim = Sim::new(plan, hands);
         // What the machine promises is tested elsewhere.
         sim.check = false;
-        let recovered = Input::Recovered { epoch: 1, host: "host".to_owned(), pid: 1, away_ms: None };
+        let recovered = {
+            let owner = NewOwner { epoch: 1, host: "host".to_owned(), pid: 1, place: None };
+            Input::Recovered { owner, away_ms: None, unended: vec![] }
+        };
         sim.input(recovered).expect("a new run is taken");
         sim.input(Input::Begin { missing: vec![] }).expect("a new run begins");
         Self { sim, choices, said: Vec::new(), parsed: HashSet::new() }
