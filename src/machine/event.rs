@@ -10,27 +10,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::fact::{
-    Actor, AttemptName, Cause, CriterionState, Direction, End, Failure, Found, Gap, Interruption, LockScope, LogDigest,
+    AttemptName, Cause, CriterionState, Direction, End, Failure, Found, Gap, Interruption, LockScope, LogDigest,
     Millis, Ordered, Resolution, Resolved, SkipCause, Verdict, Wait,
 };
 use super::question::QuestionKind;
+pub use super::record::Record;
 use super::run_state::RunState;
 use crate::plan::{PlanHash, StepId};
-
-/// One event and its circumstances.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Record {
-    /// The engine's time: the wall time at which it started plus what has elapsed since.
-    pub at: Millis,
-    /// Who; absent: the engine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<Actor>,
-    /// Why, in the person's words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Arc<str>>,
-    /// What.
-    pub event: Event,
-}
 
 /// Everything that can be written of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -38,6 +38,7 @@ mod judge;
 pub mod large;
 mod perform;
 pub mod question;
+mod record;
 mod recover;
 mod rollback;
 pub mod run;
