@@ -69,23 +69,35 @@ pub(super) fn mark(socket: &Path) -> Option<(u64, u64)> {
 
 /// Listens. The caller owns the directory, so what is there already is nobody's and is replaced.
 ///
-/// The socket is made in a folder of its own, which nobody else may enter, and gets its name once it is private.
+/// The socket is made in a folder of its own, which nobody else may enter, and gets its name once it is private. On a
+/// disk that has no room for a folder it is made beside its place: the state directory is private itself.
 ///
 /// # Errors
 /// It cannot be made.
 pub(super) fn listen(socket: &Path) -> Result<UnixListener, SocketError> {
     let failed = |what| move |source| SocketError { path: socket.to_owned(), what, source };
     let folder = socket.with_extension("new");
-    match fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("prepared")(error)),
-        Ok(()) | Err(_) => {}
-    }
-    fs::DirBuilder::new().mode(0o700).create(&folder).map_err(failed("prepared"))?;
-    let fresh = folder.join("s");
+    remove(&folder).map_err(failed("prepared"))?;
+    let fresh = match fs::DirBuilder::new().mode(0o700).create(&folder) {
+        Ok(()) => folder.join("s"),
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            folder.clone()
+        }
+        Err(error) => return Err(failed("prepared")(error)),
+    };
     let short = ShortPath::of(&fresh).map_err(failed("reached"))?;
     let listener = UnixListener::bind(short.path()).map_err(failed("listened on"))?;
     fs::set_permissions(&fresh, fs::Permissions::from_mode(0o600)).map_err(failed("made private"))?;
     fs::rename(&fresh, socket).map_err(failed("named"))?;
-    fs::remove_dir(&folder).map_err(failed("prepared"))?;
+    remove(&folder).map_err(failed("prepared"))?;
     Ok(listener)
+}
+
+/// Removes a folder, or a socket that stands there instead.
+fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(folder),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }

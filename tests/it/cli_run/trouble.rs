@@ -20,7 +20,7 @@ impl Small {
         std::fs::create_dir(&mount).expect("a folder");
         std::fs::File::create(&image).and_then(|file| file.set_len(24 << 20)).expect("an image");
         let run = |program: &str, args: &[&Path]| {
-            let options: &[&str] = if program == "mount" { &["-o", "loop"] } else { &["-q", "-m", "0"] };
+            let options: &[&str] = if program == "mount" { &["-o", "loop"] } else { &["-q", "-m", "0", "-N", "256"] };
             let done = Command::new(program).args(options).args(args).output();
             done.map_err(|error| error.to_string()).and_then(|done| {
                 if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into_owned()) }
@@ -49,6 +49,14 @@ impl Small {
                 return;
             }
         }
+    }
+}
+
+impl Small {
+    /// Takes all the names that there are, so that no folder can be made.
+    fn take_names(&self) {
+        let more = |number: &u32| std::fs::File::create(self.mount.join(format!("name{number}"))).is_ok();
+        assert!((0..10_000).take_while(more).count() < 10_000, "the file system has no end");
     }
 }
 
@@ -87,10 +95,14 @@ fn on_a_full_disk_a_step_that_cannot_have_its_folder_does_not_begin() {
     let last = step("switch", None, ", effect: idempotent, exposes: true, retry: { attempts: 1 }");
     let first = step("first", Some("gate"), ", effect: idempotent, takesSourceDown: true");
     let book = place.runbook("shop", &format!("rollbackWindow: 1s\ncutoverSteps:\n{first}{last}"));
-    let run = place.start(&["run", &book]);
+    let mut run = place.start(&["run", &book]);
     place.until_written("first");
-    small.fill("ballast");
+    // A step that ends gives its folder back, so the disk fills up between two steps.
+    place.call(&["pause", "--reason", "look at the disk"]).exits(0);
     place.open("gate");
+    run.until("first: done");
+    small.take_names();
+    place.call(&["resume", "shop/1"]);
     let seen = run.end().exits(3);
     assert!(seen.out.contains("cannot use the attempt's folder"), "{}", seen.out);
     assert_eq!(place.ledger(), ["first", "undo first"], "`switch` never began");
