@@ -158,7 +158,7 @@ impl Executor for Command {
     fn by_hand(&self, task: ByHand<'_>) -> Option<String> {
         let params = Params::read(task.with).ok()?;
         let argv = match (&params.argv, &params.shell) {
-            (Some(argv), _) => argv.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "),
+            (Some(argv), _) => argv.iter().map(|word| quote(&word.0)).collect::<Vec<_>>().join(" "),
             (None, script) => format!("/bin/sh -c {}", quote(script.as_deref()?)),
         };
         let mut line = String::new();
@@ -173,7 +173,7 @@ impl Executor for Command {
             line.push_str("env ");
         }
         for (name, value) in &params.env {
-            line.push_str(&format!("{}={} ", quote(name), quote(value)));
+            line.push_str(&format!("{}={} ", quote(name), quote(&value.0)));
         }
         line.push_str(&argv);
         match params.success_codes.as_deref() {
