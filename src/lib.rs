@@ -14,6 +14,7 @@ pub mod telemetry;
 
 pub mod engine;
 
+pub mod outlets;
 pub mod report;
 
 pub mod server;

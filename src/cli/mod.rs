@@ -24,6 +24,7 @@ mod explain;
 mod extend;
 mod foreground;
 mod graph;
+mod handout;
 mod help;
 mod init;
 pub mod inputs;
@@ -107,6 +108,7 @@ pub enum Verb {
     Events(events::Args),
     Logs(logs::Args),
     Report(report::Args),
+    Handout(handout::Args),
     Note(note::Args),
     Pause(pause::Args),
     Extend(extend::Args),
@@ -247,6 +249,7 @@ async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
         Verb::Events(args) => events::run(ctx, args).await,
         Verb::Logs(args) => logs::run(ctx, args).await,
         Verb::Report(args) => report::run(ctx, args).await,
+        Verb::Handout(args) => handout::run(ctx, args).await,
         Verb::Note(args) => note::run(ctx, args).await,
         Verb::Pause(args) => pause::run(ctx, args).await,
         Verb::Extend(args) => extend::run(ctx, args).await,

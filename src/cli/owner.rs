@@ -17,6 +17,7 @@ use crate::engine::secrets::SecretSources;
 use crate::engine::{Engine, EngineError, EngineOptions, RunHandle};
 use crate::machine::fact::{Actor, Direction, Millis};
 use crate::machine::{Event, RunState, Verb};
+use crate::outlets::{OutletError, Outlets, Telling};
 use crate::server::wire::{AdoptedView, Health};
 use crate::server::{Server, Site, peer};
 use crate::store::{StoreError, TakeOver};
@@ -74,6 +75,8 @@ pub struct Wishes {
     pub take_over: TakeOver,
     /// The receiver of spans; the environment names it otherwise.
     pub otlp: Option<String>,
+    /// What is told to whom outside.
+    pub outlets: Outlets,
 }
 
 /// The standard variables: the one for traces is taken as it is, the general one names the base of all signals.
@@ -88,6 +91,7 @@ pub struct Owner {
     site: Arc<Site>,
     server: Server,
     serves: Serves,
+    telling: Telling,
 }
 
 /// Another process owns the directory: talk to it.
@@ -104,13 +108,22 @@ impl Owner {
     pub async fn start(state: &Path, wishes: Wishes, serves: Serves) -> Result<Self, StartError> {
         let mut options = EngineOptions::new(state.to_owned());
         options.take_over = wishes.take_over;
+        wishes.outlets.check().map_err(StartError::Outlets)?;
         options.otlp = wishes.otlp.or_else(otlp_of_environment);
         options.secrets = SecretSources::from_environment(std::env::vars_os());
         let engine = Arc::new(Engine::start(options).await?);
+        // After the directory is owned: what is kept in it is its owner's.
+        let telling = match wishes.outlets.keep(state).and_then(|outlets| outlets.start(&engine)) {
+            Ok(telling) => telling,
+            Err(error) => {
+                drop(engine.stop().await);
+                return Err(StartError::Outlets(error));
+            }
+        };
         let health = health(&engine, serves);
         let site = Site::new(engine.clone(), health);
         match Server::start(site.clone()) {
-            Ok(server) => Ok(Self { site, server, serves }),
+            Ok(server) => Ok(Self { site, server, serves, telling }),
             Err(error) => {
                 // The directory is given back before anybody is told why.
                 drop(engine.stop().await);
@@ -311,6 +324,7 @@ impl Owner {
     /// What the log said.
     pub async fn stop(self) -> Result<(), EngineError> {
         self.server.stop().await;
+        self.telling.end().await;
         self.site.engine.stop().await
     }
 }
@@ -411,6 +425,9 @@ pub enum StartError {
     /// Its socket.
     #[error(transparent)]
     Socket(#[from] crate::server::socket::SocketError),
+    /// Where it tells what.
+    #[error(transparent)]
+    Outlets(#[from] OutletError),
 }
 
 impl From<StartError> for CliError {
@@ -446,6 +463,9 @@ impl From<StartError> for CliError {
             }
             StartError::Engine(error) => Self::new("the engine cannot start").because(error),
             StartError::Socket(error) => Self::new("the engine cannot listen").because(error),
+            StartError::Outlets(error) => Self::new("the engine cannot tell what it was asked to tell")
+                .because(error)
+                .hint("`--handout ''` and `--heartbeat ''` take a place away"),
         }
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn save(state: &Path, run: &RunName, path: &Path) -> Result<(), CliEr
 }
 
 /// Writes the page whole: who reads the file never sees half of it.
-fn write(path: &Path, html: &str) -> Result<(), CliError> {
+pub(super) fn write(path: &Path, html: &str) -> Result<(), CliError> {
     let failed = |error: std::io::Error| {
         CliError::new(format!("{} cannot be written", path.display())).because(error).hint("name another file with -o")
     };

@@ -73,6 +73,11 @@ fn start(state: &Path, wishes: &Wishes) -> Result<(Child, u64), CliError> {
     if let Some(otlp) = &wishes.otlp {
         command.arg("--otlp").arg(otlp);
     }
+    for (flag, place) in [("--handout", &wishes.outlets.handout), ("--heartbeat", &wishes.outlets.heartbeat)] {
+        if let Some(place) = place {
+            command.arg(flag).arg(place);
+        }
+    }
     command
         .env_remove(bascule_plugin::ATTEMPT_VARIABLE)
         .stdin(Stdio::null())

@@ -222,6 +222,11 @@ impl Engine {
         &self.notes
     }
 
+    /// Something that people at this engine should read; never needed for correctness.
+    pub fn say(&self, line: String) {
+        self.cx.say(line);
+    }
+
     /// The run log.
     #[must_use]
     pub fn log(&self) -> &Arc<dyn RunLog> {

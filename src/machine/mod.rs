@@ -20,6 +20,7 @@ mod apply_window;
 mod apply_word;
 mod attempts;
 mod books;
+pub mod by_hand;
 mod checks;
 pub mod command;
 mod criteria;

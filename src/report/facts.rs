@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::account::Account;
+use super::by_hand;
 use super::hours::Hours;
 use super::story::Story;
 use crate::machine::fact::Actor;
@@ -46,6 +47,9 @@ pub(super) fn facts(account: &Account, story: &Story, view: &RunView, hours: &Ho
     }
     if let Some(who) = &run.in_charge {
         add("In charge", who.clone());
+    }
+    for (what, who) in by_hand::contacts(run) {
+        add(&format!("Contact, {what}"), who);
     }
     let ended = match (story.run.state, story.is_over()) {
         (RunState::Accepted, _) => "accepted",

@@ -7,6 +7,7 @@
 //! Start with [`account`] (what goes in), `story` (one walk through the log), then the part that interests you.
 
 pub mod account;
+pub mod by_hand;
 mod deviations;
 mod draw;
 mod facts;

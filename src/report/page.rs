@@ -39,7 +39,7 @@ pub(super) fn render(report: &Report) -> Result<String, Error> {
 }
 
 /// `words between backticks` become code; everything is escaped first.
-fn code(text: &str) -> Value {
+pub(super) fn code(text: &str) -> Value {
     let escaped = minijinja::HtmlEscape(text).to_string();
     let mut html = String::with_capacity(escaped.len() + 16);
     let mut parts = escaped.split('`').peekable();

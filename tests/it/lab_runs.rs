@@ -1,5 +1,6 @@
 //! The unchanged founding runbook on the lab, through the real program: over, back, and interrupted with kill -9.
 
+mod by_hand;
 mod demo;
 mod kills;
 mod rig;

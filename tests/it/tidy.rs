@@ -61,7 +61,7 @@ fn every_module_says_what_it_is_for() {
 }
 
 /// Module → what it may use of ours. ARCHITECTURE.md has the same list in words.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("runbook", &[]),
     ("plan", &["runbook"]),
     ("machine", &["plan", "runbook"]),
@@ -71,7 +71,23 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("engine", &["machine", "plan", "runbook", "store", "telemetry"]),
     ("server", &["engine", "machine", "plan", "report", "runbook", "store", "view"]),
     ("report", &["machine", "plan", "store", "view"]),
-    ("cli", &["engine", "machine", "plan", "report", "runbook", "server", "simulate", "store", "telemetry", "view"]),
+    ("outlets", &["engine", "machine", "report", "store", "view"]),
+    (
+        "cli",
+        &[
+            "engine",
+            "machine",
+            "outlets",
+            "plan",
+            "report",
+            "runbook",
+            "server",
+            "simulate",
+            "store",
+            "telemetry",
+            "view",
+        ],
+    ),
 ];
 
 /// The names of our modules that a text uses.

@@ -13,7 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bascule_plugin::{CheckCx, Description, Effect, ExecCx, Executor, Failure, Left, Outcome, Role, Stop, Validation};
+use bascule_plugin::by_hand::quote;
+use bascule_plugin::{
+    ByHand, CheckCx, Description, Effect, ExecCx, Executor, Failure, Left, Outcome, Role, Stop, Validation,
+};
 use rustix::fs::Access;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -152,6 +155,33 @@ impl Params {
 
 #[async_trait]
 impl Executor for Command {
+    fn by_hand(&self, task: ByHand<'_>) -> Option<String> {
+        let params = Params::read(task.with).ok()?;
+        let argv = match (&params.argv, &params.shell) {
+            (Some(argv), _) => argv.iter().map(|word| quote(&word.0)).collect::<Vec<_>>().join(" "),
+            (None, script) => format!("/bin/sh -c {}", quote(script.as_deref()?)),
+        };
+        let mut line = String::new();
+        if let Some(folder) = &params.cwd {
+            line.push_str(&format!("cd {} && ", quote(&folder.display().to_string())));
+        }
+        let input = params.stdin.as_ref().map(Value::to_string).or_else(|| params.stdin_text.clone());
+        if let Some(text) = input {
+            line.push_str(&format!("printf %s {} | ", quote(&text)));
+        }
+        if !params.env.is_empty() {
+            line.push_str("env ");
+        }
+        for (name, value) in &params.env {
+            line.push_str(&format!("{}={} ", quote(name), quote(&value.0)));
+        }
+        line.push_str(&argv);
+        match params.success_codes.as_deref() {
+            None | Some([0]) => Some(line),
+            Some(codes) => Some(format!("{line}  # exit codes that mean success: {codes:?}")),
+        }
+    }
+
     fn describe(&self) -> Description {
         Description {
             name: "command",

@@ -7,7 +7,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bascule_plugin::{CheckCx, Description, Effect, ExecCx, Executor, Failure, Outcome, Role, Validation};
+use bascule_plugin::by_hand::quote;
+use bascule_plugin::{ByHand, CheckCx, Description, Effect, ExecCx, Executor, Failure, Outcome, Role, Validation};
 use futures_util::future::join_all;
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
@@ -119,6 +120,34 @@ struct Told {
 
 #[async_trait]
 impl Executor for DnsCheck {
+    fn by_hand(&self, task: ByHand<'_>) -> Option<String> {
+        let (params, query) = Params::read(task.with).ok()?;
+        let ask = |server: &str| {
+            let (host, port) = server
+                .rsplit_once(':')
+                .filter(|(host, _)| !host.contains(':') || host.ends_with(']'))
+                .unwrap_or((server, "53"));
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            format!(
+                "dig +noall +answer @{} -p {port} {} {}",
+                quote(host),
+                quote(&query.name().to_string()),
+                query.query_type()
+            )
+        };
+        let mut lines: Vec<String> = match &params.servers {
+            Some(servers) => servers.iter().map(|server| ask(server)).collect(),
+            None => vec![format!("dig +noall +answer {} {}", quote(&query.name().to_string()), query.query_type())],
+        };
+        if let Some(expect) = &params.expect {
+            lines.insert(0, format!("# each must answer exactly: {}", expect.join(", ")));
+        }
+        if let Some(ttl) = params.max_ttl {
+            lines.insert(0, format!("# the second column, the TTL, must be at most {ttl}"));
+        }
+        Some(lines.join("\n"))
+    }
+
     fn describe(&self) -> Description {
         Description {
             name: "dns.check",

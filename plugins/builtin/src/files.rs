@@ -20,9 +20,21 @@ mod tree;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use bascule_plugin::by_hand::quote;
 use bascule_plugin::{CheckCx, Failure, Left, Outcome, Stop};
 
 use crate::params;
+
+/// A path as a word of a shell.
+fn quote_path(path: &Path) -> String {
+    quote(&path.display().to_string())
+}
+
+/// The line of shell that keeps what is at a path under another name.
+fn aside(path: &Path) -> String {
+    let kept = format!("{}.aside", path.display());
+    format!("if [ -e {0} ]; then mv -nT -- {0} {1}; fi", quote_path(path), quote(&kept))
+}
 
 /// Why a piece of work did not end well.
 #[derive(Debug)]

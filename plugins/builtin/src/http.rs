@@ -8,6 +8,7 @@
 pub(crate) mod call;
 pub(crate) mod probe;
 
+mod by_hand;
 mod condition;
 mod poll;
 mod status;

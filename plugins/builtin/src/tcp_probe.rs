@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bascule_plugin::{CheckCx, Description, Effect, ExecCx, Executor, Failure, Outcome, Role, Validation};
+use bascule_plugin::by_hand::quote;
+use bascule_plugin::{ByHand, CheckCx, Description, Effect, ExecCx, Executor, Failure, Outcome, Role, Validation};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -71,6 +72,16 @@ struct Found {
 
 #[async_trait]
 impl Executor for TcpProbe {
+    fn by_hand(&self, task: ByHand<'_>) -> Option<String> {
+        let params = Params::read(task.with).ok()?;
+        let connect = format!("timeout 5 bash -c {}", quote(&format!("</dev/tcp/{}/{}", params.host, params.port)));
+        Some(match (params.expect_connected, &params.expect) {
+            (Some(false), _) => format!("! {connect}"),
+            (Some(true) | None, None) => connect,
+            (Some(true) | None, Some(words)) => format!("{connect}  # and it must say {}", quote(words)),
+        })
+    }
+
     fn describe(&self) -> Description {
         Description {
             name: "tcp.probe",

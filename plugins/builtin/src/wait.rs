@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bascule_plugin::{CheckCx, Description, Effect, ExecCx, Executor, Failure, Outcome, Progress, Role, Validation};
+use bascule_plugin::{
+    ByHand, CheckCx, Description, Effect, ExecCx, Executor, Failure, Outcome, Progress, Role, Validation,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -27,6 +29,11 @@ struct Params {
 
 #[async_trait]
 impl Executor for Wait {
+    fn by_hand(&self, task: ByHand<'_>) -> Option<String> {
+        let params: Params = params::read(task.with).ok()?;
+        Some(format!("sleep {}", params.duration.0.as_secs_f64()))
+    }
+
     fn describe(&self) -> Description {
         Description {
             name: "wait",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use crate::{CheckCx, Effect, ExecCx, Failure, Outcome, ProbeAnswer};
+use crate::{ByHand, CheckCx, Effect, ExecCx, Failure, Outcome, ProbeAnswer};
 
 /// What the engine, `bascule executors` and the documentation know of an executor.
 #[derive(Debug, Clone)]
@@ -86,5 +86,12 @@ pub trait Executor: Send + Sync + 'static {
     /// must cope. Repeatable.
     async fn undo(&self, _cx: &ExecCx, _with: &Value, _outputs: Option<&Value>) -> Outcome {
         Outcome::untouched(Failure::new("this executor has no undo of its own"))
+    }
+
+    /// The lines of shell with which a person does the same when there is no engine any more; see
+    /// [`by_hand`](crate::by_hand). They may begin with `# ` to tell what no line can do. Nothing is looked at:
+    /// the page that holds them was written before. `None`: there are no such lines.
+    fn by_hand(&self, _task: ByHand<'_>) -> Option<String> {
+        None
     }
 }

@@ -18,6 +18,7 @@
 //!
 //! Start with [`Executor`]; `bascule-builtin` has one file per executor to learn from.
 
+pub mod by_hand;
 mod context;
 mod executor;
 mod key;
@@ -26,6 +27,7 @@ mod outcome;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+pub use by_hand::ByHand;
 pub use context::{CheckCx, DeadlineMover, ExecCx, FullDisk, HandleRefused, Progress, Report, Setup, Stop, Stream};
 pub use executor::{Description, Executor, Role, Validation};
 pub use key::{Direction, IdempotencyKey};

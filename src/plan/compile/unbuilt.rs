@@ -20,7 +20,7 @@ pub(super) fn check(cx: &mut Context<'_>, drafts: &[Draft<'_>]) {
     let takes = |claims: &[LockClaim]| claims.iter().filter_map(|claim| claim.take.map(|take| take.span)).next();
     let defs = || drafts.iter().filter_map(|draft| draft.def());
     let runbook = cx.input.runbook;
-    let found: [(&str, Option<Span>, &str); 6] = [
+    let found: [(&str, Option<Span>, &str); 5] = [
         (
             "remindEvery",
             approvals().find_map(|def| def.remind_every.as_ref().map(|every| every.span)),
@@ -41,7 +41,6 @@ pub(super) fn check(cx: &mut Context<'_>, drafts: &[Draft<'_>]) {
             defs().find_map(|def| def.rehearsal.as_ref().map(|rehearsal| rehearsal.span)),
             "there is no `rehearse` yet",
         ),
-        ("contacts", cx.settings.contacts.as_ref().map(|contacts| contacts.span), "no view shows them"),
         ("targetCluster", runbook.target_cluster.as_ref().map(|cluster| cluster.span), "no view shows it"),
     ];
     for (key, place, instead) in found {

@@ -4,8 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use bascule_plugin::by_hand::quote;
 use bascule_plugin::{
-    CheckCx, Description, Effect, ExecCx, Executor, Failure, IdempotencyKey, Left, Outcome, Role, Validation,
+    ByHand, CheckCx, Description, Effect, ExecCx, Executor, Failure, IdempotencyKey, Left, Outcome, Role, Validation,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::place::{self, Beside, Claim, blocking, exists, rename_new};
 use super::transfer::Transfer;
-use super::{Halt, checked, mark, parent, tree};
+use super::{Halt, aside, checked, mark, parent, quote_path, tree};
 use crate::params;
 
 /// Copies files.
@@ -73,6 +74,22 @@ impl Copied {
 impl Executor for Copy {
     fn reports_progress(&self) -> bool {
         true
+    }
+
+    fn by_hand(&self, task: ByHand<'_>) -> Option<String> {
+        let params = Params::read(task.with).ok()?;
+        let (from, to) = (quote_path(&params.from), quote_path(&params.to));
+        match task.role {
+            Role::Step => Some(format!("cp -anT -- {from} {to} && sync && diff -r -- {from} {to}")),
+            Role::Undo if task.outputs.is_some_and(|outputs| outputs["created"] == false) => {
+                Some("true  # it was there before the step: nothing is to be taken back".to_owned())
+            }
+            Role::Undo => {
+                let replaced = task.outputs.and_then(|outputs| outputs["kept"][0].as_str());
+                let back = replaced.map(|kept| format!(" && mv -nT -- {} {to}", quote(kept)));
+                Some(format!("{}{}", aside(&params.to), back.unwrap_or_default()))
+            }
+        }
     }
 
     fn describe(&self) -> Description {

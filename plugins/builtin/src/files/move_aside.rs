@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use bascule_plugin::{CheckCx, Description, Effect, ExecCx, Executor, Failure, Left, Outcome, Role, Validation};
+use bascule_plugin::by_hand::quote;
+use bascule_plugin::{
+    ByHand, CheckCx, Description, Effect, ExecCx, Executor, Failure, Left, Outcome, Role, Validation,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::place::{self, Beside, Claim, SetAside, blocking, exists};
-use super::{Halt, checked};
+use super::{Halt, aside, checked, quote_path};
 use crate::params;
 
 /// Moves files aside.
@@ -37,6 +40,17 @@ impl Params {
 
 #[async_trait]
 impl Executor for MoveAside {
+    fn by_hand(&self, task: ByHand<'_>) -> Option<String> {
+        let params = Params::read(task.with).ok()?;
+        match task.role {
+            Role::Step => Some(aside(&params.path)),
+            Role::Undo => {
+                let moved = task.outputs.and_then(|outputs| outputs["movedTo"].as_str());
+                moved.map(|moved| format!("mv -nT -- {} {}", quote(moved), quote_path(&params.path)))
+            }
+        }
+    }
+
     fn describe(&self) -> Description {
         Description {
             name: "files.moveAside",

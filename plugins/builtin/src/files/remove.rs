@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use bascule_plugin::by_hand::quote;
 use bascule_plugin::{
-    CheckCx, Description, Effect, ExecCx, Executor, Failure, IdempotencyKey, Left, Outcome, Role, Validation,
+    ByHand, CheckCx, Description, Effect, ExecCx, Executor, Failure, IdempotencyKey, Left, Outcome, Role, Validation,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::place::{self, Beside, Claim, SetAside, blocking, exists};
-use super::{Halt, checked, move_aside, tree};
+use super::{Halt, aside, checked, move_aside, quote_path, tree};
 use crate::params;
 
 /// Removes files.
@@ -42,6 +43,19 @@ impl Params {
 
 #[async_trait]
 impl Executor for Remove {
+    fn by_hand(&self, task: ByHand<'_>) -> Option<String> {
+        let params = Params::read(task.with).ok()?;
+        let path = quote_path(&params.path);
+        match task.role {
+            Role::Step if params.keeps() => Some(aside(&params.path)),
+            Role::Step => Some(format!("rm -rf -- {path}")),
+            Role::Undo => {
+                let kept = task.outputs.and_then(|outputs| outputs["kept"][0].as_str());
+                kept.map(|kept| format!("mv -nT -- {} {path}", quote(kept)))
+            }
+        }
+    }
+
     fn describe(&self) -> Description {
         Description {
             name: "files.remove",

@@ -4,13 +4,15 @@ use std::io;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use bascule_plugin::{CheckCx, Description, Effect, ExecCx, Executor, Failure, Left, Outcome, Role, Validation};
+use bascule_plugin::{
+    ByHand, CheckCx, Description, Effect, ExecCx, Executor, Failure, Left, Outcome, Role, Validation,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::place::blocking;
-use super::{Halt, checked, go_on, tree};
+use super::{Halt, checked, go_on, quote_path, tree};
 use crate::params;
 
 /// Verifies files.
@@ -53,6 +55,25 @@ impl Params {
 
 #[async_trait]
 impl Executor for Verify {
+    fn by_hand(&self, task: ByHand<'_>) -> Option<String> {
+        let params = Params::read(task.with).ok()?;
+        let path = quote_path(&params.path);
+        if params.exists == Some(false) {
+            return Some(format!("test ! -e {path}"));
+        }
+        let mut checks = vec![format!("test -e {path}")];
+        if let Some(sum) = &params.sha256 {
+            checks.push(format!("echo \"{sum}  \"{path} | sha256sum --check"));
+        }
+        if let Some(bytes) = params.min_bytes {
+            checks.push(format!("test \"$(du -sb -- {path} | cut -f1)\" -ge {bytes}"));
+        }
+        if let Some(other) = &params.equals {
+            checks.push(format!("diff -r -- {} {path}", quote_path(other)));
+        }
+        Some(checks.join(" && "))
+    }
+
     fn describe(&self) -> Description {
         Description {
             name: "files.verify",

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bascule_plugin::{
-    CheckCx, Description, Effect, ExecCx, Executor, Failure, Left, Outcome, ProbeAnswer, Role, Stop, Validation,
+    ByHand, CheckCx, Description, Effect, ExecCx, Executor, Failure, Left, Outcome, ProbeAnswer, Role, Stop, Validation,
 };
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
@@ -18,6 +18,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::by_hand;
 use super::condition::Condition;
 use super::poll::{Follow, Poll, Seen};
 use super::status::{self, Expected};
@@ -75,7 +76,7 @@ impl Verb {
 /// The parameters.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Params {
+pub(super) struct Params {
     /// The method; `GET` unless given.
     method: Option<Verb>,
     /// The address, with `http://` or `https://`.
@@ -91,23 +92,23 @@ struct Params {
     /// A text that is sent as the body. Either this or `json`.
     body: Option<String>,
     /// The statuses that mean success: numbers, or classes such as `2xx`; `[2xx]` unless given.
-    expect_status: Option<Vec<Expected>>,
+    pub(super) expect_status: Option<Vec<Expected>>,
     /// What the JSON body of the answer must say to be a success.
-    expect_body: Option<Condition>,
+    pub(super) expect_body: Option<Condition>,
     /// The time for the whole exchange; `30s` unless given.
     timeout: Option<Period>,
     /// Names of header fields of the answer to return besides the usual ones.
     #[serde(default)]
     return_headers: Vec<String>,
     /// The header field that carries the idempotency key; `Idempotency-Key` unless given. Empty: none is sent.
-    idempotency_header: Option<String>,
+    pub(super) idempotency_header: Option<String>,
     /// Whether an answer that points elsewhere is followed; `false` unless given.
     #[serde(default)]
     follow_redirects: bool,
     /// The absolute path of certificates (PEM) that are trusted besides the system's.
     ca_file: Option<PathBuf>,
     /// How to follow a remote job that the request starts.
-    poll: Option<Poll>,
+    pub(super) poll: Option<Poll>,
     /// How to find out, after an interruption, whether it happened.
     probe: Option<Probe>,
 }
@@ -133,9 +134,9 @@ impl Probe {
 }
 
 /// A call that can be made.
-struct Call {
-    params: Params,
-    request: Request,
+pub(super) struct Call {
+    pub(super) params: Params,
+    pub(super) request: Request,
 }
 
 impl Call {
@@ -248,6 +249,10 @@ impl Call {
 
 #[async_trait]
 impl Executor for HttpCall {
+    fn by_hand(&self, task: ByHand<'_>) -> Option<String> {
+        Some(by_hand::lines(&Call::read(task.with).ok()?, task.key))
+    }
+
     fn describe(&self) -> Description {
         Description {
             name: "http.call",

@@ -53,6 +53,20 @@ impl Poll {
         Ok(())
     }
 
+    /// What a person does after the call, in comments: the address is known only from its answer.
+    pub(super) fn told(&self, said: impl Fn(&Condition) -> String) -> String {
+        let place = match &self.url {
+            Some(url) => format!("{url}  ({{/x}} stands for the value at /x of the answer)"),
+            None => "the address in the answer's `Location` (curl -i shows it)".to_owned(),
+        };
+        let failed = self.fail_when.as_ref().map(|condition| format!("; it failed if it says {}", said(condition)));
+        format!(
+            "# then read {place} again and again, until it says {}{}",
+            said(&self.until),
+            failed.unwrap_or_default()
+        )
+    }
+
     /// What is made durable before the job is awaited: where to ask, and where to end it.
     /// It stays in the log of the run, so it holds no user and no password.
     pub(super) fn handle(&self, request: &Request, answer: &Answer) -> Result<Value, String> {

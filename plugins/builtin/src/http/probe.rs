@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bascule_plugin::{CheckCx, Description, Effect, ExecCx, Executor, Failure, Outcome, Role, Validation};
+use bascule_plugin::{ByHand, CheckCx, Description, Effect, ExecCx, Executor, Failure, Outcome, Role, Validation};
 use futures_util::StreamExt;
 use futures_util::stream;
 use reqwest::Method;
@@ -181,6 +181,12 @@ fn percentile(sorted_ms: &[f64], percent: usize) -> Option<f64> {
 
 #[async_trait]
 impl Executor for HttpProbe {
+    fn by_hand(&self, task: ByHand<'_>) -> Option<String> {
+        let (_, request) = Params::read(task.with).ok()?;
+        let line = super::by_hand::curl(&request);
+        Some(format!("{line} -o /dev/null -w '%{{http_code}} after %{{time_total}} s\\n'"))
+    }
+
     fn describe(&self) -> Description {
         Description {
             name: "http.probe",

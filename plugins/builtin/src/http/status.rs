@@ -24,6 +24,14 @@ impl Expected {
         }
     }
 
+    /// As it is written.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Code(code) => code.to_string(),
+            Self::Class(class) => class.clone(),
+        }
+    }
+
     /// Whether the status is the one, or of the class.
     pub(super) fn is_met_by(&self, status: u16) -> bool {
         match self {

@@ -1,0 +1,204 @@
+//! What an engine tells the world around it: a page to finish by hand from, a sign of life.
+//!
+//! Nothing here can hurt a run: each outlet is a task of its own that is bounded in time and memory, sees runs only as
+//! they stand, and whose failures are told and forgotten. Where they go is kept in the state directory, so that an engine
+//! that takes over tells the same places. Start with [`Outlets`], then [`handout`] and [`heartbeat`].
+
+pub mod handout;
+pub mod heartbeat;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+
+/// How long an answer from elsewhere is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where an engine tells what.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Outlets {
+    /// A folder or an address for the pages to finish by hand from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handout: Option<String>,
+    /// An address that hears that the engine lives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<String>,
+}
+
+/// Why outlets cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OutletError {
+    /// No folder and no address.
+    #[error("`{0}` is neither an absolute folder nor an address with http:// or https://")]
+    Place(String),
+    /// Their file.
+    #[error("{path} cannot be used")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Where pages go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Folder(PathBuf),
+    Web(Url),
+}
+
+impl Place {
+    fn read(text: &str) -> Result<Self, OutletError> {
+        if text.starts_with("http://") || text.starts_with("https://") {
+            return web(text).map(Self::Web);
+        }
+        let path = PathBuf::from(text);
+        // The next engine may be started from another folder.
+        if path.is_absolute() { Ok(Self::Folder(path)) } else { Err(OutletError::Place(text.to_owned())) }
+    }
+}
+
+fn web(text: &str) -> Result<Url, OutletError> {
+    let url = Url::parse(text).ok().filter(|url| url.host().is_some() && matches!(url.scheme(), "http" | "https"));
+    url.ok_or_else(|| OutletError::Place(text.to_owned()))
+}
+
+impl Outlets {
+    fn path(state: &Path) -> PathBuf {
+        state.join("outlets.json")
+    }
+
+    /// Those of a state directory; none where nobody named any.
+    ///
+    /// # Errors
+    /// Their file cannot be read.
+    pub fn of(state: &Path) -> Result<Self, OutletError> {
+        let path = Self::path(state);
+        let failed = |source| OutletError::File { path: path.clone(), source };
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.into())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Whether they can be used at all.
+    ///
+    /// # Errors
+    /// One of them names no place.
+    pub fn check(&self) -> Result<(), OutletError> {
+        self.handout.as_deref().map_or(Ok(()), |place| Place::read(place).map(drop))?;
+        self.heartbeat.as_deref().map_or(Ok(()), |url| web(url).map(drop))
+    }
+
+    /// Those of a state directory with these in place of theirs; an empty text takes one away. Kept for later engines.
+    ///
+    /// # Errors
+    /// One of them names no place, or their file cannot be written.
+    pub fn keep(self, state: &Path) -> Result<Self, OutletError> {
+        let known = Self::of(state)?;
+        let pick = |new: Option<String>, old: Option<String>| new.or(old).filter(|place| !place.is_empty());
+        let all = Self {
+            handout: pick(self.handout, known.handout.clone()),
+            heartbeat: pick(self.heartbeat, known.heartbeat.clone()),
+        };
+        all.check()?;
+        if all != known {
+            let path = Self::path(state);
+            let text = serde_json::to_string_pretty(&all).expect("texts can be written");
+            write_whole(&path, text.as_bytes()).map_err(|source| OutletError::File { path, source })?;
+        }
+        Ok(all)
+    }
+
+    /// Begins to tell. What goes wrong is said once, and once more when it is well again.
+    ///
+    /// # Errors
+    /// One of them names no place.
+    pub fn start(&self, engine: &Arc<Engine>) -> Result<Telling, OutletError> {
+        let mut telling = Telling { tasks: JoinSet::new(), stop: CancellationToken::new() };
+        if let Some(place) = &self.handout {
+            telling.tasks.spawn(handout::keep(engine.clone(), Place::read(place)?, telling.stop.clone()));
+        }
+        if let Some(url) = &self.heartbeat {
+            telling.tasks.spawn(heartbeat::beat(engine.clone(), web(url)?, telling.stop.clone()));
+        }
+        Ok(telling)
+    }
+}
+
+/// The outlets of an engine at work.
+pub struct Telling {
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Telling {
+    /// Tells what is left to tell, for as long as one answer is waited for.
+    pub async fn end(mut self) {
+        self.stop.cancel();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(PATIENCE, all).await.is_err() {
+            tracing::warn!("not everything was told outside before the engine ended");
+        }
+    }
+}
+
+/// A file as a whole: who reads it never sees half of it, also after a power loss.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let fresh = path.with_extension(format!("{}.tmp", std::process::id()));
+    let written = std::fs::File::create(&fresh).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.and_then(|()| std::fs::rename(&fresh, path)).inspect_err(|_| drop(std::fs::remove_file(&fresh)))
+}
+
+/// Says the first failure of an outlet, and its end.
+struct Mood {
+    what: String,
+    failing: bool,
+}
+
+impl Mood {
+    fn new(what: String) -> Self {
+        Self { what, failing: false }
+    }
+
+    fn note(&mut self, engine: &Engine, result: &Result<(), String>) {
+        match result {
+            Ok(()) if self.failing => engine.say(format!("{} works again", self.what)),
+            Err(why) if !self.failing => {
+                engine.say(format!("{} fails: {why}; runs go on, it is tried again", self.what));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        self.failing = result.is_err();
+    }
+}
+
+fn client() -> reqwest::Client {
+    let built = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).build();
+    built.expect("a client without special wishes can be made")
+}
+
+/// An answer that is no success, in words.
+async fn sent(request: reqwest::RequestBuilder) -> Result<(), String> {
+    let answer = request.send().await.map_err(|error| {
+        let mut words = error.without_url().to_string();
+        words.truncate(200);
+        words
+    })?;
+    if answer.status().is_success() { Ok(()) } else { Err(format!("the answer is {}", answer.status())) }
+}
