@@ -320,7 +320,7 @@ pub enum Input {
         /// Its name.
         app: String,
     },
-    /// An executor is not the one that the plan pinned.
+    /// An executor is not the one that the plan pinned. Nobody sends it yet: programs of their own are not built.
     PluginChanged {
         /// Its name.
         executor: String,
