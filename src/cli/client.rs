@@ -20,6 +20,9 @@ use crate::server::wire::{Health, Measured, NewRunRequest, RunCreated, VerbAnswe
 use crate::store::RunName;
 use crate::view::{EventView, RunSummary, RunView};
 
+/// Events in one answer: what the route gives at most.
+const EVENTS_PAGE: usize = 10_000;
+
 /// How long an owner may take to answer. Only streams take longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it may take to say that it is there, and to show something: whoever looks can read the files instead.
@@ -192,11 +195,28 @@ impl Client {
     ///
     /// # Errors
     /// There is no such run, or the owner does not answer.
-    pub async fn events(&self, name: &RunName, after: u64, limit: usize) -> Result<Vec<EventView>, ClientError> {
+    async fn events(&self, name: &RunName, after: u64, limit: usize) -> Result<Vec<EventView>, ClientError> {
         let path = format!("/v1/runs/{name}/events?after={after}&limit={limit}");
         let response = self.send(self.request(Method::GET, &path).timeout(PATIENCE)).await?;
         let text = response.text().await.map_err(|error| self.failed(error))?;
         text.lines().map(|line| serde_json::from_str(line).map_err(ClientError::Shape)).collect()
+    }
+
+    /// All events after a sequence number, however many pages they fill.
+    ///
+    /// # Errors
+    /// As [`Client::events`].
+    pub async fn all_events(&self, name: &RunName, after: u64) -> Result<Vec<EventView>, ClientError> {
+        let mut all: Vec<EventView> = Vec::new();
+        loop {
+            let newest = all.last().map_or(after, |event| event.sequence);
+            let page = self.events(name, newest, EVENTS_PAGE).await?;
+            let is_last = page.len() < EVENTS_PAGE;
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
     }
 
     /// Events after a sequence number as they come; ends with the run or with the owner.

@@ -12,6 +12,7 @@ use super::look::{Files, Source};
 use super::signals::Signals;
 use super::{target, text};
 use crate::engine::attempt_log;
+use crate::machine::fact::Direction;
 use crate::store::RunName;
 use crate::view::RunView;
 
@@ -133,7 +134,8 @@ fn from_files(files: &Files, name: &RunName, step: &str, args: &Args) -> Result<
     if attempt == 0 || attempt > made {
         return Err(CliError::new(format!("`{step}` has made {made} attempts, not {}", attempt.max(1))));
     }
-    let label = if args.undo { format!("undo-{attempt}") } else { format!("forward-{attempt}") };
+    let direction = if args.undo { Direction::Undo } else { Direction::Forward };
+    let label = attempt_log::label(direction, attempt);
     let path = attempt_log::path(files.state(), name, &id, &label);
     match std::fs::read(&path) {
         Ok(bytes) => {

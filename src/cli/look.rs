@@ -104,20 +104,8 @@ impl Source {
     /// # Errors
     /// As [`Source::run`].
     pub async fn events(&self, name: &RunName, after: u64) -> Result<Vec<EventView>, CliError> {
-        const LIMIT: usize = 10_000;
         match self {
-            Self::Owner(client, _) => {
-                let mut all: Vec<EventView> = Vec::new();
-                loop {
-                    let newest = all.last().map_or(after, |event| event.sequence);
-                    let page = client.events(name, newest, LIMIT).await?;
-                    let is_last = page.len() < LIMIT;
-                    all.extend(page);
-                    if is_last {
-                        return Ok(all);
-                    }
-                }
-            }
+            Self::Owner(client, _) => Ok(client.all_events(name, after).await?),
             Self::Files(files) => files.events(name, after),
         }
     }
@@ -251,15 +239,14 @@ impl Files {
         Ok(view)
     }
 
-    /// How long the steps of an application took in its newest runs.
+    /// How long the steps of an application took: of all its runs, as the index counts them.
     fn history(&self, application: &str) -> Result<History, CliError> {
-        const RUNS: usize = 20;
         let Some(snapshot) = &self.snapshot else { return Ok(History::default()) };
         let mut names: Vec<RunName> = snapshot.runs().into_iter().map(|entry| entry.head.run).collect();
         names.retain(|name| name.application() == application);
         names.sort_by_key(RunName::number);
         let mut watch = Stopwatch::default();
-        for name in names.iter().rev().take(RUNS).rev() {
+        for name in &names {
             watch.next_run();
             let mut next = 1;
             loop {

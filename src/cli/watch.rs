@@ -273,7 +273,7 @@ async fn one_beside(ctx: &Ctx, client: &Client, name: RunName, beside: &Beside) 
             () = beside.stopped.cancelled() => break,
         }
     }
-    for event in client.events(&name, last, 10_000).await? {
+    for event in client.all_events(&name, last).await? {
         printer.event(&event);
     }
     if beside.manner != Manner::Json {
@@ -284,16 +284,8 @@ async fn one_beside(ctx: &Ctx, client: &Client, name: RunName, beside: &Beside) 
 
 /// The event before this engine took the run: of a run that was taken over, the story so far was told before.
 async fn taken_over(client: &Client, name: &RunName) -> Result<u64, CliError> {
-    const PAGE: usize = 10_000;
-    let (mut last, mut owned) = (0, Vec::new());
-    loop {
-        let page = client.events(name, last, PAGE).await?;
-        owned.extend(page.iter().filter(|event| event.event == "owned").map(|event| event.sequence));
-        match page.last() {
-            Some(event) if page.len() == PAGE => last = event.sequence,
-            Some(_) | None => break,
-        }
-    }
+    let events = client.all_events(name, 0).await?;
+    let owned: Vec<u64> = events.iter().filter(|event| event.event == "owned").map(|event| event.sequence).collect();
     Ok(match owned.as_slice() {
         [] | [_] => 0,
         [.., newest] => newest - 1,

@@ -10,17 +10,22 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
+pub(super) use super::attempt_log::label;
 use super::attempt_log::{self, AttemptLog};
 use super::convert;
 use super::guard::{Watch, guarded};
 use super::handle::{Decided, Message};
 pub(super) use super::look::{Look, Standpoint, filled, look_from, probe_from};
+use super::processes;
 use super::secrets::{Redactor, SecretSources};
 use crate::machine::command::Action;
 use crate::machine::fact::{Direction, Failure, Left, LogDigest, Resolved};
 use crate::machine::input::Outcome;
-use crate::machine::{Input, large};
+use crate::machine::{Input, PROOF_MS, large};
 use crate::store::RunName;
+
+/// The end of an attempt is not called unproved while it may still stop, or is being ended by force.
+const _: () = assert!(STOP_LIMIT.saturating_add(processes::BY_FORCE).as_millis() < PROOF_MS.unsigned_abs() as u128);
 
 /// How long the last words of an attempt that was given up are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -176,11 +181,6 @@ async fn verified(
         (Ok(_), None) => None,
         (Err(failure), _) => Some(Outcome::unknown(failure)),
     }
-}
-
-/// What an attempt is called in ids and files.
-pub(super) fn label(direction: Direction, number: u32) -> String {
-    format!("{}-{number}", convert::direction(direction).as_str())
 }
 
 /// Puts the secrets into the parameters, at the last moment.

@@ -8,7 +8,7 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
 use super::redact::{self, Redactor};
-use crate::machine::fact::LogDigest;
+use crate::machine::fact::{Direction, LogDigest};
 use crate::plan::StepId;
 use crate::store::RunName;
 
@@ -17,6 +17,12 @@ const HEAD: u64 = 8 << 20;
 
 /// Bytes kept from its end, once the start is full: the last words matter most.
 const TAIL: usize = 1 << 20;
+
+/// What an attempt is called in ids and files: `forward-3`, `undo-1`.
+#[must_use]
+pub fn label(direction: Direction, attempt: u32) -> String {
+    format!("{}-{attempt}", super::convert::direction(direction).as_str())
+}
 
 /// Where the log of an attempt lies, below the state directory.
 #[must_use]

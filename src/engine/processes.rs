@@ -20,6 +20,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long the engine waits for a process that was killed; longer is a process in the kernel.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long the engine takes to end a process that obeys the kernel, by force if it must.
+pub(super) const BY_FORCE: Duration = GRACE.saturating_add(PATIENCE);
+
 /// The pause between the first looks; it grows, because each look reads the whole table.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 

@@ -1,21 +1,22 @@
 //! What of the log can be queried: rows that the index in sled keeps, folded from transitions.
 //!
-//! A row says what lists, schedulers and estimates need, without reading a run's history: how each
-//! run stands, its open questions, deadlines and locks, and how long steps took. It depends on the
-//! log alone, so that a rebuilt index is the same. [`LAYOUT`] counts up whenever it changes.
+//! A row says what lists and estimates need, without reading a run's history: how each run stands, and how long steps
+//! took. It depends on the log alone, so that a rebuilt index is the same; and it holds nothing that nobody asks for.
+//! [`LAYOUT`] counts up whenever it changes. Start with `project`; the rule of durations is `measure`.
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::machine::fact::{Direction, End, LockScope, Millis};
+use crate::machine::fact::{Direction, End, Millis};
 use crate::machine::{Event, Record, RunState};
 use crate::plan::History;
 use crate::store::index::{Change, Lookup, Projection, Tree};
 use crate::store::{RunName, Transition};
 
 /// The shape of the rows. An index of another layout is built anew.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// How many durations of a step are kept, newest last.
 const DURATIONS: usize = 20;
@@ -36,15 +37,6 @@ pub struct RunRow {
     pub created: Millis,
     /// Its newest event.
     pub updated: Millis,
-    /// Events so far.
-    pub sequence: u64,
-    /// Open questions.
-    pub questions: u32,
-    /// Forward work waits for `resume`.
-    pub held: bool,
-    /// The window's deadline, once it opened.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window: Option<Millis>,
 }
 
 /// An attempt that has not ended.
@@ -94,15 +86,15 @@ fn project(transition: &Transition, lookup: &Lookup<'_>) -> Vec<Change> {
                 since: record.at,
                 created: record.at,
                 updated: record.at,
-                sequence: 0,
-                questions: 0,
-                held: false,
-                window: None,
             });
         }
         if let Some(row) = &mut row {
-            take(row, record);
-            beside(row, run, record, lookup, &mut changes);
+            row.updated = record.at;
+            if let Event::Moved { to, .. } = &record.event {
+                row.state = *to;
+                row.since = record.at;
+            }
+            measure(&mut Rows { run, lookup, changes: &mut changes }, record);
         }
     }
     if let Some(row) = row {
@@ -116,84 +108,78 @@ fn put<T: Serialize>(tree: Tree, key: Vec<u8>, value: &T) -> Change {
     Change::Put { tree, key, value }
 }
 
-/// What an event says of the run as a whole.
-#[expect(clippy::wildcard_enum_match_arm, reason = "a row tells less than the log")]
-fn take(row: &mut RunRow, record: &Record) {
-    row.sequence += 1;
-    row.updated = record.at;
-    match &record.event {
-        Event::Moved { to, .. } => {
-            row.state = *to;
-            row.since = record.at;
-        }
-        Event::Asked { .. } => row.questions += 1,
-        Event::Closed { .. } => row.questions = row.questions.saturating_sub(1),
-        Event::Held { .. } => row.held = true,
-        Event::Resumed => row.held = false,
-        Event::WindowOpened { deadline } | Event::WindowExtended { deadline } => row.window = Some(*deadline),
-        _ => {}
-    }
+/// What is timed: one direction of a step.
+type Slot = (Direction, String);
+
+/// Where the rule of durations keeps what it knows of a run's attempts, and of those of its application.
+trait Book {
+    /// An attempt of this run began.
+    fn begins(&mut self, slot: &Slot, at: Millis);
+    /// It is over; answers when it began.
+    fn ends(&mut self, slot: &Slot) -> Option<Millis>;
+    /// The durations of the application's runs so far, newest last.
+    fn known(&mut self, slot: &Slot) -> Vec<u64>;
+    /// What they are now.
+    fn keep(&mut self, slot: Slot, known: Vec<u64>);
 }
 
-/// What an event says of questions, deadlines, locks and durations.
-#[expect(clippy::wildcard_enum_match_arm, reason = "most events say nothing of these")]
-fn beside(row: &RunRow, run: &RunName, record: &Record, lookup: &Lookup<'_>, changes: &mut Vec<Change>) {
-    let of_run = |what: &str| format!("{}/{what}", run.as_str()).into_bytes();
+/// The rule of durations: from the intent of an attempt to its end, if it succeeded; the newest [`DURATIONS`] of each
+/// step count.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other events say nothing of durations")]
+fn measure(book: &mut impl Book, record: &Record) {
     match &record.event {
-        Event::Asked { question, kind } => changes.push(put(Tree::Questions, of_run(&question.to_string()), kind)),
-        Event::Closed { question, .. } => {
-            changes.push(Change::Delete { tree: Tree::Questions, key: of_run(&question.to_string()) });
-        }
-        Event::WindowOpened { deadline } | Event::WindowExtended { deadline } => {
-            changes.push(put(Tree::Timers, of_run("window"), deadline));
-        }
-        Event::LocksGranted { scope } => changes.push(put(Tree::Locks, of_run(&scope_name(scope)), &"held")),
-        Event::LocksAwaited { scope, held_by } => changes.push(put(Tree::Locks, of_run(&scope_name(scope)), held_by)),
-        Event::Moved { to, .. } if to.is_final() => {
-            for tree in [Tree::Questions, Tree::Timers, Tree::Locks] {
-                let rows = lookup.scan(tree, format!("{}/", run.as_str()).as_bytes(), usize::MAX);
-                changes.extend(rows.into_iter().map(|(key, _)| Change::Delete { tree, key }));
-            }
-        }
-        Event::AttemptIntended { step, direction, .. } => {
-            let key = begun_key(&row.run, step.as_str(), *direction);
-            changes.push(put(Tree::Views, key, &Begun { at: record.at }));
-        }
+        Event::AttemptIntended { step, direction, .. } => book.begins(&(*direction, step.to_string()), record.at),
         Event::AttemptEnded { step, direction, end, .. } => {
-            let key = begun_key(&row.run, step.as_str(), *direction);
-            if let (Some(begun), End::Succeeded { .. }) = (begun(changes, lookup, &key), end) {
-                let took = u64::try_from(record.at.saturating_sub(begun)).unwrap_or(0);
-                let slot = duration_key(run.application(), step.as_str(), *direction);
-                let mut known: Vec<u64> = lookup
-                    .get(Tree::Durations, &slot)
-                    .and_then(|row| serde_json::from_slice(&row).ok())
-                    .unwrap_or_default();
-                known.push(took);
-                let over = known.len().saturating_sub(DURATIONS);
-                known.drain(..over);
-                changes.push(put(Tree::Durations, slot, &known));
+            let slot = (*direction, step.to_string());
+            if let (Some(begun), End::Succeeded { .. }) = (book.ends(&slot), end) {
+                let mut known = book.known(&slot);
+                known.push(u64::try_from(record.at.saturating_sub(begun)).unwrap_or(0));
+                known.drain(..known.len().saturating_sub(DURATIONS));
+                book.keep(slot, known);
             }
-            changes.push(Change::Delete { tree: Tree::Views, key });
         }
         _ => {}
     }
 }
 
-/// When an attempt began; its intent may be in the very transition that is folded in.
-fn begun(changes: &[Change], lookup: &Lookup<'_>, wanted: &[u8]) -> Option<Millis> {
-    let fresh = changes.iter().rev().find_map(|change| match change {
-        Change::Put { tree: Tree::Views, key, value } if key == wanted => Some(value.clone()),
-        Change::Put { .. } | Change::Delete { .. } => None,
-    });
-    let row = fresh.or_else(|| lookup.get(Tree::Views, wanted))?;
-    serde_json::from_slice::<Begun>(&row).ok().map(|begun| begun.at)
+/// The index as a book.
+struct Rows<'a, 'b> {
+    run: &'a RunName,
+    lookup: &'a Lookup<'b>,
+    changes: &'a mut Vec<Change>,
 }
 
-fn scope_name(scope: &LockScope) -> String {
-    match scope {
-        LockScope::Run => "run".to_owned(),
-        LockScope::Rest => "rest".to_owned(),
-        LockScope::Step(step) => format!("step/{step}"),
+impl Rows<'_, '_> {
+    /// A value as it is after the changes so far: what is wanted may be in the very transition that is folded in.
+    fn now<T: DeserializeOwned>(&self, wanted: Tree, key: &[u8]) -> Option<T> {
+        let fresh = self.changes.iter().rev().find_map(|change| match change {
+            Change::Put { tree, key: of, value } if *tree == wanted && of == key => Some(Some(value.clone())),
+            Change::Delete { tree, key: of } if *tree == wanted && of == key => Some(None),
+            Change::Put { .. } | Change::Delete { .. } => None,
+        });
+        let row = fresh.unwrap_or_else(|| self.lookup.get(wanted, key))?;
+        serde_json::from_slice(&row).ok()
+    }
+}
+
+impl Book for Rows<'_, '_> {
+    fn begins(&mut self, (direction, step): &Slot, at: Millis) {
+        self.changes.push(put(Tree::Views, begun_key(self.run.as_str(), step, *direction), &Begun { at }));
+    }
+
+    fn ends(&mut self, (direction, step): &Slot) -> Option<Millis> {
+        let key = begun_key(self.run.as_str(), step, *direction);
+        let begun = self.now::<Begun>(Tree::Views, &key).map(|begun| begun.at);
+        self.changes.push(Change::Delete { tree: Tree::Views, key });
+        begun
+    }
+
+    fn known(&mut self, (direction, step): &Slot) -> Vec<u64> {
+        self.now(Tree::Durations, &duration_key(self.run.application(), step, *direction)).unwrap_or_default()
+    }
+
+    fn keep(&mut self, (direction, step): Slot, known: Vec<u64>) {
+        self.changes.push(put(Tree::Durations, duration_key(self.run.application(), &step, direction), &known));
     }
 }
 
@@ -226,8 +212,26 @@ pub fn medians(found: Vec<Took>) -> History {
 /// The same durations as in the index, folded from records: for looking without an engine.
 #[derive(Debug, Default)]
 pub struct Stopwatch {
-    begun: BTreeMap<(Direction, String), Millis>,
-    took: BTreeMap<(Direction, String), Vec<u64>>,
+    begun: BTreeMap<Slot, Millis>,
+    took: BTreeMap<Slot, Vec<u64>>,
+}
+
+impl Book for Stopwatch {
+    fn begins(&mut self, slot: &Slot, at: Millis) {
+        self.begun.insert(slot.clone(), at);
+    }
+
+    fn ends(&mut self, slot: &Slot) -> Option<Millis> {
+        self.begun.remove(slot)
+    }
+
+    fn known(&mut self, slot: &Slot) -> Vec<u64> {
+        self.took.remove(slot).unwrap_or_default()
+    }
+
+    fn keep(&mut self, slot: Slot, known: Vec<u64>) {
+        self.took.insert(slot, known);
+    }
 }
 
 impl Stopwatch {
@@ -237,23 +241,8 @@ impl Stopwatch {
     }
 
     /// Folds one record in.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all other events say nothing of durations")]
     pub fn take(&mut self, record: &Record) {
-        match &record.event {
-            Event::AttemptIntended { step, direction, .. } => {
-                self.begun.insert((*direction, step.to_string()), record.at);
-            }
-            Event::AttemptEnded { step, direction, end, .. } => {
-                let key = (*direction, step.to_string());
-                if let (Some(begun), End::Succeeded { .. }) = (self.begun.remove(&key), end) {
-                    let known = self.took.entry(key).or_default();
-                    known.push(u64::try_from(record.at.saturating_sub(begun)).unwrap_or(0));
-                    let over = known.len().saturating_sub(DURATIONS);
-                    known.drain(..over);
-                }
-            }
-            _ => {}
-        }
+        measure(self, record);
     }
 
     /// What was found.

@@ -19,8 +19,8 @@ use crate::store::{Owner, RunName, StateDir};
 /// Distance of the engine's signs of life, and of its looks at the wall clock.
 const PULSE: Duration = Duration::from_secs(1);
 
-/// A wall clock that is off by more is in doubt.
-pub(super) const JUMP_MS: i64 = 5_000;
+/// A wall clock that is off by more is in doubt: the machine's own rule.
+pub(super) const JUMP_MS: Millis = crate::machine::CLOCK_JUMP_MS;
 
 /// When engines were last alive in a directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

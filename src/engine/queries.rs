@@ -39,7 +39,7 @@ impl Engine {
         self.query(projection::rows).await
     }
 
-    /// How long the steps of an application and their undos took: the median of the newest runs.
+    /// How long the steps of an application and their undos took: the median of each one's newest durations.
     ///
     /// # Errors
     /// The index cannot be used or is behind.

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use bascule_plugin::{SECRET_PREFIX, SECRETS_COMMAND, SECRETS_DIR};
+
 pub use super::redact::Redactor;
 use crate::machine::fact::SecretAt;
 
@@ -27,9 +29,6 @@ pub struct SecretSources {
     pub program: Option<PathBuf>,
 }
 
-/// What stands before the name of a secret in the environment.
-const PREFIX: &str = "BASCULE_SECRET_";
-
 /// How long the program may take.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -38,7 +37,7 @@ const PROGRAM_TIMEOUT: Duration = Duration::from_secs(20);
 pub enum SecretError {
     /// Nobody knows it.
     #[error(
-        "secret `{0}` is not known: set BASCULE_SECRET_{0}, or put it into BASCULE_SECRETS_DIR/{0}, or let BASCULE_SECRETS_COMMAND print it"
+        "secret `{0}` is not known: set {SECRET_PREFIX}{0}, or put it into {SECRETS_DIR}/{0}, or let {SECRETS_COMMAND} print it"
     )]
     Missing(String),
     /// A name that could leave the folder.
@@ -75,10 +74,10 @@ impl SecretSources {
         let text = environment.filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
         for (name, value) in text {
             match name.as_str() {
-                "BASCULE_SECRETS_DIR" => sources.folder = Some(PathBuf::from(value)),
-                "BASCULE_SECRETS_COMMAND" => sources.program = Some(PathBuf::from(value)),
+                SECRETS_DIR => sources.folder = Some(PathBuf::from(value)),
+                SECRETS_COMMAND => sources.program = Some(PathBuf::from(value)),
                 other => {
-                    if let Some(name) = other.strip_prefix(PREFIX) {
+                    if let Some(name) = other.strip_prefix(SECRET_PREFIX) {
                         sources.variables.insert(name.to_owned(), value);
                     }
                 }
@@ -148,7 +147,7 @@ async fn ask(program: &std::path::Path, name: &str) -> Result<String, SecretErro
     let mut command = tokio::process::Command::new(program);
     // It gives one secret at a time; those that the engine holds for other steps are not its business.
     let held = std::env::vars_os().map(|(name, _)| name);
-    for other in held.filter(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes())) {
+    for other in held.filter(|name| name.as_encoded_bytes().starts_with(SECRET_PREFIX.as_bytes())) {
         command.env_remove(other);
     }
     command.arg(name).stdin(std::process::Stdio::null()).stderr(std::process::Stdio::null()).kill_on_drop(true);

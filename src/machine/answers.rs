@@ -1,7 +1,7 @@
-//! What may be answered to a question: the verbs that are legal for it now, the likeliest first.
+//! What may be answered to a question: the verbs that are legal for it now, in the order in which people read them.
 //!
-//! Views show them with the command to type. Every one of them is accepted as long as the run stands
-//! where it stands; a property test holds it.
+//! This is the only list: a view adds words and the command to type, and never an answer of its own. Every one of them
+//! is accepted as long as the run stands where it stands; a property test holds it. Start with [`Run::answers`].
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use super::{verbs, verbs_by_hand, verbs_step};
 use crate::plan::step::Undo;
 use crate::plan::{Section, StepId, StepIx, StepKind};
 
-/// More time for the window, as an answer offers it; a person may say another length.
-const WINDOW_MORE_MS: u64 = 30 * 60_000;
+/// More time, for a step or for the window, as a command offers it; a person may say another length.
+pub const MORE_MS: u64 = 30 * 60_000;
 
 impl Run {
     /// The verb that says that a step was done, as it would be taken: of a step by hand with some answer to each of its
@@ -31,7 +31,8 @@ impl Run {
         Verb::Happened { step: planned.id.clone(), outputs, role }
     }
 
-    /// What may be answered to an open question, the likeliest first; `close` always comes last.
+    /// What may be answered to an open question: what helps it, then what is about the whole run. Once users may be on
+    /// the target, going back comes first. `close` is always legal, so it is always there, and it always comes last.
     #[must_use]
     pub fn answers(&self, question: &Question) -> Vec<Verb> {
         let mut answers = Vec::new();
@@ -48,9 +49,9 @@ impl Run {
             (QuestionKind::ValueUnknown { .. }, Some((ix, step))) => value_unknown(self, ix, &step, &mut answers),
             (QuestionKind::OutOfTime { .. }, Some((ix, step))) => out_of_time(self, ix, step, &mut answers),
             (QuestionKind::CheckInconclusive { .. }, Some((ix, step))) => {
-                answers.push(Verb::GoOn { question: question.id });
                 retry(self, ix, &step, &mut answers);
                 skip_or_waive(self, ix, &step, &mut answers);
+                answers.push(Verb::GoOn { question: question.id });
             }
             (QuestionKind::StaleCheck { .. }, Some((ix, step))) => {
                 retry(self, ix, &step, &mut answers);
@@ -61,21 +62,24 @@ impl Run {
                 answers.push(Verb::Approve { step, role });
             }
             (QuestionKind::PostCheckFailed { .. }, Some((ix, step))) => {
+                back(self, &mut answers);
                 answers.push(Verb::GoOn { question: question.id });
                 skip_or_waive(self, ix, &step, &mut answers);
             }
             (QuestionKind::GateUnmet { .. }, _) => {
-                answers.push(Verb::WindowExtend { by_ms: WINDOW_MORE_MS });
+                back(self, &mut answers);
+                answers.push(Verb::WindowExtend { by_ms: MORE_MS });
+            }
+            (QuestionKind::Tripped { .. } | QuestionKind::Blind { .. } | QuestionKind::TurnBack { .. }, _) => {
+                back(self, &mut answers);
+                answers.push(Verb::GoOn { question: question.id });
             }
             (QuestionKind::UndoByHand { .. }, Some((ix, step))) => by_hand(self, ix, step, &mut answers),
             (QuestionKind::AwayTooLong { .. }, _) => answers.push(Verb::ContinueRollback),
             (QuestionKind::PastIrreversible { .. }, _) => answers.push(Verb::ForwardAgain),
             (
-                QuestionKind::Tripped { .. }
-                | QuestionKind::Blind { .. }
-                | QuestionKind::LateEffect { .. }
+                QuestionKind::LateEffect { .. }
                 | QuestionKind::StartWindowEnded { .. }
-                | QuestionKind::TurnBack { .. }
                 | QuestionKind::RequirementRolledBack { .. }
                 | QuestionKind::PluginChanged { .. },
                 _,
@@ -107,23 +111,30 @@ fn the_whole_run(run: &Run, answers: &mut Vec<Verb>) {
     if verbs::may_accept(run).is_ok() {
         answers.push(Verb::Accept);
     }
+    if !answers.iter().any(|verb| matches!(verb, Verb::Cancel | Verb::Rollback)) {
+        back(run, answers);
+    }
+    answers.push(Verb::Close);
+}
+
+/// Back, or out where nothing was cut over yet.
+fn back(run: &Run, answers: &mut Vec<Verb>) {
     let on_its_way = run.rollback.is_some() || matches!(run.state, RunState::RollingBack | RunState::Stuck);
     if run.first_effect.is_none() && !on_its_way {
         answers.push(Verb::Cancel);
     } else if verbs::may_roll_back(run).is_ok() {
         answers.push(Verb::Rollback);
     }
-    answers.push(Verb::Close);
 }
 
 fn out_of_time(run: &Run, ix: StepIx, step: StepId, answers: &mut Vec<Verb>) {
     if verbs_by_hand::waits(run, ix) {
         answers.push(run.says_done(ix));
-        answers.push(Verb::Extend { step: step.clone(), by_ms: WINDOW_MORE_MS });
+        answers.push(Verb::Extend { step: step.clone(), by_ms: MORE_MS });
         answers.push(Verb::ItFailed { step, left: Left::Possible });
         return;
     }
-    answers.push(Verb::Extend { step: step.clone(), by_ms: run.plan.step(ix).timeout_ms.max(1) });
+    answers.push(Verb::Extend { step: step.clone(), by_ms: MORE_MS });
     let back = matches!(run.step(ix).status, Status::Undo { .. });
     answers.push(if back { Verb::UndoRetry { step } } else { Verb::Retry { step } });
 }
@@ -132,6 +143,9 @@ fn unknown(run: &Run, ix: StepIx, step: &StepId, direction: Direction, answers: 
     if direction == Direction::Undo {
         answers.push(Verb::UndoRetry { step: step.clone() });
         answers.push(Verb::UndoDone { step: step.clone() });
+        if verbs_step::may_not_waive(run, ix).is_none() {
+            answers.push(Verb::UndoWaive { step: step.clone() });
+        }
         return;
     }
     if !matches!(run.step(ix).status, Status::Forward(Forward::Unknown { .. })) {
@@ -139,13 +153,13 @@ fn unknown(run: &Run, ix: StepIx, step: &StepId, direction: Direction, answers: 
     }
     answers.push(run.says_done(ix));
     answers.push(Verb::DidNotHappen { step: step.clone() });
-    answers.push(Verb::ItFailed { step: step.clone(), left: Left::Possible });
     if run.step(ix).attached.is_some() && verbs_step::is_on(run, run.plan.step(ix).section) && run.rollback.is_none() {
         answers.push(Verb::Retry { step: step.clone() });
     }
     if run.plan.step(ix).probe.is_some() {
         answers.push(Verb::ProbeAgain { step: step.clone() });
     }
+    answers.push(Verb::ItFailed { step: step.clone(), left: Left::Possible });
 }
 
 fn value_unknown(run: &Run, ix: StepIx, step: &StepId, answers: &mut Vec<Verb>) {

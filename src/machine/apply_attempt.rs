@@ -15,12 +15,12 @@ use super::run_state::RunState;
 use super::state::{Attempt, Forward, Status, StepLocks, UndoState};
 use super::timers::Timer;
 use super::unended;
-use crate::plan::step::Effect;
+use crate::plan::step::{Effect, UndoAction};
 use crate::plan::{Section, StepId, StepIx, StepKind};
 
-/// The least time in which the end of an attempt that was told to stop must be proved: more than
-/// the engine takes to end its processes by force.
-const PROOF_MS: Millis = 60_000;
+/// The least time in which the end of an attempt that was told to stop must be proved: more than it may take to stop,
+/// and the engine after that to end its processes by force. The engine asserts it.
+pub const PROOF_MS: Millis = 90_000;
 
 /// Takes in one of the events that [`super::apply`] sends here.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the caller sends only these")]
@@ -240,7 +240,7 @@ fn ended_undo(run: &mut Run, ix: StepIx, end: &End, at: Millis) -> Result<(), Il
             record.last_failure = Some(failure.clone());
             UndoState::Failed { failure: failure.clone() }
         }
-        End::Cancelled { left: Left::Possible } if is_once(run, ix) => {
+        End::Cancelled { left: Left::Possible } if run.plan.step(ix).undo_action().is_some_and(UndoAction::is_once) => {
             UndoState::Unknown { failure: Failure::new("the undo was stopped"), probing: false }
         }
         End::Cancelled { .. } => UndoState::Failed { failure: Failure::new("the undo was stopped") },
@@ -250,11 +250,6 @@ fn ended_undo(run: &mut Run, ix: StepIx, end: &End, at: Millis) -> Result<(), Il
         }
     };
     set_undo(run, ix, to)
-}
-
-/// Undos are repeatable; this is the stated exception.
-fn is_once(run: &Run, ix: StepIx) -> bool {
-    run.plan.step(ix).undo_action().is_some_and(|undo| undo.effect == Effect::Once)
 }
 
 /// Never applied to the step. It proves that the attempt ended, unless it says that it may go on, and makes an undo

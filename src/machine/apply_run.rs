@@ -5,6 +5,7 @@ use super::books::{
     disarm_criteria, give_back, mark_effects, note_all_turns, note_turn, set_deadline, set_forward, wait_no_more,
 };
 use super::command::Command;
+use super::criteria::SAMPLE_SLACK_MS;
 use super::event::{Event, Record};
 use super::fact::{Cause, Direction, LockScope, Millis, SkipCause, Wait};
 use super::run::{Locks, Run};
@@ -51,7 +52,7 @@ pub(super) fn owned(run: &mut Run, record: &Record) -> Result<(), Illegal> {
         run.criteria[ix].sampling = None;
         if let (Some(sample), Some(blind)) = (run.timers.get(Timer::Sample(ix)), run.timers.get(Timer::MaxAge(ix))) {
             // Nobody looked meanwhile: one sample may be taken before the criterion counts as blind.
-            let chance = sample.max(at).saturating_add(ms(criterion.timeout_ms)).saturating_add(5_000);
+            let chance = sample.max(at).saturating_add(ms(criterion.timeout_ms)).saturating_add(SAMPLE_SLACK_MS);
             run.timers.set(Timer::MaxAge(ix), blind.max(chance));
         }
     }

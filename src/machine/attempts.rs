@@ -216,7 +216,7 @@ fn late_undo(d: &mut Draft<'_>, ix: StepIx, attempt: u32, end: &End) -> Result<(
     }
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
-    let repeatable = step.undo_action().is_some_and(|undo| undo.effect != Effect::Once);
+    let repeatable = step.undo_action().is_some_and(|undo| !undo.is_once());
     if repeatable || !matches!(end, End::Cancelled { .. } | End::Unknown { .. }) {
         undoing::undo_is_known(d, ix)?;
     }

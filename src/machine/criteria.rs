@@ -15,6 +15,9 @@ use super::timers::Timer;
 use crate::plan::criteria::{Criterion, CriterionAction};
 use crate::runbook::expr::Truth;
 
+/// What a sample may take beyond its time before it counts as lost.
+pub(super) const SAMPLE_SLACK_MS: Millis = 5_000;
+
 /// How old the last measured sample is before another one is taken on a full disk.
 const SELDOM_MS: Millis = 30_000;
 
@@ -45,7 +48,7 @@ pub(super) fn due(d: &mut Draft<'_>, ix: usize, due: Millis) -> Result<(), Illeg
     let planned = due.saturating_add(missed.saturating_mul(every));
     if d.run().criteria[ix]
         .sampling
-        .is_some_and(|since| d.now().steady < since.saturating_add(ms(criterion.timeout_ms) + 5_000))
+        .is_some_and(|since| d.now().steady < since.saturating_add(ms(criterion.timeout_ms) + SAMPLE_SLACK_MS))
     {
         let verdict = Verdict::Inconclusive { because: "the sample before it was still under way".into() };
         return d.emit(Event::Sampled { criterion: criterion.id.clone(), planned, verdict, result: None });

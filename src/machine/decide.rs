@@ -159,13 +159,31 @@ pub(super) fn ask(d: &mut Draft<'_>, kind: QuestionKind) -> Result<(), Illegal> 
 
 /// Whether a rollback stops until a question is answered.
 pub(super) fn holds_up_a_rollback(kind: &QuestionKind) -> bool {
-    !matches!(
-        kind,
+    match kind {
         QuestionKind::LateEffect { .. }
-            | QuestionKind::OutOfTime { .. }
-            | QuestionKind::UndoByHand { .. }
-            | QuestionKind::UnknownOutcome { direction: Direction::Undo, .. }
-    )
+        | QuestionKind::OutOfTime { .. }
+        | QuestionKind::UndoByHand { .. }
+        | QuestionKind::UnknownOutcome { direction: Direction::Undo, .. } => false,
+        QuestionKind::UnknownOutcome { direction: Direction::Forward, .. }
+        | QuestionKind::StepFailed { .. }
+        | QuestionKind::PartialEffect { .. }
+        | QuestionKind::CheckInconclusive { .. }
+        | QuestionKind::ValueUnknown { .. }
+        | QuestionKind::Tripped { .. }
+        | QuestionKind::Blind { .. }
+        | QuestionKind::PostCheckFailed { .. }
+        | QuestionKind::GateUnmet { .. }
+        | QuestionKind::AwayTooLong { .. }
+        | QuestionKind::StaleCheck { .. }
+        | QuestionKind::Denied { .. }
+        | QuestionKind::Irreversible { .. }
+        | QuestionKind::PastIrreversible { .. }
+        | QuestionKind::LateStepFailed { .. }
+        | QuestionKind::StartWindowEnded { .. }
+        | QuestionKind::TurnBack { .. }
+        | QuestionKind::RequirementRolledBack { .. }
+        | QuestionKind::PluginChanged { .. } => true,
+    }
 }
 
 /// Closes every question that `which` picks; `answer` says how, or that events overtook it.

@@ -334,7 +334,7 @@ pub enum Input {
         /// When that was decided. What the run heard of since then is no news.
         decided: Millis,
     },
-    /// An executor is not the one that the plan pinned.
+    /// An executor is not the one that the plan pinned. Nobody sends it yet: programs of their own are not built.
     PluginChanged {
         /// Its name.
         executor: String,

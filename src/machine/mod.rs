@@ -11,7 +11,7 @@
 //! Start with [`decide::decide`], then the state that interests you: [`checks`],
 //! [`forward`], [`window`], [`rollback`].
 
-mod answers;
+pub mod answers;
 mod apply;
 mod apply_attempt;
 mod apply_rollback;
@@ -59,12 +59,14 @@ pub mod window;
 mod window_rules;
 
 pub use apply::Illegal;
+pub use apply_attempt::PROOF_MS;
 pub use command::Command;
 pub use decide::{decide, note_down};
 pub use draft::{Draft, Now, Room};
 pub use eval::{Measured, measured};
 pub use event::{Event, Record};
 pub use input::{Input, Reply, Verb};
+pub use recover::CLOCK_JUMP_MS;
 pub use rollback::{Orders, may_act, what_to_undo};
 pub use run::Run;
 pub use run_state::{Ending, RunState};

@@ -15,11 +15,11 @@ use super::timers::Timer;
 use super::unended::AttemptKey;
 use super::{attempts, eval, failures, rollback, undoing, window_rules};
 use crate::plan::policy::OnWindowClose;
-use crate::plan::step::{Effect, Probe};
+use crate::plan::step::{Effect, Probe, UndoAction};
 use crate::plan::{Section, StepIx, StepKind};
 
-/// A wall clock that is off by more than this has jumped.
-const CLOCK_JUMP_MS: Millis = 5_000;
+/// A wall clock that is off by more than this has jumped, whoever looks.
+pub const CLOCK_JUMP_MS: Millis = 5_000;
 
 /// A new owner took the run; every former attempt is dead, its processes ended, but for those that it names.
 pub(super) fn recovered(
@@ -161,7 +161,7 @@ fn dead_forward(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
 fn dead_undo(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
-    if step.undo_action().is_some_and(|undo| undo.effect == Effect::Once) {
+    if step.undo_action().is_some_and(UndoAction::is_once) {
         if d.run().rollback.is_none() {
             return undoing::ask_about_part(d, ix);
         }

@@ -13,7 +13,7 @@ use super::forward;
 use super::question::QuestionKind;
 use super::run::Run;
 use super::run_state::RunState;
-use super::state::{Forward, Status, UndoState};
+use super::state::{Forward, Status};
 use super::turns::{Part, Standing, standing};
 use super::undoing;
 use crate::plan::policy::DataAnswer;
@@ -298,18 +298,8 @@ fn leftovers(run: &Run) -> Vec<(StepId, String)> {
     let Some(rollback) = &run.rollback else { return Vec::new() };
     let name = |ix: StepIx| run.plan.step(ix).id.clone();
     let mut left: Vec<(StepId, String)> = rollback.stays.iter().map(|(ix, why)| (name(*ix), why.clone())).collect();
-    for turn in rollback.restore.iter().chain(&rollback.cleanup) {
-        let why = match run.undo(turn.step) {
-            None | Some(UndoState::Undone { .. }) => continue,
-            Some(UndoState::Waived) => "its undo was waived".to_owned(),
-            Some(UndoState::Failed { failure }) => format!("its undo failed: {failure}"),
-            Some(UndoState::Unknown { failure, .. }) => format!("nobody knows whether it was undone: {failure}"),
-            Some(
-                UndoState::Pending | UndoState::Undoing(_) | UndoState::Backoff { .. } | UndoState::Waiting { .. },
-            ) => "its undo waits for one that failed".to_owned(),
-        };
-        left.push((name(turn.step), why));
-    }
+    let turns = rollback.restore.iter().chain(&rollback.cleanup);
+    left.extend(turns.filter_map(|turn| Some((name(turn.step), run.undo(turn.step)?.why_it_stays()?))));
     left
 }
 

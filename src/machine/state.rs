@@ -148,10 +148,19 @@ pub enum UndoState {
 }
 
 impl UndoState {
-    /// No attempt will follow by itself.
+    /// Why a step stays applied if nothing more is done about its undo; `None`: it was taken back. The log, the screens
+    /// and the report say it in these words.
     #[must_use]
-    pub fn is_ended(&self) -> bool {
-        matches!(self, Self::Undone { .. } | Self::Failed { .. } | Self::Unknown { .. } | Self::Waived)
+    pub fn why_it_stays(&self) -> Option<String> {
+        match self {
+            Self::Undone { .. } => None,
+            Self::Failed { failure } => Some(format!("its undo failed: {failure}")),
+            Self::Unknown { failure, .. } => Some(format!("nobody knows whether it was undone: {failure}")),
+            Self::Waived => Some("its undo was waived".to_owned()),
+            Self::Waiting { .. } => Some("nobody took it back by hand".to_owned()),
+            Self::Pending => Some("its undo did not run".to_owned()),
+            Self::Undoing(_) | Self::Backoff { .. } => Some("its undo had not come to an end".to_owned()),
+        }
     }
 
     /// The attempt under way.
@@ -198,18 +207,6 @@ impl Status {
             Self::Forward(forward) => forward.attempt().is_some(),
             Self::Undo { state, .. } => state.attempt().is_some(),
         }
-    }
-}
-
-impl Status {
-    /// The handle of the remote work that the attempt under way recorded.
-    #[must_use]
-    pub fn attempt_handle(&self) -> Option<Value> {
-        let attempt = match self {
-            Self::Forward(forward) => forward.attempt(),
-            Self::Undo { state, .. } => state.attempt(),
-        };
-        attempt.and_then(|attempt| attempt.handle.clone())
     }
 }
 

@@ -12,7 +12,6 @@ use super::run::Run;
 use super::state::{Status, StepLocks, UndoState};
 use super::{checks, eval, failures, forward};
 use crate::plan::rollback::stage;
-use crate::plan::step::Effect;
 use crate::plan::{Section, Stage, StepIx, StepKind};
 
 /// Whether the undo of a step may do anything: an unfinished target must never overwrite a good source.
@@ -138,7 +137,7 @@ pub(super) fn undo_ended(d: &mut Draft<'_>, ix: StepIx, left: Left) -> Result<()
         return Ok(());
     }
     let tries = d.run().step(ix).undo_tries;
-    let again = undo.effect != Effect::Once || left == Left::Nothing;
+    let again = !undo.is_once() || left == Left::Nothing;
     if again && tries < undo.retry.attempts {
         let at = d.now().steady.saturating_add(failures::pause(d, undo.retry, tries));
         return d.emit(Event::RetryPlanned { step: plan.step(ix).id.clone(), direction: Direction::Undo, at });
@@ -159,7 +158,7 @@ pub(super) fn ask_about_part(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illega
 pub(super) fn undo_probed(d: &mut Draft<'_>, ix: StepIx, found: &Found) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
-    let repeatable = step.undo_action().is_some_and(|undo| undo.effect != Effect::Once);
+    let repeatable = step.undo_action().is_some_and(|undo| !undo.is_once());
     match found {
         Found::Partial { .. } | Found::CannotTell { .. }
             if !repeatable || d.run().step(ix).unsettled || d.run().is_unended(ix, Direction::Undo) =>

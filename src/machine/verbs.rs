@@ -20,7 +20,7 @@ use super::state::UndoState;
 use super::timers::Timer;
 use super::verbs_step;
 use super::window_rules;
-use crate::plan::{Section, StepIx};
+use crate::plan::Section;
 
 /// Handles a verb.
 pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
@@ -259,7 +259,9 @@ fn close_run(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
         .filter(|ix| !matches!(d.run().undo(*ix), Some(UndoState::Undone { .. })))
         .map(|ix| {
             let live = d.run().step(ix).status.is_live();
-            let word = if live { "was still under way".to_owned() } else { stays(d.run(), ix) };
+            let why = d.run().undo(ix).and_then(UndoState::why_it_stays);
+            let word =
+                if live { "was still under way".to_owned() } else { why.unwrap_or_else(|| "stays applied".to_owned()) };
             (d.run().plan.step(ix).id.clone(), word)
         })
         .collect();
@@ -267,23 +269,6 @@ fn close_run(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
     rollback::stop(d, |_, _| true)?;
     d.emit(Event::Residue { left })?;
     done(d, Event::Moved { to: RunState::ClosedWithResidue, because: Cause::Person })
-}
-
-/// What is to be said of a step that stays applied because a person ends the run.
-fn stays(run: &Run, ix: StepIx) -> String {
-    match run.undo(ix) {
-        Some(UndoState::Failed { failure }) => format!("its undo failed: {failure}"),
-        Some(UndoState::Unknown { failure, .. }) => format!("nobody knows whether it was undone: {failure}"),
-        Some(UndoState::Waived) => "its undo was waived".to_owned(),
-        Some(
-            UndoState::Pending
-            | UndoState::Undoing(_)
-            | UndoState::Backoff { .. }
-            | UndoState::Waiting { .. }
-            | UndoState::Undone { .. },
-        )
-        | None => "stays applied".to_owned(),
-    }
 }
 
 fn forward_again(d: &mut Draft<'_>) -> Result<Reply, Illegal> {

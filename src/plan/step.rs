@@ -151,6 +151,15 @@ pub struct UndoAction {
     pub by_hand: Option<String>,
 }
 
+impl UndoAction {
+    /// Whether nothing may follow an attempt that may have done something: undos are repeatable, `once` is the stated
+    /// exception.
+    #[must_use]
+    pub fn is_once(&self) -> bool {
+        self.effect == Effect::Once
+    }
+}
+
 /// Attempts and the pauses between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -86,9 +86,9 @@ fn stuck(story: &Story) -> Vec<LeftToDo> {
     let turns = rollback.restore.iter().chain(&rollback.cleanup);
     turns
         .filter_map(|turn| {
-            let why = match run.undo(turn.step)? {
-                UndoState::Failed { failure } => format!("its undo failed: {failure}"),
-                UndoState::Unknown { failure, .. } => format!("nobody knows whether it was undone: {failure}"),
+            let undo = run.undo(turn.step)?;
+            let why = match undo {
+                UndoState::Failed { .. } | UndoState::Unknown { .. } => undo.why_it_stays()?,
                 UndoState::Pending
                 | UndoState::Undoing(_)
                 | UndoState::Backoff { .. }

@@ -126,12 +126,6 @@ impl SourceFile {
         offset(lines.start().saturating_sub(1))..offset(*lines.end())
     }
 
-    /// How many lines there are.
-    #[must_use]
-    pub fn line_count(&self) -> usize {
-        self.line_starts.len()
-    }
-
     /// Line and column of a byte offset; an offset behind the end gives the end.
     #[must_use]
     pub fn position(&self, offset: usize) -> Position {
@@ -279,7 +273,6 @@ mod tests {
         assert_eq!(sources.file(file).line(1), "a: b");
         assert_eq!(sources.file(file).line(3), "");
         assert_eq!(sources.file(file).line(9), "");
-        assert_eq!(sources.file(file).line_count(), 4);
     }
 
     #[test]

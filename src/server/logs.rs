@@ -65,7 +65,7 @@ pub(super) async fn log(
             .hint(format!("it has made {newest} so far")));
     }
     let tail = Tail {
-        path: attempt_log::path(site.engine.state_dir(), &name, &id, &label(direction, attempt)),
+        path: attempt_log::path(site.engine.state_dir(), &name, &id, &attempt_log::label(direction, attempt)),
         offset: query.offset,
         site,
         name,
@@ -86,14 +86,6 @@ pub(super) async fn log(
 
 /// Names the byte after the last one that was sent.
 const NEXT_OFFSET: header::HeaderName = header::HeaderName::from_static("x-next-offset");
-
-/// The name of an attempt's log file, without its ending.
-pub(super) fn label(direction: Direction, attempt: u32) -> String {
-    match direction {
-        Direction::Forward => format!("forward-{attempt}"),
-        Direction::Undo => format!("undo-{attempt}"),
-    }
-}
 
 /// A file that may grow.
 struct Tail {

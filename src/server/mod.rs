@@ -5,6 +5,7 @@
 //! | `GET /v1/health` | the owner, what it adopted |
 //! | `GET /v1/runs` | all runs; `?open=true`: those that are not over |
 //! | `POST /v1/runs` | creates a run from a plan's canonical JSON |
+//! | `GET /v1/history/{app}` | how long the steps of an application took |
 //! | `GET /v1/runs/{app}/{n}` | one run |
 //! | `GET /v1/runs/{app}/{n}/events` | events as NDJSON, `?after=SEQUENCE&limit=N`; `?follow=true`: server-sent events |
 //! | `GET /v1/runs/{app}/{n}/logs/{step}` | an attempt's log, `?attempt=N&undo=true&offset=BYTES&follow=true` |

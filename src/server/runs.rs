@@ -140,10 +140,11 @@ async fn progress(site: &Site, name: &RunName, run: &Run) -> ProgressMap {
     for (ix, direction) in &run.live {
         let record = run.step(*ix);
         let id = &run.plan.step(*ix).id;
-        let label = match direction {
-            Direction::Forward => format!("forward-{}", record.attempts),
-            Direction::Undo => format!("undo-{}", record.undo_attempts),
+        let attempt = match direction {
+            Direction::Forward => record.attempts,
+            Direction::Undo => record.undo_attempts,
         };
+        let label = attempt_log::label(*direction, attempt);
         wanted.push((id.to_string(), attempt_log::path(site.engine.state_dir(), name, id, &label)));
     }
     let read = tokio::task::spawn_blocking(move || {

@@ -264,7 +264,7 @@ pub struct RunCreated {
     pub run: String,
 }
 
-/// How long the steps of an application took: medians of its newest runs, in milliseconds.
+/// How long the steps of an application took: the median of each one's newest durations, in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Measured {

@@ -309,7 +309,7 @@ impl RunLog for JournalFile {
         if !state.claimed.insert(run.clone()) {
             return Err(StoreError::Claimed { run: run.clone(), by: "this process".into() });
         }
-        Ok(Lease { run: run.clone(), epoch, ends_in_ms: None })
+        Ok(Lease { run: run.clone(), epoch })
     }
 
     async fn renew(&self, lease: &Lease) -> Result<(), StoreError> {

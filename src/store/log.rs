@@ -81,8 +81,6 @@ pub struct Lease {
     /// The epoch that the owner's appends carry. It is greater than every epoch in the log, and the owner's first
     /// append makes it known: the log is the fence, the lease only says who may try.
     pub epoch: u64,
-    /// When it ends unless renewed, in milliseconds from when it was given; `None` if it ends with the process.
-    pub ends_in_ms: Option<u64>,
 }
 
 /// What *done* promises.

@@ -225,7 +225,7 @@ impl RunLog for MemoryLog {
         }
         let epoch = inner.head(run).epoch + 1;
         inner.leases.insert(run.clone(), (self.opener, epoch));
-        Ok(Lease { run: run.clone(), epoch, ends_in_ms: None })
+        Ok(Lease { run: run.clone(), epoch })
     }
 
     async fn renew(&self, lease: &Lease) -> Result<(), StoreError> {

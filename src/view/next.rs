@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::offer;
+use crate::machine::answers::MORE_MS;
 use crate::machine::fact::Wait;
 use crate::machine::run::Run;
 use crate::machine::run_state::RunState;
@@ -132,7 +133,7 @@ impl Next<'_> {
                 self.add(&Verb::SignOff { role: wanted.role.clone() }, "says that it is theirs from now on");
             }
         }
-        self.add(&Verb::WindowExtend { by_ms: 30 * 60_000 }, "moves the window's deadline");
+        self.add(&Verb::WindowExtend { by_ms: MORE_MS }, "moves the window's deadline");
         if moves(run.state) {
             self.add(&Verb::Pause, "starts nothing new");
         }

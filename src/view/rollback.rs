@@ -7,7 +7,6 @@ use super::{FailureView, ProgressMap, ProgressView, words};
 use crate::machine::Now;
 use crate::machine::fact::Millis;
 use crate::machine::run::{Run, Turn};
-use crate::machine::run_state::RunState;
 use crate::machine::state::{Forward, Status, UndoState};
 use crate::plan::estimate::{History, undo_length};
 use crate::plan::{Section, StepIx};
@@ -181,29 +180,15 @@ fn undo(run: &Run, turn: &Turn, now: Now, progress: &ProgressMap) -> UndoView {
     }
 }
 
-/// What stays applied once the run is over.
+/// What stays applied once the run is over, as the log recorded it.
 pub(super) fn leftovers(run: &Run) -> Vec<LeftView> {
-    let left =
-        |ix: StepIx, why: String| LeftView { step: run.plan.step(ix).id.to_string(), why, by_hand: by_hand(run, ix) };
-    if run.state == RunState::ClosedWithResidue {
-        return run.residue.iter().map(|(ix, why)| left(*ix, why.clone())).collect();
-    }
-    let Some(rollback) = &run.rollback else { return Vec::new() };
     if !run.state.is_final() {
         return Vec::new();
     }
-    let undone = rollback.restore.iter().chain(&rollback.cleanup).filter_map(|turn| {
-        let why = match run.undo(turn.step)? {
-            UndoState::Undone { .. } => return None,
-            UndoState::Failed { failure } => format!("its undo failed: {failure}"),
-            UndoState::Unknown { failure, .. } => format!("nobody knows whether it was undone: {failure}"),
-            UndoState::Waived => "its undo was waived".to_owned(),
-            UndoState::Waiting { .. } => "nobody took it back by hand".to_owned(),
-            UndoState::Pending | UndoState::Undoing(_) | UndoState::Backoff { .. } => {
-                "its undo did not run: something that it needs failed".to_owned()
-            }
-        };
-        Some(left(turn.step, why))
-    });
-    undone.chain(rollback.stays.iter().map(|(ix, why)| left(*ix, why.clone()))).collect()
+    let left = |(ix, why): &(StepIx, String)| LeftView {
+        step: run.plan.step(*ix).id.to_string(),
+        why: why.clone(),
+        by_hand: by_hand(run, *ix),
+    };
+    run.residue.iter().map(left).collect()
 }

@@ -224,13 +224,9 @@ fn spawn(launch: &Launch) -> Result<(Child, Group), LaunchError> {
     Ok((child, Group { id, armed: true, note: None }))
 }
 
-/// Variables of the engine that hold secrets of all runs, or say where they are: a child gets those
-/// that its step names, and no others.
+/// Those that a child gets only if its step names them.
 fn secret_variables(names: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
-    names.filter(|name| {
-        let name = name.as_encoded_bytes();
-        name.starts_with(b"BASCULE_SECRET_") || name.starts_with(b"BASCULE_SECRETS_")
-    })
+    names.filter(|name| bascule_plugin::is_secret_variable(name))
 }
 
 fn name(program: &OsString) -> String {

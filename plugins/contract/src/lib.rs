@@ -36,8 +36,8 @@ pub use outcome::{Effect, Failure, Left, Outcome, ProbeAnswer, Work};
 /// The version of this contract. A plan pins it together with each built-in executor's name.
 pub const CONTRACT_VERSION: u32 = 1;
 
-/// The longest time that an executor may take for an attempt to stop: less than the minute after
-/// which a run counts its end as not proved.
+/// The longest time that an executor may take for an attempt to stop. With the time that the engine then needs to end
+/// processes by force it is less than that after which a run counts the end as not proved.
 pub const STOP_LIMIT: std::time::Duration = std::time::Duration::from_secs(57);
 
 /// The variable that every child process of an attempt carries: `<state id>/<run>/<step>/<attempt>`.
@@ -45,3 +45,19 @@ pub const STOP_LIMIT: std::time::Duration = std::time::Duration::from_secs(57);
 /// After a crash the engine finds the processes of dead attempts by it and ends them before it
 /// does anything else.
 pub const ATTEMPT_VARIABLE: &str = "BASCULE_ATTEMPT";
+
+/// What stands before the name of a secret in the engine's environment.
+pub const SECRET_PREFIX: &str = "BASCULE_SECRET_";
+
+/// The variable that names a folder with a file per secret.
+pub const SECRETS_DIR: &str = "BASCULE_SECRETS_DIR";
+
+/// The variable that names a program which prints the secret that it is asked for.
+pub const SECRETS_COMMAND: &str = "BASCULE_SECRETS_COMMAND";
+
+/// Whether a variable of the engine holds a secret of some run, or says where secrets are. A child of an attempt gets
+/// those that its step names, and no others.
+#[must_use]
+pub fn is_secret_variable(name: &std::ffi::OsStr) -> bool {
+    name == SECRETS_DIR || name == SECRETS_COMMAND || name.as_encoded_bytes().starts_with(SECRET_PREFIX.as_bytes())
+}

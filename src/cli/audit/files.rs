@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::engine::{attempt_log, repetitions};
 use crate::machine::event::{Event, Record};
-use crate::machine::fact::{Direction, End, LogDigest};
+use crate::machine::fact::{End, LogDigest};
 use crate::plan::StepId;
 use crate::store::disk::RealDisk;
 use crate::store::{Blobs, Hash, RunName, Snapshot, StoreError};
@@ -50,7 +50,7 @@ pub(super) fn check(state: &Path, snapshot: &Snapshot) -> Result<Checked, StoreE
                         }
                     } else if let Event::AttemptEnded { step, attempt, direction, end, log: Some(log) } = &record.event
                     {
-                        let label = label(*direction, *attempt);
+                        let label = attempt_log::label(*direction, *attempt);
                         let folder = attempt_log::folder(state, name, step);
                         // Of a check that is repeated only the last that passed are kept.
                         let may_be_gone =
@@ -87,12 +87,5 @@ fn attempt_file(state: &Path, (run, step): (&RunName, &StepId), label: &str, log
             log.bytes
         )),
         Err(_) => checked.absent.push(format!("the log of `{step}` ({label}) of run {run} is not there: {}", path.display())),
-    }
-}
-
-fn label(direction: Direction, attempt: u32) -> String {
-    match direction {
-        Direction::Forward => format!("forward-{attempt}"),
-        Direction::Undo => format!("undo-{attempt}"),
     }
 }

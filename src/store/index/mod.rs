@@ -40,25 +40,16 @@ pub enum Tree {
     Heads,
     /// Views of runs, steps and events.
     Views,
-    /// Deadlines.
-    Timers,
-    /// Who holds and who waits.
-    Locks,
-    /// Open questions.
-    Questions,
     /// How long steps took.
     Durations,
 }
 
 impl Tree {
-    /// The first byte of its keys. A number here never changes its meaning.
+    /// The first byte of its keys. A number here never changes its meaning: 3, 4 and 5 were deadlines, locks and questions.
     fn tag(self) -> u8 {
         match self {
             Self::Heads => 1,
             Self::Views => 2,
-            Self::Timers => 3,
-            Self::Locks => 4,
-            Self::Questions => 5,
             Self::Durations => 6,
         }
     }

@@ -45,7 +45,7 @@ fn the_turn_back_time_leaves_room_to_be_back_before_the_window_ends() {
     night.until(min(116));
     let (kind, answers) = asked(&night);
     assert_eq!(kind, QuestionKind::TurnBack { until: START + min(120) });
-    assert_eq!(answers, [Verb::GoOn { question: 1 }, Verb::Rollback, Verb::Close]);
+    assert_eq!(answers, [Verb::Rollback, Verb::GoOn { question: 1 }, Verb::Close]);
 }
 
 #[test]

@@ -146,7 +146,7 @@ fn a_need_that_its_author_wrote_holds_up_what_stands_behind_it() {
     night.undo_always("power_on", Act::fails(Left::Possible));
     let back = go_back(&mut night, RunState::RolledBack);
     assert!(!back.contains(&"convert!".to_owned()), "the image is still in use: {back:?}");
-    assert!(night.only(&["residue"]).contains("waits for one that failed"), "{}", night.only(&["residue"]));
+    assert!(night.only(&["residue"]).contains("\"convert\",\"its undo did not run\""), "{}", night.only(&["residue"]));
 }
 
 #[test]

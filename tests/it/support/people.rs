@@ -161,6 +161,13 @@ fn answer(run: &Run, world: &World, question: &Question, patience: u32) -> Verb 
         }
         QuestionKind::OutOfTime { .. } => find(&|verb| matches!(verb, Verb::Retry { .. } | Verb::UndoRetry { .. })),
         QuestionKind::GateUnmet { .. } if patience == 0 => find(&|verb| matches!(verb, Verb::Accept)),
+        QuestionKind::GateUnmet { .. } => find(&|verb| matches!(verb, Verb::WindowExtend { .. })),
+        // Where going back is offered first, this one hopes for the target.
+        QuestionKind::Tripped { .. }
+        | QuestionKind::Blind { .. }
+        | QuestionKind::PostCheckFailed { .. }
+        | QuestionKind::TurnBack { .. }
+        | QuestionKind::CheckInconclusive { .. } => find(&|verb| matches!(verb, Verb::GoOn { .. })),
         QuestionKind::Denied { .. } if patience == 0 => find(&|verb| matches!(verb, Verb::Cancel | Verb::Rollback)),
         _ => None,
     };

@@ -11,7 +11,7 @@ use bascule::machine::command::{Action, Sample};
 use bascule::machine::fact::{Direction, Failure, Found, Left, LockScope, Millis};
 use bascule::machine::input::{Outcome, ProbeOutcome};
 use bascule::machine::run_state::Ending;
-use bascule::machine::state::{Forward, UndoState};
+use bascule::machine::state::{Forward, Status, UndoState};
 use bascule::machine::{Input, Run};
 use bascule::plan::step::{Effect, Section, Undo};
 use bascule::plan::{Plan, StepIx, StepKind};
@@ -348,7 +348,11 @@ impl Hands for World {
         // Work elsewhere begins once its handle is written; what had none dies with the engine.
         self.doing.retain(|doing| {
             let record = run.step(doing.step);
-            doing.remote && (record.attached.is_some() || record.status.attempt_handle().is_some())
+            let attempt = match &record.status {
+                Status::Forward(forward) => forward.attempt(),
+                Status::Undo { state, .. } => state.attempt(),
+            };
+            doing.remote && (record.attached.is_some() || attempt.is_some_and(|attempt| attempt.handle.is_some()))
         });
     }
 }

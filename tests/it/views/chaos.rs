@@ -142,7 +142,11 @@ impl Chaos {
     fn turn(&mut self, offered: &[(String, Verb)]) {
         match self.choices.weighted(&[70, 24, 6]) {
             1 if !offered.is_empty() => {
-                let (command, verb) = self.choices.pick(offered);
+                // `close` is there with every question, and would end most plays early: seldom it is.
+                let close = self.choices.chance(20);
+                let mut offered = offered.to_vec();
+                offered.retain(|(_, verb)| close || !matches!(verb, Verb::Close));
+                let Some((command, verb)) = (!offered.is_empty()).then(|| self.choices.pick(&offered)) else { return };
                 self.said.push(command);
                 let reply = self.sim.say("paul", verb);
                 reply.unwrap_or_else(|why| panic!("after {:?}: {why}", self.said));
