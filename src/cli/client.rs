@@ -20,7 +20,7 @@ use crate::server::wire::{Health, Measured, NewRunRequest, RunCreated, VerbAnswe
 use crate::store::RunName;
 use crate::view::{EventView, RunSummary, RunView};
 
-/// Events in one answer: what the route gives at most.
+/// Events in one answer. The route gives up to 20,000: a page that is not full is the last one.
 const EVENTS_PAGE: usize = 10_000;
 
 /// How long an owner may take to answer. Only streams take longer.

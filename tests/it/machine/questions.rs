@@ -12,6 +12,7 @@ use bascule::machine::{Input, RunState, Verb};
 use bascule::plan::policy::OnFailure;
 use bascule::plan::step::{Effect, OnTimeout, Undo};
 use bascule::plan::{DataAnswer, Section, TripRule};
+use bascule::view::{ProgressMap, RunView};
 
 use super::{asks, observing, place};
 use crate::support::night::{Act, Night, min};
@@ -371,6 +372,18 @@ fn a_question_of_every_kind_is_in_the_table() {
         })
         .collect();
     assert_eq!(raised.len(), table.len(), "every kind stands once");
+}
+
+#[test]
+fn people_see_every_answer_of_the_machine_and_none_beside() {
+    for (kind, ask) in QUESTIONS {
+        let night = ask();
+        let (_, answers) = super::asked(&night);
+        let view = RunView::of(&night.sim.run, night.sim.now, &ProgressMap::new());
+        let shown: Vec<&str> = view.questions[0].answers.iter().map(|answer| answer.command.as_str()).collect();
+        assert_eq!(shown.len(), answers.len(), "{kind}: {shown:?} of {answers:?}");
+        assert!(shown.last().is_some_and(|command| command.starts_with("bascule close ")), "{kind}: {shown:?}");
+    }
 }
 
 #[test]
