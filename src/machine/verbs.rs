@@ -82,6 +82,10 @@ fn go(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
         let why = format!("`go` is the word for a prepared run; this one is {}", d.run().state);
         return Ok(Reply::refused(why, "`bascule status` shows what it waits for"));
     }
+    // The word is for forward work: what only a restart holds back needs no second one. A person's pause stays.
+    if d.run().hold.as_ref().is_some_and(|hold| hold.restart) {
+        d.emit(Event::Resumed)?;
+    }
     forward::give_go(d)?;
     Ok(Reply::Done)
 }
