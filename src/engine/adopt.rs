@@ -127,9 +127,7 @@ impl Engine {
         let owned = StateDir::own(&options.state, options.take_over)?;
         let seen = Seen::read(&options.state);
         let StateId { id: state_id, former, note } = place::state_id(&options.state)?;
-        if let Err(error) = attempt_log::prepare_spare_notes(&options.state) {
-            tracing::warn!(%error, "nothing is kept for noting process groups on a full disk");
-        }
+        attempt_log::prepare_spare_notes(&options.state);
         let disk = options.journal.disk.clone();
         // sled opens while the journal is read.
         let is_known = options.state.join("index").exists();
@@ -146,10 +144,9 @@ impl Engine {
         report.stopped.extend(lost.iter().cloned());
         let log: Arc<dyn RunLog> = Arc::new(log);
         let is_open = log.runs().await?.iter().any(|entry| !entry.head.is_final);
-        let clock =
-            options.clock.unwrap_or_else(|| Arc::new(pulse::clock_after(seen.anchor.as_ref().filter(|_| is_open))));
-        // What the wall clock is ahead of runs that go on is theirs to find out, when they are taken over.
-        let ahead = Some(clock.now()).map(|now| now.wall - now.steady).filter(|ahead| ahead.abs() > pulse::JUMP_MS);
+        let anchor = seen.anchor.as_ref().filter(|_| is_open);
+        let clock = options.clock.unwrap_or_else(|| Arc::new(pulse::clock_after(anchor)));
+        let ahead = pulse::ahead(clock.now());
         let blobs = Blobs::open(disk, &options.state)?;
         let cx = Arc::new(Context {
             owned: Mutex::new(Some(owned)),
@@ -170,7 +167,7 @@ impl Engine {
             runs: Mutex::default(),
             given_up: Mutex::default(),
             seen: Mutex::new(seen.runs.clone()),
-            clock_told: AtomicI64::new(ahead.unwrap_or(0)),
+            clock_told: AtomicI64::new(ahead),
             attempts: Mutex::default(),
             stories: broadcast::Sender::new(4096),
             sayings: broadcast::Sender::new(64),

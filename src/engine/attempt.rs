@@ -73,12 +73,7 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
     let scratch = attempt_log::folder(&cx.state, run, &action.id).join(&label);
     let grace = executor.stops_within(&with).min(STOP_LIMIT);
     let (exec, inbox) = ExecCx::new(Setup {
-        key: IdempotencyKey {
-            run: run.as_str().to_owned(),
-            step: action.id.as_str().to_owned(),
-            direction: convert::direction(action.direction),
-            generation: action.generation,
-        },
+        key: key(run, action),
         attempt: action.attempt,
         attempt_id: attempt_id.clone(),
         attached: action.attached.clone(),
@@ -130,6 +125,15 @@ pub(super) async fn make(cx: &Arc<Context>, run: &RunName, action: &Action, mean
         Outcome::Failed { .. } | Outcome::Cancelled { .. } | Outcome::Unknown { .. } => None,
     };
     Ended { outcome, verify, log }
+}
+
+fn key(run: &RunName, action: &Action) -> IdempotencyKey {
+    IdempotencyKey {
+        run: run.as_str().to_owned(),
+        step: action.id.as_str().to_owned(),
+        direction: convert::direction(action.direction),
+        generation: action.generation,
+    }
 }
 
 /// Waits for a call and takes its reports meanwhile: here, because a task of their own would cost more than most steps.

@@ -48,13 +48,13 @@ pub fn spare_notes(state: &Path) -> PathBuf {
     state.join("attempts").join(".groups")
 }
 
-/// Makes that file, while there is room.
-///
-/// # Errors
-/// What the disk said.
-pub(super) fn prepare_spare_notes(state: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(state.join("attempts"))?;
-    bascule_builtin::spare_notes::prepare(&spare_notes(state))
+/// Makes that file, while there is room; an engine without it starts all the same.
+pub(super) fn prepare_spare_notes(state: &Path) {
+    let made = std::fs::create_dir_all(state.join("attempts"))
+        .and_then(|()| bascule_builtin::spare_notes::prepare(&spare_notes(state)));
+    if let Err(error) = made {
+        tracing::warn!(%error, "nothing is kept for noting process groups on a full disk");
+    }
 }
 
 /// A step's name as a file name; names are checked when documents are read, this is the last guard.

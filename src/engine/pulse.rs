@@ -79,6 +79,11 @@ pub fn clock_of(state: &Path) -> SystemClock {
     clock_after(Seen::read(state).anchor.as_ref())
 }
 
+/// What the wall clock is ahead of runs that go on; they find out by themselves, when they are taken over.
+pub(super) fn ahead(now: Now) -> Millis {
+    Some(now.wall.saturating_sub(now.steady)).filter(|ahead| ahead.abs() > JUMP_MS).unwrap_or(0)
+}
+
 /// Elapsed time goes on from where the last engine left it.
 pub(super) fn clock_after(anchor: Option<&Anchor>) -> SystemClock {
     anchor.map_or_else(SystemClock::new, |anchor| SystemClock::going_on(anchor, &Owner::current().boot_id))

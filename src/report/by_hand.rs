@@ -202,18 +202,13 @@ fn idle(run: &Run) -> Option<String> {
 
 /// Whom to call, as the runbook says.
 pub(super) fn contacts(run: &Run) -> Vec<(String, String)> {
-    let text = |value: &serde_json::Value| match value {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     run.plan
         .contacts
         .iter()
-        .flat_map(|(name, value)| match value {
-            serde_json::Value::Object(map) => {
-                map.iter().map(|(inner, value)| (format!("{name}, {inner}"), text(value))).collect()
-            }
-            other => vec![(name.clone(), text(other))],
+        .flat_map(|(name, value)| match value.as_object() {
+            Some(map) => map.iter().map(|(inner, value)| (format!("{name}, {inner}"), text(value))).collect(),
+            None => vec![(name.clone(), text(value))],
         })
         .collect()
 }
