@@ -10,13 +10,15 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::{StoreError, is_full};
 
-/// How often a held lock is tried before it counts as held; see [`owner_of`].
-const LOCK_TRIES: usize = 50;
+/// How often a held lock is tried before it counts as held, and how long lies between; see [`lock_exclusively`].
+const LOCK_TRIES: usize = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// The file beside the journal that holds what the engine says, if a verb started it.
 pub const ENGINE_LOG: &str = "engine.log";
@@ -234,6 +236,9 @@ fn check_private(path: &Path) -> Result<(), StoreError> {
         .map_err(failed("making the state directory private"))
 }
 
+/// Whoever looks with [`owner_of`] holds the lock for some microseconds, and a child of a former owner that is about to
+/// start something else until it does, which on a machine that is busy takes longer: neither may refuse a new owner.
+#[expect(clippy::disallowed_methods, reason = "a fifth of a second at most, before anything else happens")]
 fn lock_exclusively(path: &Path) -> Result<File, StoreError> {
     let lock_path = path.join("lock");
     let file = File::options()
@@ -243,11 +248,10 @@ fn lock_exclusively(path: &Path) -> Result<File, StoreError> {
         .truncate(false)
         .open(&lock_path)
         .map_err(|cause| StoreError::io("opening", &lock_path, cause))?;
-    // `owner_of` holds the lock for some microseconds when it looks; that must not refuse a new owner.
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
             Err(TryLockError::Error(cause)) => return Err(StoreError::io("locking", &lock_path, cause)),
         }
     }

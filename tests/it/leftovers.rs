@@ -29,8 +29,17 @@ struct Left(i32);
 
 impl Left {
     fn of(place: &Place, id: &str) -> Self {
-        let text = std::fs::read_to_string(place.path().join(format!("{id}.pid"))).expect("it wrote its number");
-        Self(text.trim().parse().expect("a number"))
+        let path = place.path().join(format!("{id}.pid"));
+        let since = std::time::Instant::now();
+        loop {
+            // A shell makes the file before it writes into it.
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            if let Ok(pid) = text.trim().parse() {
+                return Self(pid);
+            }
+            assert!(since.elapsed().as_secs() < 30, "it did not write its number: {text:?}");
+            std::thread::yield_now();
+        }
     }
 
     fn lives(&self) -> bool {
