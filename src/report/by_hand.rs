@@ -5,6 +5,8 @@
 //! secret: where one is needed the line names a variable. Whoever makes the page says how an executor's work is written
 //! as shell ([`Shell`]). Start with [`ByHand::of`].
 
+use std::collections::BTreeMap;
+
 use bascule_plugin as plugin;
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, context};
@@ -51,6 +53,8 @@ pub struct Task {
     pub proof: Option<String>,
     /// What those must say.
     pub good: Option<String>,
+    /// The values that it is compared with: `params.uuid = "…"`.
+    pub good_with: Vec<String>,
     /// Which must have gone well before.
     pub only_after: Vec<String>,
     /// The numbers of secrets' variables that the lines need.
@@ -247,6 +251,8 @@ fn task(run: &Run, turn: &HandTurn, number: usize, shell: &Shell<'_>) -> Task {
     secrets.dedup();
     let undo = step.undo_action().filter(|_| is_undo);
     let id = &step.id;
+    let (good, good_with) = good(run, turn.step, is_undo).unzip();
+    let good_with = good_with.unwrap_or_default();
     Task {
         number,
         step: id.to_string(),
@@ -264,7 +270,8 @@ fn task(run: &Run, turn: &HandTurn, number: usize, shell: &Shell<'_>) -> Task {
         shell: shell_lines,
         unknown: turn.call.as_ref().and_then(|call| call.as_ref().err()).cloned(),
         proof: verify.and_then(|call| lines(call, plugin::Role::Step)),
-        good: good(run, turn.step, is_undo),
+        good,
+        good_with,
         only_after: only_after(run, turn),
         secrets,
         then: run
@@ -285,12 +292,25 @@ fn state(done: Done) -> &'static str {
     }
 }
 
-/// What an action's answer must say.
-fn good(run: &Run, ix: StepIx, is_undo: bool) -> Option<String> {
+/// What an action's answer must say, with the values that it is compared with.
+fn good(run: &Run, ix: StepIx, is_undo: bool) -> Option<(String, Vec<String>)> {
     let step = run.plan.step(ix);
     let verify = if is_undo { step.undo_action().and_then(|undo| undo.verify.as_ref()) } else { step.verify.as_ref() };
-    let condition = verify.and_then(|verify| verify.pass.as_ref()).or(step.check.pass.as_ref().filter(|_| !is_undo));
-    condition.map(|condition| condition.as_str().to_owned())
+    let own = match &step.kind {
+        StepKind::Action(call) if !is_undo => step.check.pass.as_ref().map(|pass| (pass, call)),
+        StepKind::Action(_) | StepKind::Approval(_) | StepKind::Manual(_) => None,
+    };
+    let verified = verify.and_then(|verify| Some((verify.pass.as_ref()?, &verify.call)));
+    let (condition, call) = verified.or(own)?;
+    let text = condition.as_str();
+    let named = |root: &'static str, values: &BTreeMap<String, serde_json::Value>| -> Vec<String> {
+        let mentioned = values.iter().filter(|(name, _)| text.contains(&format!("{root}.{name}")));
+        mentioned.map(|(name, value)| format!("{root}.{name} = {value}")).collect()
+    };
+    let mut values = named("params", &call.params);
+    values.extend(named("inputs", &run.plan.inputs));
+    values.extend(named("baseline", &run.baseline));
+    Some((text.to_owned(), values))
 }
 
 /// What must have gone well before an action.

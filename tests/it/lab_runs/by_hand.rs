@@ -83,5 +83,7 @@ async fn the_page_can_be_had_at_any_time_and_says_when_nothing_is_to_be_done() {
     let data = rig.call(&["handout", "--json"]).await;
     let data: serde_json::Value = serde_json::from_str(&data.out).expect("JSON");
     assert_eq!(data["restore"][0]["stage"], "fence", "{data}");
+    let uuid = &data["restore"][2]["goodWith"][0];
+    assert!(uuid.as_str().is_some_and(|value| value.starts_with("params.sourceUuid = \"")), "{data}");
     rig.stop().await;
 }
