@@ -322,9 +322,14 @@ impl Owner {
     ///
     /// # Errors
     /// What the log said.
-    pub async fn stop(self) -> Result<(), EngineError> {
+    pub async fn stop(self, left: Left) -> Result<(), EngineError> {
         self.server.stop().await;
-        self.telling.end().await;
+        match left {
+            // Nothing goes on while the last pages are written.
+            Left::Idle => self.telling.end().await,
+            // What would begin meanwhile would be cut off; pages are current, and a monitor should notice.
+            Left::Interrupted | Left::Lost => drop(self.telling),
+        }
         self.site.engine.stop().await
     }
 }

@@ -5,13 +5,14 @@
 //! any other place, and after a boot, which no process survives, a new id is made, and the former ones are kept for as
 //! long as something that was begun under them may run. Start with [`state_id`].
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use bascule_builtin::proc_table;
 
 use super::adopt::EngineError;
-use crate::store::Owner;
+use crate::store::{Owner, overwrite};
 
 /// The id of a state directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,9 +123,16 @@ pub(super) fn state_id(state: &Path) -> Result<StateId, EngineError> {
     let me = i32::try_from(std::process::id()).ok().and_then(proc_table::process);
     let me = me.map(|me| format!("{} {}", me.pid, me.start)).unwrap_or_default();
     let lines: String = former.iter().map(Former::line).collect();
-    let fresh = state.join("id.new");
-    let written =
-        std::fs::write(&fresh, format!("{id}\n{here}\n{me}\n{lines}")).and_then(|()| std::fs::rename(&fresh, &path));
+    let (fresh, text) = (state.join("id.new"), format!("{id}\n{here}\n{me}\n{lines}"));
+    let written = std::fs::write(&fresh, &text).and_then(|()| std::fs::rename(&fresh, &path));
+    let written = match written {
+        // In its place it needs no room: an engine has to start on a full disk, too.
+        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            std::fs::remove_file(&fresh).ok();
+            overwrite(&path, text.as_bytes())
+        }
+        written => written,
+    };
     written.map_err(failed("written"))?;
     Ok(StateId { id, former, note })
 }

@@ -22,6 +22,9 @@ use crate::engine::Engine;
 /// How long an answer from elsewhere is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the last of it may take.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// Where an engine tells what.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -145,11 +148,11 @@ pub struct Telling {
 }
 
 impl Telling {
-    /// Tells what is left to tell, for as long as one answer is waited for.
+    /// Tells what is left to tell, for a moment: whoever wants the state directory waits for it.
     pub async fn end(mut self) {
         self.stop.cancel();
         let all = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(PATIENCE, all).await.is_err() {
+        if tokio::time::timeout(LAST_WORDS, all).await.is_err() {
             tracing::warn!("not everything was told outside before the engine ended");
         }
     }

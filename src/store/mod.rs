@@ -39,5 +39,5 @@ pub use self::log::{Appended, Durability, Lease, RunEntry, RunLog, Settled, Watc
 pub use self::memory::{Fault, FaultPlan, MemoryLog};
 pub use self::record::{Cursor, Hash, Head, NewTransition, Payload, RunName, Transition};
 pub use self::snapshot::{SegmentFile, Snapshot};
-pub use self::state_dir::{ENGINE_LOG, Owner, StateDir, TakeOver, create_private, owner_of};
+pub use self::state_dir::{ENGINE_LOG, Owner, StateDir, TakeOver, create_private, overwrite, owner_of};
 pub use self::writer::Sizes;

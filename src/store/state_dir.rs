@@ -283,21 +283,28 @@ fn read_owner(path: &Path) -> Option<Owner> {
 fn write_owner(path: &Path, owner: &Owner) -> Result<(), StoreError> {
     let (target, fresh) = (path.join("owner.json"), path.join("owner.json.new"));
     let text = serde_json::to_vec(owner).expect("an owner holds only strings and numbers");
-    match fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &target)) {
+    match fs::write(&fresh, &text).and_then(|()| fs::rename(&fresh, &target)) {
         // A full disk must not keep anybody from reading the journal; the note then names an earlier process.
         Err(cause) if is_full(&cause) => {
             fs::remove_file(&fresh).ok();
-            // In its place it needs no room. Blanks behind JSON mean nothing.
-            let text = serde_json::to_string(owner).unwrap_or_default();
-            let written = File::options().write(true).open(&target).and_then(|file| {
-                let len = usize::try_from(file.metadata()?.len()).unwrap_or(0);
-                std::os::unix::fs::FileExt::write_all_at(&file, format!("{text:len$}").as_bytes(), 0)
-            });
-            written.ok();
+            // Blanks behind JSON mean nothing.
+            overwrite(&target, &text).ok();
             Ok(())
         }
         written => written.map_err(|cause| StoreError::io("writing", &target, cause)),
     }
+}
+
+/// Writes into a small file that is there, which needs no room on a full disk. What was longer ends in blanks.
+///
+/// # Errors
+/// What the disk said.
+pub fn overwrite(path: &Path, text: &[u8]) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    let len = usize::try_from(file.metadata()?.len()).unwrap_or(0).max(text.len());
+    let mut padded = text.to_vec();
+    padded.resize(len, b' ');
+    std::os::unix::fs::FileExt::write_all_at(&file, &padded, 0)
 }
 
 /// Says in words what `path` is on, if locks or flushes there reach other machines or nobody.

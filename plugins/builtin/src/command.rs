@@ -169,11 +169,10 @@ impl Executor for Command {
         if let Some(text) = input {
             line.push_str(&format!("printf %s {} | ", quote(&text)));
         }
-        if !params.env.is_empty() {
-            line.push_str("env ");
-        }
-        for (name, value) in &params.env {
-            line.push_str(&format!("{}={} ", quote(name), quote(&value.0)));
+        line.push_str("env ");
+        let own = params.env.iter().map(|(name, value)| (name.clone(), value.0.clone()));
+        for (name, value) in own.chain(task.key.environment()) {
+            line.push_str(&format!("{}={} ", quote(&name), quote(&value)));
         }
         line.push_str(&argv);
         match params.success_codes.as_deref() {

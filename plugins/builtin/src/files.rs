@@ -30,10 +30,16 @@ fn quote_path(path: &Path) -> String {
     quote(&path.display().to_string())
 }
 
+/// The line of shell that gives a path back what was moved from it.
+fn back(from: &str, to: &Path) -> String {
+    // `mv -n` says nothing when it does nothing.
+    format!("test ! -e {1} && mv -T -- {0} {1}", quote(from), quote_path(to))
+}
+
 /// The line of shell that keeps what is at a path under another name.
 fn aside(path: &Path) -> String {
     let kept = format!("{}.aside", path.display());
-    format!("if [ -e {0} ]; then mv -nT -- {0} {1}; fi", quote_path(path), quote(&kept))
+    format!("if [ -e {0} ]; then test ! -e {1} && mv -T -- {0} {1}; fi", quote_path(path), quote(&kept))
 }
 
 /// Why a piece of work did not end well.

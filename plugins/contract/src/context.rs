@@ -268,13 +268,8 @@ impl ExecCx {
     /// Variables that every child process must carry.
     #[must_use]
     pub fn child_environment(&self) -> Vec<(String, String)> {
-        vec![
-            (ATTEMPT_VARIABLE.to_owned(), self.attempt_id.clone()),
-            ("BASCULE_RUN".to_owned(), self.key.run.clone()),
-            ("BASCULE_STEP".to_owned(), self.key.step.clone()),
-            ("BASCULE_DIRECTION".to_owned(), self.key.direction.as_str().to_owned()),
-            ("BASCULE_KEY".to_owned(), self.key.to_string()),
-        ]
+        let attempt = (ATTEMPT_VARIABLE.to_owned(), self.attempt_id.clone());
+        std::iter::once(attempt).chain(self.key.environment()).collect()
     }
 
     /// Tells how far the attempt is. Never waits; may be lost.

@@ -40,6 +40,19 @@ pub struct IdempotencyKey {
     pub generation: u32,
 }
 
+impl IdempotencyKey {
+    /// The variables that tell a program which action it performs.
+    #[must_use]
+    pub fn environment(&self) -> [(String, String); 4] {
+        [
+            ("BASCULE_RUN".to_owned(), self.run.clone()),
+            ("BASCULE_STEP".to_owned(), self.step.clone()),
+            ("BASCULE_DIRECTION".to_owned(), self.direction.as_str().to_owned()),
+            ("BASCULE_KEY".to_owned(), self.to_string()),
+        ]
+    }
+}
+
 impl fmt::Display for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}/{}", self.run, self.step, self.direction.as_str(), self.generation)

@@ -88,6 +88,23 @@ fn on_a_full_disk_the_way_back_runs_and_a_killed_engine_is_followed_by_another()
 }
 
 #[test]
+fn an_engine_starts_on_a_full_disk_in_the_middle_of_a_way_back() {
+    let Some(small) = Small::mount() else { return };
+    let state = small.mount.join("state");
+    let place = Place::new().with("BASCULE_STATE", state.to_str().expect("a path of text"));
+    let book = place.runbook("shop", &three(Some("gate"), "1s"));
+    let run = place.start(&["run", &book]);
+    place.until_written("second");
+    small.fill("ballast");
+    place.call(&["rollback", "--application", "shop", "--reason", "the disk"]).exits(0);
+    run.kill();
+    small.fill("more");
+    let seen = place.call(&["resume"]);
+    assert!(!seen.err.contains("cannot start"), "{}", seen.err);
+    assert!(seen.out.contains("taken over by the engine"), "{}\n{}", seen.out, seen.err);
+}
+
+#[test]
 fn on_a_full_disk_a_step_that_cannot_have_its_folder_does_not_begin() {
     let Some(small) = Small::mount() else { return };
     let state = small.mount.join("state");

@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use bascule_plugin::by_hand::quote;
 use bascule_plugin::{
     ByHand, CheckCx, Description, Effect, ExecCx, Executor, Failure, IdempotencyKey, Left, Outcome, Role, Validation,
 };
@@ -14,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::place::{self, Beside, Claim, blocking, exists, rename_new};
 use super::transfer::Transfer;
-use super::{Halt, aside, checked, mark, parent, quote_path, tree};
+use super::{Halt, aside, back, checked, mark, parent, quote_path, tree};
 use crate::params;
 
 /// Copies files.
@@ -86,8 +85,8 @@ impl Executor for Copy {
             }
             Role::Undo => {
                 let replaced = task.outputs.and_then(|outputs| outputs["kept"][0].as_str());
-                let back = replaced.map(|kept| format!(" && mv -nT -- {} {to}", quote(kept)));
-                Some(format!("{}{}", aside(&params.to), back.unwrap_or_default()))
+                let replaced = replaced.map(|kept| format!(" && {}", back(kept, &params.to)));
+                Some(format!("{}{}", aside(&params.to), replaced.unwrap_or_default()))
             }
         }
     }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use bascule_plugin::by_hand::quote;
 use bascule_plugin::{
     ByHand, CheckCx, Description, Effect, ExecCx, Executor, Failure, Left, Outcome, Role, Validation,
 };
@@ -12,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::place::{self, Beside, Claim, SetAside, blocking, exists};
-use super::{Halt, aside, checked, quote_path};
+use super::{Halt, aside, back, checked};
 use crate::params;
 
 /// Moves files aside.
@@ -46,7 +45,7 @@ impl Executor for MoveAside {
             Role::Step => Some(aside(&params.path)),
             Role::Undo => {
                 let moved = task.outputs.and_then(|outputs| outputs["movedTo"].as_str());
-                moved.map(|moved| format!("mv -nT -- {} {}", quote(moved), quote_path(&params.path)))
+                moved.map(|moved| back(moved, &params.path))
             }
         }
     }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use bascule_plugin::by_hand::quote;
 use bascule_plugin::{
     ByHand, CheckCx, Description, Effect, ExecCx, Executor, Failure, IdempotencyKey, Left, Outcome, Role, Validation,
 };
@@ -12,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::place::{self, Beside, Claim, SetAside, blocking, exists};
-use super::{Halt, aside, checked, move_aside, quote_path, tree};
+use super::{Halt, aside, back, checked, move_aside, quote_path, tree};
 use crate::params;
 
 /// Removes files.
@@ -51,7 +50,7 @@ impl Executor for Remove {
             Role::Step => Some(format!("rm -rf -- {path}")),
             Role::Undo => {
                 let kept = task.outputs.and_then(|outputs| outputs["kept"][0].as_str());
-                kept.map(|kept| format!("mv -nT -- {} {path}", quote(kept)))
+                kept.map(|kept| back(kept, &params.path))
             }
         }
     }

@@ -11,7 +11,7 @@ use super::{FollowRedirects, Request, status};
 
 /// The options of `curl` for an exchange; it fails where the answer is an error, unless that is wanted.
 pub(super) fn curl(request: &Request) -> String {
-    let mut line = "curl -sS --fail-with-body".to_owned();
+    let mut line = "curl -gsS --fail-with-body".to_owned();
     let mut add = |option: &str, value: &str| line.push_str(&format!(" {option} {}", quote(value)));
     if request.method == Method::HEAD {
         add("--head", request.url.as_str());
@@ -26,7 +26,7 @@ pub(super) fn curl(request: &Request) -> String {
         add("-H", &format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
     }
     if let Some(body) = &request.body {
-        add("--data-binary", &String::from_utf8_lossy(body));
+        add("--data-raw", &String::from_utf8_lossy(body));
     }
     if request.follow_redirects == FollowRedirects::Yes {
         line.push_str(" -L");
