@@ -68,7 +68,8 @@ async fn after_a_failed_flush_the_segment_is_never_written_or_flushed_again() {
     assert!(matches!(settle(&log, &new, &before).await.unwrap(), Settled::Mine(_)));
 }
 
-#[tokio::test]
+// This thread waits for the flush, so others must be able to get there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn appends_behind_a_failed_flush_are_not_written_and_those_in_it_are_in_doubt() {
     let disk = SimDisk::with_dir(Path::new(ROOT));
     let (log, _) = open(&disk);
