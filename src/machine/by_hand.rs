@@ -19,9 +19,9 @@ use crate::plan::{Call, Section, Stage, StepIx, StepKind, UndoNode};
 pub enum Done {
     /// It is to be done.
     No,
-    /// Somebody, or something, may be at it.
+    /// Somebody, or something, may be at it, or nobody knows what came of it.
     MayGoOn,
-    /// It failed, or nobody knows what came of it.
+    /// It failed.
     Badly,
     /// It is done, or a person said that it is not needed.
     Yes,
@@ -120,6 +120,9 @@ fn done(run: &Run, ix: StepIx) -> Done {
     if !begun {
         return Done::No;
     }
+    if run.step(ix).unsettled || matches!(run.undo(ix), Some(UndoState::Unknown { .. })) {
+        return Done::MayGoOn;
+    }
     match standing(run, ix) {
         Standing::Waiting => Done::No,
         Standing::Live => Done::MayGoOn,
@@ -148,6 +151,18 @@ pub fn unsettled(run: &Run) -> Vec<StepIx> {
     };
     let sections = [Section::Prepare, Section::Cutover, Section::Commit];
     sections.into_iter().flat_map(|section| run.plan.section(section)).filter(open).collect()
+}
+
+/// What the author of the plan tells a person to do instead of an action of the way back.
+#[must_use]
+pub fn instructions(run: &Run, ix: StepIx) -> Option<String> {
+    let step = run.plan.step(ix);
+    let text = match (&step.kind, step.undo_action().filter(|_| step.section.is_undone())) {
+        (_, Some(undo)) => undo.by_hand.as_deref(),
+        (StepKind::Manual(manual), None) => Some(manual.instructions.as_str()),
+        (StepKind::Action(_) | StepKind::Approval(_), None) => None,
+    };
+    text.map(|text| eval::words(run, text))
 }
 
 /// A call's parameters for people: each secret stands as what `placeholder` makes of its name.

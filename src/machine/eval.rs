@@ -124,6 +124,15 @@ pub(super) fn resolve(run: &Run, call: &Call) -> Result<Option<Resolved>, String
     Ok(Some(Resolved { uses: call.uses.clone(), with: resolved.value, secrets }))
 }
 
+/// What a person is told, with its expressions evaluated as far as they have a value; the others stand as written.
+pub(super) fn words(run: &Run, text: &str) -> String {
+    let call = Call { with: Value::String(text.to_owned()).into(), uses: "".into(), params: Params::default() };
+    match resolve(run, &call) {
+        Ok(Some(resolved)) => resolved.with.as_str().map_or_else(|| resolved.with.to_string(), str::to_owned),
+        Ok(None) | Err(_) => text.to_owned(),
+    }
+}
+
 /// Whether a call is what the plan's text says, with nothing to evaluate.
 pub(super) fn is_literal(call: &Call) -> bool {
     !has_placeholder(&call.with)

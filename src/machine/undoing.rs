@@ -102,7 +102,8 @@ fn by_hand(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
     let told = step.undo_action().and_then(|undo| undo.by_hand.as_deref());
-    let instructions = told.unwrap_or("the plan gives no instructions: see what the step did").into();
+    let told = told.unwrap_or("the plan gives no instructions: see what the step did");
+    let instructions = eval::words(d.run(), told).into();
     d.emit(Event::UndoLeftToPerson { step: step.id.clone() })?;
     ask(d, QuestionKind::UndoByHand { step: step.id.clone(), instructions })
 }

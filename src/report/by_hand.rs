@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use super::hours::Hours;
 use super::{ReportError, page};
-use crate::machine::by_hand::{Done, HandTurn, for_people, left_of_way_back, unsettled};
+use crate::machine::Now;
+use crate::machine::by_hand::{Done, HandTurn, for_people, instructions, left_of_way_back, unsettled};
 use crate::machine::fact::{Millis, Resolved};
 use crate::machine::run::Run;
-use crate::machine::{Now, RunState};
+use crate::machine::run_state::Ending;
 use crate::plan::{Section, StepIx, StepKind, Undo};
-use crate::view::{self, ProgressMap, RunView, words};
+use crate::view::{ProgressMap, RunView, words};
 
 const TEMPLATE: &str = include_str!("by_hand.html");
 const STYLE: &str = include_str!("by_hand.css");
@@ -181,27 +182,16 @@ impl ByHand {
 
 /// Why nothing has to be done, if so.
 fn idle(run: &Run) -> Option<String> {
-    match run.state {
-        RunState::RolledBack | RunState::Refused | RunState::Cancelled => {
-            Some("The run is over, and users are on the source.".to_owned())
+    let why = match run.state.ending().filter(|_| run.state.is_final()) {
+        Some(Ending::Back | Ending::Untouched) => "The run is over, and users are on the source.",
+        Some(Ending::OnTarget) => "The run is over: the target stands, and the way back was given up.",
+        Some(Ending::Residue) => "A person closed the run as it stood; see its report.",
+        None if run.first_effect.is_none() && !run.prepared_effect => {
+            "Nothing was touched yet: there is nothing to take back."
         }
-        RunState::Committed => Some("The run is over: the target stands, and the way back was given up.".to_owned()),
-        RunState::ClosedWithResidue => Some("A person closed the run as it stood; see its report.".to_owned()),
-        RunState::Created
-        | RunState::Checking
-        | RunState::Preparing
-        | RunState::Prepared
-        | RunState::CuttingOver
-        | RunState::Observing
-        | RunState::Accepted
-        | RunState::Committing
-        | RunState::Deciding
-        | RunState::RollingBack
-        | RunState::Stuck => {
-            let untouched = run.first_effect.is_none() && !run.prepared_effect;
-            untouched.then(|| "Nothing was touched yet: there is nothing to take back.".to_owned())
-        }
-    }
+        None => return None,
+    };
+    Some(why.to_owned())
 }
 
 /// Whom to call, as the runbook says.
@@ -249,9 +239,8 @@ fn task(run: &Run, turn: &HandTurn, number: usize, shell: &Shell<'_>) -> Task {
     let mut secrets: Vec<String> = secrets.map(|secret| plugin::by_hand::variable(&secret.name)).collect();
     secrets.sort();
     secrets.dedup();
-    let undo = step.undo_action().filter(|_| is_undo);
     let id = &step.id;
-    let (good, good_with) = good(run, turn.step, is_undo).unzip();
+    let (good, good_with) = good(run, turn.step).unzip();
     let good_with = good_with.unwrap_or_default();
     Task {
         number,
@@ -259,11 +248,7 @@ fn task(run: &Run, turn: &HandTurn, number: usize, shell: &Shell<'_>) -> Task {
         description: step.origin.description.clone(),
         stage: turn.stage.map(|stage| words::stage(stage).to_owned()),
         state: state(turn.done).to_owned(),
-        words: match (&step.kind, undo) {
-            (_, Some(undo)) => undo.by_hand.clone(),
-            (StepKind::Manual(manual), None) => Some(manual.instructions.clone()),
-            (StepKind::Action(_) | StepKind::Approval(_), None) => None,
-        },
+        words: instructions(run, turn.step),
         call: call
             .filter(|_| shell_lines.is_none())
             .map(|call| format!("{} {}", call.uses, for_people(call, plugin::by_hand::placeholder))),
@@ -293,8 +278,9 @@ fn state(done: Done) -> &'static str {
 }
 
 /// What an action's answer must say, with the values that it is compared with.
-fn good(run: &Run, ix: StepIx, is_undo: bool) -> Option<(String, Vec<String>)> {
+fn good(run: &Run, ix: StepIx) -> Option<(String, Vec<String>)> {
     let step = run.plan.step(ix);
+    let is_undo = step.section.is_undone();
     let verify = if is_undo { step.undo_action().and_then(|undo| undo.verify.as_ref()) } else { step.verify.as_ref() };
     let own = match &step.kind {
         StepKind::Action(call) if !is_undo => step.check.pass.as_ref().map(|pass| (pass, call)),
@@ -321,18 +307,4 @@ fn only_after(run: &Run, turn: &HandTurn) -> Vec<String> {
         names.push("users' writes were brought home".to_owned());
     }
     names
-}
-
-/// The page of a run, for whoever has the executors.
-///
-/// # Errors
-/// As [`ByHand::html`].
-pub fn page_of(run: &Run, now: Now, shell: &Shell<'_>) -> Result<String, ReportError> {
-    ByHand::of(run, now, shell).html()
-}
-
-/// Whether a page would still tell a person something to do.
-#[must_use]
-pub fn is_of_use(run: &Run) -> bool {
-    !run.state.is_final() && (view::is_guarded(run) || run.first_effect.is_some() || run.prepared_effect)
 }

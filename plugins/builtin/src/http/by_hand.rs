@@ -53,6 +53,11 @@ pub(super) fn lines(call: &Call, key: &IdempotencyKey) -> String {
     if let Some(condition) = &params.expect_body {
         lines.push(format!("# its answer must say {}", said(condition)));
     }
+    if params.json.is_some() && line.contains("\"${") {
+        lines.push(
+            "# escape quotes, backslashes and line ends of the secret as JSON does, before it is put in".to_owned(),
+        );
+    }
     lines.push(line);
     if let Some(poll) = &params.poll {
         lines.push(poll.told(said));

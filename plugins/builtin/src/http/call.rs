@@ -88,7 +88,7 @@ pub(super) struct Params {
     #[serde(default)]
     query: BTreeMap<String, Value>,
     /// A value that is sent as a JSON body. Either this or `body`.
-    json: Option<Value>,
+    pub(super) json: Option<Value>,
     /// A text that is sent as the body. Either this or `json`.
     body: Option<String>,
     /// The statuses that mean success: numbers, or classes such as `2xx`; `[2xx]` unless given.
