@@ -181,6 +181,9 @@ pub struct RunView {
     pub hold: Option<HoldView>,
     /// The wall clock is in doubt: what depends on it waits for `confirm-clock`.
     pub clock_in_doubt: bool,
+    /// How far the wall clock is ahead of the times shown, which count what elapsed; behind if negative.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_ms: Option<i64>,
     /// Runs that hold its locks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locks_held_by: Vec<String>,
@@ -316,6 +319,7 @@ impl RunView {
             trust_claimed_names: run.trust_claimed_names,
             hold,
             clock_in_doubt: run.clock_in_doubt,
+            clock_ahead_ms: Some(run.clock_offset).filter(|ahead| *ahead != 0 && !run.state.is_final()),
             locks_held_by: match (&run.locks, &run.rest) {
                 (Locks::Awaited(held_by), _) | (_, Locks::Awaited(held_by)) => held_by.clone(),
                 (Locks::None | Locks::Requested | Locks::Held, _) => Vec::new(),

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use super::adopt::Engine;
 use crate::machine::fact::Millis;
-use crate::machine::{Input, Run, RunState};
+use crate::machine::run_state::Ending;
+use crate::machine::{Input, Run};
 use crate::store::RunName;
 
 impl Engine {
@@ -34,22 +35,8 @@ impl Engine {
         for number in (1..=newest).rev() {
             // A number may be missing, because its run could not be created.
             let Ok((run, _)) = self.read(&RunName::new(app, number).ok()?).await else { continue };
-            match run.state {
-                RunState::Refused | RunState::Cancelled => {}
-                RunState::Created
-                | RunState::Checking
-                | RunState::Preparing
-                | RunState::Prepared
-                | RunState::CuttingOver
-                | RunState::Observing
-                | RunState::Accepted
-                | RunState::Committing
-                | RunState::Deciding
-                | RunState::RollingBack
-                | RunState::Stuck
-                | RunState::Committed
-                | RunState::RolledBack
-                | RunState::ClosedWithResidue => return run.rollback.map(|rollback| rollback.decided),
+            if run.state.ending() != Some(Ending::Untouched) {
+                return run.rollback.map(|rollback| rollback.decided);
             }
         }
         None

@@ -191,6 +191,11 @@ pub(super) fn warnings(view: &RunView, canvas: &Canvas) -> Vec<Line> {
         let text = format!("the wall clock is in doubt: `bascule confirm-clock {}`", view.summary.run);
         lines.push(Line::of(Look::Bad, text));
     }
+    if let Some(ahead) = view.clock_ahead_ms {
+        let way = if ahead > 0 { "ahead of" } else { "behind" };
+        let text = format!("the wall clock is {} {way} the times shown here", words::span(ahead.abs()));
+        lines.extend(paragraph(Look::Warn, &text, 0, canvas.columns));
+    }
     if let Some(hold) = view.hold.as_ref().filter(|_| view.summary.executed) {
         let who = hold.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
         let line = Line::of(Look::Warn, format!("held{who}: nothing new starts; "));
