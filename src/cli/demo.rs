@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
-use super::owner::{Left, Owner, Serves, Wishes};
+use super::owner::{Owner, Serves, Wishes};
 use crate::engine::clock::Clock;
 use crate::engine::{NewRun, RunHandle, Told};
 use crate::machine::fact::Actor;
@@ -144,7 +144,7 @@ async fn show(ctx: &Ctx, args: &Args, stage: &Stage) -> Result<(Exit, Story), Cl
         }
         Err(error) => Ok(Err(error)),
     };
-    let ended = owner.stop(Left::Idle).await.map_err(failed);
+    let ended = owner.stop().await.map_err(failed);
     let story = followed.map_err(|_late| {
         CliError::new(format!("the demo did not end within {} s", PATIENCE.as_secs()))
             .hint(format!("the journal of what happened is in {}", stage.state.display()))

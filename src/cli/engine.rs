@@ -42,7 +42,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         Err(error) => return Err(error.into()),
     };
     let left = owner.stay(&Voice::new(ctx.ui)).await;
-    owner.stop(left).await.map_err(|error| CliError::new("the engine could not end cleanly").because(error))?;
+    owner.stop().await.map_err(|error| CliError::new("the engine could not end cleanly").because(error))?;
     Ok(match left {
         Left::Idle => Exit::Done,
         Left::Interrupted | Left::Lost => Exit::Interrupted,

@@ -44,7 +44,7 @@ pub(super) async fn run(ctx: &Ctx, start: &StartArgs, request: &NewRunRequest) -
         match created.await.and_then(|run| RunName::parse(&run).map_err(|error| CliError::new(error.to_string()))) {
             Ok(name) => name,
             Err(error) => {
-                drop(owner.stop(Left::Interrupted).await);
+                drop(owner.stop().await);
                 return Err(error.into());
             }
         };
@@ -85,7 +85,7 @@ pub(super) async fn stay(
     // What is durable is shown before the process ends.
     stopped.cancel();
     drop(view.await);
-    owner.stop(left).await.map_err(|error| CliError::new("the engine could not end cleanly").because(error))?;
+    owner.stop().await.map_err(|error| CliError::new("the engine could not end cleanly").because(error))?;
     if left == Left::Interrupted {
         let name = shown.map(|name| format!(" {name}")).unwrap_or_default();
         ctx.ui.say(&format!("interrupted: `bascule resume{name}` goes on from here"));

@@ -39,19 +39,9 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         return Ok(Exit::Done);
     }
     let html = page.html().map_err(|error| CliError::new(error.to_string()).because(error))?;
-    let output = match args.output {
-        Some(path) => Some(path).filter(|path| path.as_os_str() != "-"),
-        None if ctx.ui.is_terminal() => {
-            Some(PathBuf::from(format!("{}-by-hand.html", name.as_str().replace('/', "-"))))
-        }
-        None => None,
-    };
-    match output {
-        Some(path) => {
-            report::write(&path, &html)?;
-            ctx.ui.say(&format!("how to finish run {name} by hand is in {}", path.display()));
-        }
-        None => ctx.ui.data(&html),
+    let usual = format!("{}-by-hand.html", name.as_str().replace('/', "-"));
+    if let Some(path) = report::put(ctx, args.output, &usual, &html)? {
+        ctx.ui.say(&format!("how to finish run {name} by hand is in {}", path.display()));
     }
     Ok(Exit::Done)
 }

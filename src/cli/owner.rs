@@ -17,7 +17,7 @@ use crate::engine::secrets::SecretSources;
 use crate::engine::{Engine, EngineError, EngineOptions, RunHandle};
 use crate::machine::fact::{Actor, Direction, Millis};
 use crate::machine::{Event, RunState, Verb};
-use crate::outlets::{OutletError, Outlets, Telling};
+use crate::outlets::{OutletError, Outlets};
 use crate::server::wire::{AdoptedView, Health};
 use crate::server::{Server, Site, peer};
 use crate::store::{StoreError, TakeOver};
@@ -91,7 +91,9 @@ pub struct Owner {
     site: Arc<Site>,
     server: Server,
     serves: Serves,
-    telling: Telling,
+    outlets: Outlets,
+    /// Why they are not kept for later engines.
+    not_kept: Option<OutletError>,
 }
 
 /// Another process owns the directory: talk to it.
@@ -108,13 +110,14 @@ impl Owner {
     pub async fn start(state: &Path, wishes: Wishes, serves: Serves) -> Result<Self, StartError> {
         let mut options = EngineOptions::new(state.to_owned());
         options.take_over = wishes.take_over;
+        // Before the directory is taken: what was given wrongly is the giver's to mend.
         wishes.outlets.check().map_err(StartError::Outlets)?;
         options.otlp = wishes.otlp.or_else(otlp_of_environment);
         options.secrets = SecretSources::from_environment(std::env::vars_os());
         let engine = Arc::new(Engine::start(options).await?);
         // After the directory is owned: what is kept in it is its owner's.
-        let telling = match wishes.outlets.keep(state).and_then(|outlets| outlets.start(&engine)) {
-            Ok(telling) => telling,
+        let (outlets, not_kept) = match wishes.outlets.keep(state) {
+            Ok(kept) => kept,
             Err(error) => {
                 drop(engine.stop().await);
                 return Err(StartError::Outlets(error));
@@ -123,7 +126,7 @@ impl Owner {
         let health = health(&engine, serves);
         let site = Site::new(engine.clone(), health);
         match Server::start(site.clone()) {
-            Ok(server) => Ok(Self { site, server, serves, telling }),
+            Ok(server) => Ok(Self { site, server, serves, outlets, not_kept }),
             Err(error) => {
                 // The directory is given back before anybody is told why.
                 drop(engine.stop().await);
@@ -134,8 +137,27 @@ impl Owner {
 
     /// Serves until nothing is left to do, or until it is told to leave. `voice` is where people read what happens.
     pub async fn stay(&self, voice: &Voice) -> Left {
+        // Who listens comes before who speaks: what an outlet says at once is heard, too.
+        let sayings = self.site.engine.sayings();
+        if let Some(error) = &self.not_kept {
+            voice.say(&format!("a later engine will not know what to tell outside: {}", with_cause(error)));
+        }
+        let telling = self.outlets.start(&self.site.engine);
+        if let Err(error) = &telling {
+            voice.say(&format!("nothing is told outside: {error}"));
+        }
+        let left = self.serve(voice, sayings).await;
+        match (telling, left) {
+            // Nothing goes on while the last pages are written.
+            (Ok(telling), Left::Idle) => telling.end().await,
+            // What would begin meanwhile would be cut off; pages are current, and a monitor should notice.
+            (Ok(_) | Err(_), Left::Idle | Left::Interrupted | Left::Lost) => {}
+        }
+        left
+    }
+
+    async fn serve(&self, voice: &Voice, mut sayings: broadcast::Receiver<String>) -> Left {
         let mut stories = self.site.engine.stories();
-        let mut sayings = self.site.engine.sayings();
         let mut wants_to_leave = Signals::new();
         // It was told to leave, and stays because of what began since: until that is over, or it is told again.
         let mut leaves_later = false;
@@ -322,16 +344,15 @@ impl Owner {
     ///
     /// # Errors
     /// What the log said.
-    pub async fn stop(self, left: Left) -> Result<(), EngineError> {
+    pub async fn stop(self) -> Result<(), EngineError> {
         self.server.stop().await;
-        match left {
-            // Nothing goes on while the last pages are written.
-            Left::Idle => self.telling.end().await,
-            // What would begin meanwhile would be cut off; pages are current, and a monitor should notice.
-            Left::Interrupted | Left::Lost => drop(self.telling),
-        }
         self.site.engine.stop().await
     }
+}
+
+fn with_cause(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(|cause| format!(": {cause}"));
+    format!("{error}{}", cause.unwrap_or_default())
 }
 
 /// Says what nobody will guard.

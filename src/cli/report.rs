@@ -49,20 +49,28 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         return Ok(Exit::Done);
     }
     let html = report.html().map_err(|error| CliError::new(error.to_string()).because(error))?;
-    let output = match args.output {
-        Some(path) => Some(path).filter(|path| path.as_os_str() != "-"),
-        None if ctx.ui.is_terminal() => Some(PathBuf::from(format!("{}.html", name.as_str().replace('/', "-")))),
-        None => None,
-    };
-    match output {
-        Some(path) => {
-            write(&path, &html)?;
-            ctx.ui.say(&format!("{}: {}", report.outcome.word, report.outcome.sentence));
-            ctx.ui.say(&format!("the report of run {name} is in {}", path.display()));
-        }
-        None => ctx.ui.data(&html),
+    if let Some(path) = put(ctx, args.output, &format!("{}.html", name.as_str().replace('/', "-")), &html)? {
+        ctx.ui.say(&format!("{}: {}", report.outcome.word, report.outcome.sentence));
+        ctx.ui.say(&format!("the report of run {name} is in {}", path.display()));
     }
     Ok(Exit::Done)
+}
+
+/// Writes a page where it was asked for; where nobody said, on a terminal to its usual file, which is answered, and
+/// otherwise to standard output.
+///
+/// # Errors
+/// The file cannot be written.
+pub(super) fn put(ctx: &Ctx, asked: Option<PathBuf>, usual: &str, html: &str) -> Result<Option<PathBuf>, CliError> {
+    let path = match asked {
+        Some(path) => Some(path).filter(|path| path.as_os_str() != "-"),
+        None => ctx.ui.is_terminal().then(|| PathBuf::from(usual)),
+    };
+    match &path {
+        Some(path) => write(path, html)?,
+        None => ctx.ui.data(html),
+    }
+    Ok(path)
 }
 
 /// Writes the report of a run whose owner is gone, for verbs that end with one.
@@ -74,7 +82,7 @@ pub(super) fn save(state: &Path, run: &RunName, path: &Path) -> Result<(), CliEr
 }
 
 /// Writes the page whole: who reads the file never sees half of it.
-pub(super) fn write(path: &Path, html: &str) -> Result<(), CliError> {
+fn write(path: &Path, html: &str) -> Result<(), CliError> {
     let failed = |error: std::io::Error| {
         CliError::new(format!("{} cannot be written", path.display())).because(error).hint("name another file with -o")
     };

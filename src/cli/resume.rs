@@ -7,7 +7,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::foreground::{self, Failed};
 use super::look::Source;
-use super::owner::{Left, Owner};
+use super::owner::Owner;
 use super::run::StartArgs;
 use super::spawn;
 use super::target::{self, RunArg};
@@ -147,7 +147,7 @@ async fn here(ctx: &Ctx, start: StartArgs, owner: Owner, word: &Word<'_>) -> Res
         Err(Said::Failed(error)) => *error,
     };
     // What it took over is given back before anybody is told why.
-    drop(owner.stop(Left::Interrupted).await);
+    drop(owner.stop().await);
     Err(error)
 }
 

@@ -75,12 +75,12 @@ fn outlet(text: &str) -> Result<String, String> {
     } else {
         std::path::absolute(text).map_err(|error| error.to_string())?.display().to_string()
     };
-    let outlets = Outlets { handout: Some(place.clone()).filter(|place| !place.is_empty()), heartbeat: None };
+    let outlets = Outlets { handout: Some(place.clone()), heartbeat: None };
     outlets.check().map(|()| place).map_err(|error| error.to_string())
 }
 
 fn monitor(text: &str) -> Result<String, String> {
-    let outlets = Outlets { handout: None, heartbeat: Some(text.to_owned()).filter(|url| !url.is_empty()) };
+    let outlets = Outlets { handout: None, heartbeat: Some(text.to_owned()) };
     outlets.check().map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 

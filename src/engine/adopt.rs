@@ -20,6 +20,7 @@ use super::place::{self, Former, StateId};
 use super::processes::NotEnded;
 use super::projection;
 use super::pulse::{self, Seen};
+use super::registry::Registry;
 use super::shared_steps::SharedSteps;
 use super::{attempt_log, queries};
 use crate::machine::fact::{LockScope, Millis};
@@ -222,6 +223,12 @@ impl Engine {
     /// Something that people at this engine should read; never needed for correctness.
     pub fn say(&self, line: String) {
         self.cx.say(line);
+    }
+
+    /// The executors that it has.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.cx.registry
     }
 
     /// The run log.

@@ -35,7 +35,6 @@ fn page_with(registry: &Registry, run: &Run, now: Now) -> ByHand {
 
 /// Writes the page of each run that there is news of; once more what is due when it is told to stop.
 pub(super) async fn keep(engine: Arc<Engine>, place: Place, stop: CancellationToken) {
-    let registry = registry::executors();
     let mut stories = engine.stories();
     let mut mood = Mood::new("the handout".to_owned());
     let all = || engine.live_runs().iter().map(|handle| handle.name().clone()).collect::<BTreeSet<RunName>>();
@@ -62,7 +61,7 @@ pub(super) async fn keep(engine: Arc<Engine>, place: Place, stop: CancellationTo
         }
         let mut failed = BTreeSet::new();
         for name in std::mem::take(&mut due) {
-            let written = one(&engine, &registry, &place, &name).await;
+            let written = one(&engine, &place, &name).await;
             mood.note(&engine, &written);
             if written.is_err() {
                 failed.insert(name);
@@ -78,7 +77,7 @@ pub(super) async fn keep(engine: Arc<Engine>, place: Place, stop: CancellationTo
     }
 }
 
-async fn one(engine: &Engine, registry: &Registry, place: &Place, name: &RunName) -> Result<(), String> {
+async fn one(engine: &Engine, place: &Place, name: &RunName) -> Result<(), String> {
     let (run, now) = match engine.live(name) {
         Some(handle) => match handle.look(|run, now| (run.clone(), now)).await {
             Ok(seen) => seen,
@@ -86,7 +85,7 @@ async fn one(engine: &Engine, registry: &Registry, place: &Place, name: &RunName
         },
         None => read(engine, name).await?,
     };
-    let html = page_with(registry, &run, now).html().map_err(|error| error.to_string())?;
+    let html = page_with(engine.registry(), &run, now).html().map_err(|error| error.to_string())?;
     match place {
         Place::Folder(folder) => {
             let path = folder.join(name.as_str()).join("by-hand.html");

@@ -86,7 +86,7 @@ impl Outlets {
     ///
     /// # Errors
     /// Their file cannot be read.
-    pub fn of(state: &Path) -> Result<Self, OutletError> {
+    fn of(state: &Path) -> Result<Self, OutletError> {
         let path = Self::path(state);
         let failed = |source| OutletError::File { path: path.clone(), source };
         match std::fs::read(&path) {
@@ -96,33 +96,36 @@ impl Outlets {
         }
     }
 
-    /// Whether they can be used at all.
+    /// Whether they can be used at all; an empty text takes one away.
     ///
     /// # Errors
     /// One of them names no place.
     pub fn check(&self) -> Result<(), OutletError> {
-        self.handout.as_deref().map_or(Ok(()), |place| Place::read(place).map(drop))?;
-        self.heartbeat.as_deref().map_or(Ok(()), |url| web(url).map(drop))
+        let given = |place: &Option<String>| place.clone().filter(|place| !place.is_empty());
+        given(&self.handout).map_or(Ok(()), |place| Place::read(&place).map(drop))?;
+        given(&self.heartbeat).map_or(Ok(()), |url| web(&url).map(drop))
     }
 
-    /// Those of a state directory with these in place of theirs; an empty text takes one away. Kept for later engines.
+    /// Those of a state directory with these in place of theirs; an empty text takes one away. Kept for later engines; a
+    /// file that cannot be read or written never keeps an engine from starting: it is told.
     ///
     /// # Errors
-    /// One of them names no place, or their file cannot be written.
-    pub fn keep(self, state: &Path) -> Result<Self, OutletError> {
-        let known = Self::of(state)?;
+    /// One of them names no place.
+    pub fn keep(self, state: &Path) -> Result<(Self, Option<OutletError>), OutletError> {
+        self.check()?;
+        let (known, unread) = match Self::of(state) {
+            Ok(known) => (known, None),
+            Err(error) => (Self::default(), Some(error)),
+        };
         let pick = |new: Option<String>, old: Option<String>| new.or(old).filter(|place| !place.is_empty());
         let all = Self {
             handout: pick(self.handout, known.handout.clone()),
             heartbeat: pick(self.heartbeat, known.heartbeat.clone()),
         };
-        all.check()?;
-        if all != known {
-            let path = Self::path(state);
-            let text = serde_json::to_string_pretty(&all).expect("texts can be written");
-            write_whole(&path, text.as_bytes()).map_err(|source| OutletError::File { path, source })?;
-        }
-        Ok(all)
+        let path = Self::path(state);
+        let text = serde_json::to_string_pretty(&all).expect("texts can be written");
+        let unwritten = (all != known).then(|| write_whole(&path, text.as_bytes()).err()).flatten();
+        Ok((all, unwritten.map(|source| OutletError::File { path, source }).or(unread)))
     }
 
     /// Begins to tell. What goes wrong is said once, and once more when it is well again.
@@ -199,9 +202,8 @@ fn client() -> reqwest::Client {
 /// An answer that is no success, in words.
 async fn sent(request: reqwest::RequestBuilder) -> Result<(), String> {
     let answer = request.send().await.map_err(|error| {
-        let mut words = error.without_url().to_string();
-        words.truncate(200);
-        words
+        // An address may hold a password.
+        error.without_url().to_string()
     })?;
     if answer.status().is_success() { Ok(()) } else { Err(format!("the answer is {}", answer.status())) }
 }
