@@ -222,6 +222,9 @@ pub struct RunView {
     pub leftovers: Vec<LeftView>,
     /// The commands that are legal now.
     pub next: Vec<NextCommand>,
+    /// What is wrong with its engine as a whole now; empty without one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub complaints: Vec<String>,
 }
 
 impl RunSummary {
@@ -338,6 +341,7 @@ impl RunView {
             rollback: RollbackView::of(run, now, progress),
             leftovers: rollback::leftovers(run),
             next: next::next(run, now),
+            complaints: vec![],
         }
     }
 }

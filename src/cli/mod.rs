@@ -69,6 +69,7 @@ mod window;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use bascule_plugin::causes;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use error::CliError;
@@ -297,11 +298,9 @@ fn default_state() -> PathBuf {
 /// What happened, why, what to do next.
 fn show(ctx: &Ctx, error: &CliError) -> ExitCode {
     if !error.shown {
-        let mut next = std::error::Error::source(error);
         ctx.ui.say(&format!("error: {}", error.what));
-        while let Some(source) = next {
-            ctx.ui.say(&format!("  because {source}"));
-            next = source.source();
+        for cause in std::error::Error::source(error).map(causes).unwrap_or_default() {
+            ctx.ui.say(&format!("  because {cause}"));
         }
         for hint in &error.hints {
             ctx.ui.say(&format!("  help: {hint}"));

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bascule_plugin::on_one_line;
 use tokio::sync::broadcast;
 
 use super::error::CliError;
@@ -140,7 +141,7 @@ impl Owner {
         // Who listens comes before who speaks: what an outlet says at once is heard, too.
         let sayings = self.site.engine.sayings();
         if let Some(error) = &self.not_kept {
-            voice.say(&format!("a later engine will not know what to tell outside: {}", with_cause(error)));
+            voice.say(&format!("a later engine will not know what to tell outside: {}", on_one_line(error)));
         }
         let telling = self.outlets.start(&self.site.engine);
         if let Err(error) = &telling {
@@ -350,11 +351,6 @@ impl Owner {
     }
 }
 
-fn with_cause(error: &dyn std::error::Error) -> String {
-    let cause = error.source().map(|cause| format!(": {cause}"));
-    format!("{error}{}", cause.unwrap_or_default())
-}
-
 /// Says what nobody will guard.
 fn warn(voice: &Voice, guarded: &[(String, &'static str)]) {
     for (run, why) in guarded {
@@ -422,6 +418,7 @@ fn health(engine: &Engine, serves: Serves) -> Health {
         detached: serves == Serves::People,
         adopted: adopted.collect(),
         found: found(engine),
+        complaints: vec![],
     }
 }
 

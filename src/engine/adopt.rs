@@ -1,93 +1,35 @@
 //! An engine: takes a state directory, ends what dead attempts left, adopts every open run.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bascule_plugin::on_one_line;
 use tokio::runtime::RuntimeFlavor;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::clock::Clock;
-use super::context::{BlobFiles, Context, Progresses, Told};
+use super::complaints::Complaints;
+use super::context::{BlobFiles, Context, Progresses};
 use super::dead::Dead;
-use super::handle::Gone;
+use super::error::EngineError;
 use super::locks::{Holder, Locks as LockTable};
 use super::options::{self, EngineOptions};
 use super::place::{self, Former, StateId};
-use super::processes::NotEnded;
 use super::projection;
 use super::pulse::{self, Seen};
-use super::registry::Registry;
 use super::shared_steps::SharedSteps;
 use super::{attempt_log, queries};
 use crate::machine::fact::{LockScope, Millis};
 use crate::machine::input::NewOwner;
 use crate::machine::run::Locks;
 use crate::machine::state::StepLocks;
-use crate::machine::{Event, Illegal, Input, Record, Run, RunState};
+use crate::machine::{Event, Input, Record, Run, RunState};
 use crate::plan::policy::LockClaim;
 use crate::plan::{Plan, PlanHash};
 use crate::store::index::Index;
-use crate::store::{
-    Blobs, CommitError, Head, Journal, JournalFile, OpenReport, ReadError, RunLog, RunName, StateDir, StoreError,
-};
-
-/// Why an engine does not start, or a run does not.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A run cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// Its first transition could not be written.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-    /// Processes of dead attempts.
-    #[error(transparent)]
-    NotEnded(#[from] NotEnded),
-    /// The machine refused its own event.
-    #[error("a bug in bascule: please report it")]
-    Bug(#[from] Illegal),
-    /// A plan that lacks inputs.
-    #[error("the plan lacks inputs: {}; give them with `--set inputs.NAME=VALUE` or in an overlay (`-f`)", .0.join(", "))]
-    MissingInputs(Vec<String>),
-    /// The run's task is gone.
-    #[error(transparent)]
-    Gone(#[from] Gone),
-    /// The stored plan is damaged.
-    #[error("the plan {0} of a run cannot be read from the state directory")]
-    Plan(PlanHash, #[source] crate::plan::PlanError),
-    /// This engine stopped acting for an open run.
-    #[error("this engine does not execute run {run}: {why}")]
-    GivenUp {
-        /// The run.
-        run: RunName,
-        /// Why.
-        why: String,
-    },
-    /// A new run's first transition may be in the log or not.
-    #[error("run {0} may exist or not: the engine went down before its log could tell; `bascule status` does")]
-    MayExist(RunName),
-    /// The stored plan is gone.
-    #[error("the plan {0} of a run is missing from the state directory")]
-    NoPlan(PlanHash),
-    /// A file of the state directory.
-    #[error("{path} cannot be {what}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// `read`, `written`.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-}
+use crate::store::{Blobs, Head, Journal, JournalFile, OpenReport, ReadError, RunLog, RunName, StateDir, StoreError};
 
 /// A run that was open when the engine started.
 #[derive(Debug, Clone)]
@@ -172,6 +114,7 @@ impl Engine {
             attempts: Mutex::default(),
             stories: broadcast::Sender::new(4096),
             sayings: broadcast::Sender::new(64),
+            complaints: Complaints::default(),
             exporter: options::exporter(options.otlp.as_deref()),
         });
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -194,95 +137,6 @@ impl Engine {
         }
         engine.cx.tasks.spawn(pulse::pulse(engine.cx.clone()));
         Ok(engine)
-    }
-
-    /// What was found when the journal was opened.
-    #[must_use]
-    pub fn report(&self) -> &OpenReport {
-        &self.report
-    }
-
-    /// The runs that were open when the engine started.
-    #[must_use]
-    pub fn adopted(&self) -> &[Adopted] {
-        &self.adopted
-    }
-
-    /// The dead attempts whose processes were ended at the start.
-    #[must_use]
-    pub fn ended_attempts(&self) -> &[String] {
-        &self.ended
-    }
-
-    /// What else people should know of the start: runs that cannot be executed, a directory that moved.
-    #[must_use]
-    pub fn notes(&self) -> &[String] {
-        &self.notes
-    }
-
-    /// Something that people at this engine should read; never needed for correctness.
-    pub fn say(&self, line: String) {
-        self.cx.say(line);
-    }
-
-    /// The executors that it has.
-    #[must_use]
-    pub fn registry(&self) -> &Registry {
-        &self.cx.registry
-    }
-
-    /// The run log.
-    #[must_use]
-    pub fn log(&self) -> &Arc<dyn RunLog> {
-        &self.cx.log
-    }
-
-    /// The state directory.
-    #[must_use]
-    pub fn state_dir(&self) -> &std::path::Path {
-        &self.cx.state
-    }
-
-    /// How far running attempts are.
-    #[must_use]
-    pub fn progress(&self) -> &Progresses {
-        &self.cx.progress
-    }
-
-    /// The time.
-    #[must_use]
-    pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.cx.clock
-    }
-
-    /// Every event from now on, once it is durable. A slow reader misses some and reads the log.
-    #[must_use]
-    pub fn stories(&self) -> broadcast::Receiver<Told> {
-        self.cx.stories.subscribe()
-    }
-
-    /// Returns when this engine lost its directory: it acts no more, and has to be stopped.
-    pub async fn lost(&self) {
-        self.cx.lost.cancelled().await;
-    }
-
-    /// Whether this engine lost its directory.
-    #[must_use]
-    pub fn is_lost(&self) -> bool {
-        self.cx.lost.is_cancelled()
-    }
-
-    /// Whether this engine still owns its directory.
-    #[must_use]
-    pub fn owns(&self) -> bool {
-        let owned = self.cx.owned.lock().unwrap_or_else(PoisonError::into_inner);
-        owned.as_ref().is_some_and(|owned| owned.lost().is_none())
-    }
-
-    /// What people at this engine should read.
-    #[must_use]
-    pub fn sayings(&self) -> broadcast::Receiver<String> {
-        self.cx.sayings.subscribe()
     }
 
     async fn adopt_all(&mut self, seen: &Seen, former: &[Former]) -> Result<(), EngineError> {
@@ -353,7 +207,7 @@ impl Engine {
 
     /// An open run that cannot be executed: it is listed with the reason, and nobody takes what it may hold.
     async fn set_aside(&mut self, name: &RunName, error: &EngineError) {
-        let why = describe(error);
+        let why = on_one_line(error);
         let next = match error {
             EngineError::Read(ReadError::Record { .. }) | EngineError::Plan(..) => {
                 "`bascule audit verify` and `bascule repair` show what its log holds, a newer release may be able to read it"
@@ -455,20 +309,4 @@ impl Engine {
         // Somebody else may have read it meanwhile: then that one is shared.
         Ok(plans().entry(hash.clone()).or_insert_with(|| Arc::new(plan)).clone())
     }
-}
-
-/// An error with its causes, on one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        // `transparent` errors repeat themselves.
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        next = cause.source();
-    }
-    text
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::clock::Clock;
+use super::complaints::Complaints;
 use super::handle::RunHandle;
 use super::locks::{Holder, Locks};
 use super::registry::Registry;
@@ -124,6 +125,7 @@ pub struct Context {
     pub(super) attempts: Mutex<BTreeSet<String>>,
     pub(super) stories: broadcast::Sender<Told>,
     pub(super) sayings: broadcast::Sender<String>,
+    pub(super) complaints: Complaints,
     pub(super) exporter: Option<Exporter>,
 }
 

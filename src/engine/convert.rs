@@ -81,11 +81,5 @@ pub(super) fn clean(failure: Failure, redactor: &Redactor) -> Failure {
 
 /// An error and its sources as a failure.
 pub(super) fn failure_of(message: &str, error: &dyn std::error::Error) -> Failure {
-    let mut causes = vec![error.to_string()];
-    let mut next = error.source();
-    while let Some(source) = next {
-        causes.push(source.to_string());
-        next = source.source();
-    }
-    Failure { message: message.into(), causes, hint: None }
+    Failure { message: message.into(), causes: plugin::causes(error), hint: None }
 }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::adopt::{Engine, EngineError};
+use super::adopt::Engine;
+use super::error::EngineError;
 use super::handle::{Gone, RunHandle};
 use super::pulse::look_at_the_clock;
 use crate::machine::event::{Event, Record};

@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::adopt::{Engine, EngineError};
+use super::adopt::Engine;
 use super::attempt_log;
+use super::error::EngineError;
 use super::place::{Former, Sight};
 use super::processes::{self, Found, Hunt};
 use super::pulse::Seen;

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use bascule_builtin::proc_table;
 
-use super::adopt::EngineError;
+use super::error::EngineError;
 use crate::store::{Owner, overwrite};
 
 /// The id of a state directory.

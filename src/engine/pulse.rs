@@ -118,10 +118,14 @@ pub(super) async fn pulse(cx: Arc<Context>) {
         let left = cx.log.room_left();
         if let Some(words) = room.news(left, now.steady) {
             tracing::error!("{words}");
-            cx.say(words);
-            if left.is_none() {
-                cx.tell_all(&Input::Tick);
+            match left {
+                Some(_) => cx.complaints.raise("the disk", &words),
+                None => {
+                    cx.complaints.settle("the disk");
+                    cx.tell_all(&Input::Tick);
+                }
             }
+            cx.say(words);
         }
         // Lost with a crash of the machine, at worst a second is missing: no flush is needed.
         if tokio::fs::write(&fresh, text).await.is_ok() {

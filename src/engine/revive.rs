@@ -8,9 +8,10 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 
-use super::adopt::{Engine, EngineError};
+use super::adopt::Engine;
 use super::context::Context;
 use super::driver::{Driver, INBOX};
+use super::error::EngineError;
 use super::handle::{Decided, Gone, Message, RunHandle};
 use super::perform::Hands;
 use crate::machine::fact::{Actor, Millis};

@@ -3,7 +3,8 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use super::adopt::{Engine, EngineError};
+use super::adopt::Engine;
+use super::error::EngineError;
 use super::processes::{self, Hunt};
 use super::{attempt_log, options, queries};
 

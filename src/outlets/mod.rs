@@ -184,9 +184,9 @@ impl Mood {
 
     fn note(&mut self, engine: &Engine, result: &Result<(), String>) {
         match result {
-            Ok(()) if self.failing => engine.say(format!("{} works again", self.what)),
+            Ok(()) if self.failing => engine.settle(&self.what, format!("{} works again", self.what)),
             Err(why) if !self.failing => {
-                engine.say(format!("{} fails: {why}; runs go on, it is tried again", self.what));
+                engine.complain(&self.what, format!("{} fails: {why}; runs go on, it is tried again", self.what));
             }
             Ok(()) | Err(_) => {}
         }

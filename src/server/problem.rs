@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bascule_plugin::on_one_line;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineError;
@@ -65,18 +66,7 @@ impl Problem {
 
     /// From an error with its causes.
     pub fn of(status: StatusCode, error: &dyn std::error::Error) -> Self {
-        let mut detail = error.to_string();
-        let mut next = error.source();
-        while let Some(source) = next {
-            let said = source.to_string();
-            // `transparent` errors repeat themselves.
-            if !detail.ends_with(&said) {
-                detail.push_str(": ");
-                detail.push_str(&said);
-            }
-            next = source.source();
-        }
-        Self::new(status, detail)
+        Self::new(status, on_one_line(error))
     }
 }
 

@@ -27,7 +27,7 @@ const TAIL: u64 = 4096;
 
 /// The owner.
 pub(super) async fn health(State(site): State<Arc<Site>>) -> Json<Health> {
-    Json(site.health.clone())
+    Json(Health { complaints: site.engine.complaints(), ..site.health.clone() })
 }
 
 /// What `GET /v1/runs` takes.
@@ -128,6 +128,7 @@ pub(super) async fn view(site: &Site, name: &RunName) -> Result<RunView, Problem
     let progress = progress(site, name, &run).await;
     let mut view = RunView::of(&run, now, &progress);
     view.summary.executed = !run.state.is_final();
+    view.complaints = site.engine.complaints();
     Ok(view)
 }
 

@@ -333,4 +333,7 @@ pub struct Health {
     /// What was cut or found damaged when the journal was opened.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub found: Vec<String>,
+    /// What is wrong with the engine as a whole now: its disk is full, its outlets fail.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub complaints: Vec<String>,
 }

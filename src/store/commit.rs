@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bascule_plugin::on_one_line;
 use tokio::sync::{oneshot, watch};
 
 use super::error::StoreError;
@@ -258,7 +259,7 @@ impl Shared {
         let mut state = self.state();
         let mut later = Vec::new();
         if failure.then == Then::Close {
-            let closing = Closing::Failed(describe(&failure.error).into());
+            let closing = Closing::Failed(on_one_line(&failure.error).into());
             later = mem::take(&mut state.pending);
             state.pending_bytes = 0;
             if !matches!(state.closed, Some(Closing::Lost)) {
@@ -400,18 +401,6 @@ pub(super) enum Role {
 pub(super) enum Flushed {
     Batch,
     Idle,
-}
-
-/// An error and its causes on one line.
-pub(super) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bascule_plugin::on_one_line;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
-use super::commit::{Closing, Flushed, Shared, State, describe, lock};
+use super::commit::{Closing, Flushed, Shared, State, lock};
 use super::damage::{Cause, OpenReport, StoppedRun};
 use super::disk::{Created, Disk, RealDisk};
 use super::error::StoreError;
@@ -191,7 +192,7 @@ fn go_on(options: &JournalOptions, dir: &Path, scanned: Scanned) -> Result<Opene
                 }
             }
             Err(failure) => {
-                let why = describe(&failure.error);
+                let why = on_one_line(&failure.error);
                 closed = Some(Closing::Failed(why.clone().into()));
                 report.read_only = Some(why);
                 report.moved = 0;

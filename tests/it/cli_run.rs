@@ -2,6 +2,7 @@
 
 mod first;
 mod lossy;
+mod outlets;
 mod place;
 mod told;
 mod trouble;
@@ -18,6 +19,14 @@ fn three(gate: Option<&str>, window: &str) -> String {
         step("second", gate, SAFE),
         step("switch", None, EXPOSES),
     )
+}
+
+/// A run whose second step waits at its gate.
+fn in_second(place: &Place) -> Started {
+    let book = place.runbook("shop", &three(Some("gate"), "1s"));
+    let mut run = place.start(&["run", &book]);
+    run.until("second: started");
+    run
 }
 
 #[test]
@@ -58,9 +67,7 @@ fn a_failed_step_rolls_back_and_exits_3() {
 #[test]
 fn a_paused_run_starts_nothing_until_it_is_resumed() {
     let place = Place::new();
-    let book = place.runbook("shop", &three(Some("gate"), "1s"));
-    let mut run = place.start(&["run", &book]);
-    run.until("second: started");
+    let run = in_second(&place);
     let paused = place.call(&["pause", "--reason", "storage asked", "--as", "marta"]).exits(0);
     assert!(paused.out.contains("marta"), "the event that was written is printed:\n{}", paused.out);
     place.open("gate");
@@ -97,9 +104,7 @@ fn an_approval_comes_from_another_process() {
 #[test]
 fn a_killed_engine_is_resumed_and_nothing_is_done_twice() {
     let place = Place::new();
-    let book = place.runbook("shop", &three(Some("gate"), "1s"));
-    let mut run = place.start(&["run", &book]);
-    run.until("second: started");
+    let run = in_second(&place);
     place.until_written("second");
     run.kill();
     let brief = place.call(&["status", "--brief"]).exits(0);
@@ -148,9 +153,7 @@ fn an_interrupted_step_that_runs_once_is_a_question() {
 #[test]
 fn a_rollback_without_an_engine_waits_for_one() {
     let place = Place::new();
-    let book = place.runbook("shop", &three(Some("gate"), "1s"));
-    let mut run = place.start(&["run", &book]);
-    run.until("second: started");
+    let run = in_second(&place);
     place.until_written("second");
     run.kill();
     let nameless = place.call(&["rollback", "--yes"]).exits(2);
@@ -183,9 +186,7 @@ fn a_second_run_is_handed_to_the_owner() {
 #[test]
 fn an_interrupt_in_the_foreground_holds_and_exits_6() {
     let place = Place::new();
-    let book = place.runbook("shop", &three(Some("gate"), "1s"));
-    let mut run = place.start(&["run", &book]);
-    run.until("second: started");
+    let run = in_second(&place);
     run.signal("INT");
     run.until("held: nothing new starts");
     // The running step may end: it settles before the process leaves.
@@ -215,9 +216,7 @@ fn an_open_window_wants_two_interrupts() {
 #[test]
 fn a_reader_that_leaves_does_not_end_the_run() {
     let place = Place::new();
-    let book = place.runbook("shop", &three(Some("gate"), "1s"));
-    let mut run = place.start(&["run", &book]);
-    run.until("second: started");
+    let run = in_second(&place);
     place.open("gate");
     assert_eq!(run.close_pipe(), Some(0));
     assert_eq!(place.status("shop/1")["state"], "accepted");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::cli_run::{Place, step};
+use crate::cli_run::{Place, Started, step};
 
 const EXPOSES: &str = ", effect: idempotent, exposes: true";
 
@@ -68,6 +68,15 @@ fn run_of(work: &str, more: &str) -> String {
     format!("rollbackWindow: 1s\n{more}cutoverSteps:\n{work}{}", step("switch", None, EXPOSES))
 }
 
+/// A run in the middle of a step that does not end when it is told to.
+fn in_work(place: &Place) -> (Started, Left) {
+    let book = place.runbook("shop", &run_of(&stubborn("work", &undo("work")), ""));
+    let run = place.start(&["run", &book]);
+    place.until_written("work");
+    let work = Left::of(place, "work");
+    (run, work)
+}
+
 #[test]
 fn what_could_not_be_stopped_in_time_is_ended_by_the_next_engine_before_it_is_undone() {
     let place = Place::new();
@@ -88,10 +97,7 @@ fn what_could_not_be_stopped_in_time_is_ended_by_the_next_engine_before_it_is_un
 #[test]
 fn a_run_that_was_closed_without_an_engine_does_not_live_on_beside_the_next() {
     let place = Place::new();
-    let book = place.runbook("shop", &run_of(&stubborn("work", &undo("work")), ""));
-    let run = place.start(&["run", &book]);
-    place.until_written("work");
-    let work = Left::of(&place, "work");
+    let (run, work) = in_work(&place);
     run.kill();
     place.call(&["close", "shop/1", "--application", "shop", "--reason", "over"]).exits(0);
     let other = place.runbook("other", &run_of(&step("quick", None, ", effect: idempotent"), ""));
@@ -124,10 +130,7 @@ fn copy(from: &Path, to: &Path) {
 #[test]
 fn a_copy_of_a_state_directory_does_nothing_beside_what_runs_in_the_original() {
     let place = Place::new();
-    let book = place.runbook("shop", &run_of(&stubborn("work", &undo("work")), ""));
-    let run = place.start(&["run", &book]);
-    place.until_written("work");
-    let work = Left::of(&place, "work");
+    let (run, work) = in_work(&place);
     run.kill();
     let state = |name: &str| place.path().join(name).display().to_string();
     copy(&place.state(), &place.path().join("copy"));

@@ -14,7 +14,6 @@ mod poll;
 mod status;
 
 use std::collections::{BTreeMap, HashMap};
-use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -272,12 +271,7 @@ fn redirected(attempt: redirect::Attempt<'_>, stays: impl Fn(&Url, &Url) -> bool
 /// Why an exchange failed: the causes, without the address that everybody knows already.
 fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
-    let mut causes = vec![error.to_string()];
-    let mut next = error.source();
-    while let Some(cause) = next {
-        causes.push(cause.to_string());
-        next = cause.source();
-    }
+    let mut causes = bascule_plugin::causes(&error);
     // The outer ones only say that something failed while sending.
     causes.drain(..causes.len().saturating_sub(2));
     causes.dedup();

@@ -19,6 +19,7 @@
 //! Start with [`Executor`]; `bascule-builtin` has one file per executor to learn from.
 
 pub mod by_hand;
+mod causes;
 mod context;
 mod executor;
 mod key;
@@ -28,6 +29,7 @@ mod outcome;
 pub mod conformance;
 
 pub use by_hand::ByHand;
+pub use causes::{causes, on_one_line};
 pub use context::{CheckCx, DeadlineMover, ExecCx, FullDisk, HandleRefused, Progress, Report, Setup, Stop, Stream};
 pub use executor::{Description, Executor, Role, Validation};
 pub use key::{Direction, IdempotencyKey};

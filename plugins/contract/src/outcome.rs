@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::causes::causes;
 use crate::context::Stop;
 
 /// What a step does to the world, declared by its author; decides what happens after a crash.
@@ -76,13 +77,7 @@ impl Failure {
 
     /// A failure whose causes are the error and its sources.
     pub fn caused(message: impl Into<String>, error: &dyn std::error::Error) -> Self {
-        let mut causes = vec![error.to_string()];
-        let mut next = error.source();
-        while let Some(source) = next {
-            causes.push(source.to_string());
-            next = source.source();
-        }
-        Self { message: message.into(), causes, hint: None }
+        Self { message: message.into(), causes: causes(error), hint: None }
     }
 
     /// The same failure with advice.

@@ -187,6 +187,9 @@ pub(super) fn warnings(view: &RunView, canvas: &Canvas) -> Vec<Line> {
         let line = Line::of(Look::Bad, "NO ENGINE is running: nothing is done or watched; ");
         lines.extend(command(line, &format!("bascule resume {}", view.summary.run), 2, canvas.columns));
     }
+    for complaint in &view.complaints {
+        lines.extend(paragraph(Look::Bad, complaint, 0, canvas.columns));
+    }
     if view.clock_in_doubt {
         let text = format!("the wall clock is in doubt: `bascule confirm-clock {}`", view.summary.run);
         lines.push(Line::of(Look::Bad, text));

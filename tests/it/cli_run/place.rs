@@ -110,6 +110,18 @@ impl Place {
         serde_json::from_str(&seen.out).expect("a view is JSON")
     }
 
+    /// A run's status once it is as expected.
+    pub(crate) fn until_status(&self, run: &str, expected: impl Fn(&Value) -> bool) -> Value {
+        let since = std::time::Instant::now();
+        loop {
+            let view = self.status(run);
+            if expected(&view) {
+                return view;
+            }
+            assert!(since.elapsed() < PATIENCE, "it never came: {view}");
+        }
+    }
+
     /// The status of a step.
     pub(crate) fn step(&self, run: &str, step: &str) -> String {
         let view = self.status(run);

@@ -1,6 +1,6 @@
 //! What a verb that goes on to follow the run prints: its own events once, and no story that was told before.
 
-use super::{EXPOSES, Place, step, three};
+use super::{EXPOSES, Place, in_second, step};
 
 fn times(out: &str, what: &str) -> usize {
     out.lines().filter(|line| line.contains(what)).count()
@@ -9,9 +9,7 @@ fn times(out: &str, what: &str) -> usize {
 #[test]
 fn resume_beside_an_engine_tells_its_own_event_once_and_then_what_follows() {
     let place = Place::new();
-    let book = place.runbook("shop", &three(Some("gate"), "1s"));
-    let mut run = place.start(&["run", &book]);
-    run.until("second: started");
+    let run = in_second(&place);
     place.call(&["pause"]).exits(0);
     let mut resumed = place.start(&["resume", "shop"]);
     resumed.until("forward work goes on");
@@ -27,9 +25,7 @@ fn resume_beside_an_engine_tells_its_own_event_once_and_then_what_follows() {
 #[test]
 fn resume_with_an_engine_of_its_own_tells_every_event_once_and_in_order() {
     let place = Place::new();
-    let book = place.runbook("shop", &three(Some("gate"), "1s"));
-    let mut run = place.start(&["run", &book]);
-    run.until("second: started");
+    let run = in_second(&place);
     place.until_written("second");
     run.kill();
     place.open("gate");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{EXPOSES, Place, step, three};
+use super::{EXPOSES, Place, Started, in_second, step, three};
 
 /// A small ext4 file system, unmounted at the end. There a folder needs room, which on a tmpfs it does not.
 struct Small {
@@ -66,15 +66,21 @@ impl Drop for Small {
     }
 }
 
-#[test]
-fn on_a_full_disk_the_way_back_runs_and_a_killed_engine_is_followed_by_another() {
-    let Some(small) = Small::mount() else { return };
+/// A run whose second step waits at its gate, on a disk that is full by now.
+fn filled_in_second() -> Option<(Small, Place, Started)> {
+    let small = Small::mount()?;
     let state = small.mount.join("state");
     let place = Place::new().with("BASCULE_STATE", state.to_str().expect("a path of text"));
     let book = place.runbook("shop", &three(Some("gate"), "1s"));
     let run = place.start(&["run", &book]);
     place.until_written("second");
     small.fill("ballast");
+    Some((small, place, run))
+}
+
+#[test]
+fn on_a_full_disk_the_way_back_runs_and_a_killed_engine_is_followed_by_another() {
+    let Some((small, place, run)) = filled_in_second() else { return };
     let pid = run.pid();
     run.kill();
     // What the dead engine gave back is taken by others.
@@ -83,19 +89,13 @@ fn on_a_full_disk_the_way_back_runs_and_a_killed_engine_is_followed_by_another()
     let seen = place.call(&["resume"]).exits(3);
     assert!(!seen.err.contains("newer release"), "{}", seen.err);
     assert_eq!(place.ledger(), ["first", "second", "undo second", "undo first"]);
-    let owner = std::fs::read_to_string(state.join("owner.json")).expect("it is there");
+    let owner = std::fs::read_to_string(small.mount.join("state/owner.json")).expect("it is there");
     assert!(!owner.contains(&format!("\"pid\":{pid},")), "who owns it is written in place: {owner}");
 }
 
 #[test]
 fn an_engine_starts_on_a_full_disk_in_the_middle_of_a_way_back() {
-    let Some(small) = Small::mount() else { return };
-    let state = small.mount.join("state");
-    let place = Place::new().with("BASCULE_STATE", state.to_str().expect("a path of text"));
-    let book = place.runbook("shop", &three(Some("gate"), "1s"));
-    let run = place.start(&["run", &book]);
-    place.until_written("second");
-    small.fill("ballast");
+    let Some((small, place, run)) = filled_in_second() else { return };
     place.call(&["rollback", "--application", "shop", "--reason", "the disk"]).exits(0);
     run.kill();
     small.fill("more");
@@ -149,10 +149,8 @@ fn without_a_folder() -> Option<(String, Vec<String>)> {
 }
 
 /// A run that waits at a gate, its engine in this terminal.
-fn waiting(place: &Place) -> super::Started {
-    let book = place.runbook("shop", &three(Some("gate"), "1s"));
-    let mut run = place.start(&["run", &book]);
-    run.until("second: started");
+fn waiting(place: &Place) -> Started {
+    let run = in_second(&place);
     place.until_written("second");
     run
 }
