@@ -24,10 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) const BY_FORCE: Duration = GRACE.saturating_add(PATIENCE);
 
 /// The pause between the first looks; it grows, because each look reads the whole table.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
 
 /// The longest pause between two looks.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+/// What the two looks that find nothing are apart: a child that was just spawned has its environment by then.
+const QUIET: Duration = Duration::from_millis(10);
 
 /// Why nobody can say that the processes of attempts ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -150,6 +153,10 @@ pub async fn end(hunt: Hunt, spared: impl Fn(&str) -> bool) -> Result<Vec<String
             return Ok(ended.into_iter().collect());
         }
         is_quiet = found.is_empty();
+        if is_quiet {
+            tokio::time::sleep(QUIET).await;
+            continue;
+        }
         ended.extend(found.iter().map(|process| process.attempt.clone()));
         let of = |process: &Found| told.get(&process.process).map(Instant::elapsed);
         let given_up = started.elapsed() > 2 * (GRACE + PATIENCE);

@@ -10,8 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-/// What stands in the place of a secret.
-const MASK: &[u8] = b"[redacted]";
+use crate::machine::fact::MASK;
 
 /// A shorter secret would redact half of every log; it is masked only as a whole word, as it is.
 const SHORTEST: usize = 4;
@@ -185,7 +184,7 @@ impl Stream {
         while let Some(rest) = all.get(at..).filter(|rest| !rest.is_empty()) {
             let length = match needles.look(self.last, rest, is_end) {
                 Here::Secret(length) => {
-                    clean.extend_from_slice(MASK);
+                    clean.extend_from_slice(MASK.as_bytes());
                     length
                 }
                 Here::Plain => {

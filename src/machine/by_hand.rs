@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::apply::literal;
 use super::eval;
-use super::fact::Resolved;
+use super::fact::{Resolved, Wait};
 use super::rollback::{Orders, what_to_undo};
 use super::run::{Run, Turn};
 use super::state::{Forward, Status, UndoState};
@@ -131,10 +131,18 @@ fn done(run: &Run, ix: StepIx) -> Done {
     }
 }
 
+/// Whether a person was asked to do a step, and has not said yet what came of it.
+#[must_use]
+pub fn asked(run: &Run, ix: StepIx) -> bool {
+    let waits = |forward: &Forward| matches!(forward, Forward::Waiting { on: Wait::Person, .. });
+    matches!(run.plan.step(ix).kind, StepKind::Manual(_)) && waits(run.forward(ix))
+}
+
 /// Forward attempts that may still be under way, and steps of which nobody knows whether they happened.
 #[must_use]
 pub fn unsettled(run: &Run) -> Vec<StepIx> {
     let open = |ix: &StepIx| match &run.step(*ix).status {
+        Status::Forward(_) if asked(run, *ix) => true,
         Status::Forward(forward) => match forward {
             Forward::Running(_) | Forward::Unknown { .. } => true,
             Forward::Pending

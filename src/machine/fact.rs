@@ -12,6 +12,9 @@ use crate::plan::StepId;
 /// Milliseconds since 1970, UTC.
 pub type Millis = i64;
 
+/// What stands in a record in the place of a secret.
+pub const MASK: &str = "[redacted]";
+
 /// Who caused an event. Absent in a record: the engine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

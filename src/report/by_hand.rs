@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::hours::Hours;
 use super::{ReportError, page};
 use crate::machine::Now;
-use crate::machine::by_hand::{Done, HandTurn, for_people, instructions, left_of_way_back, unsettled};
-use crate::machine::fact::{Millis, Resolved};
+use crate::machine::by_hand::{Done, HandTurn, asked, for_people, instructions, left_of_way_back, unsettled};
+use crate::machine::fact::{MASK, Millis, Resolved};
 use crate::machine::run::Run;
 use crate::machine::run_state::Ending;
 use crate::plan::{Section, StepIx, StepKind, Undo};
@@ -50,6 +50,8 @@ pub struct Task {
     pub call: Option<String>,
     /// Why the parameters are not known.
     pub unknown: Option<String>,
+    /// A value is a secret that was taken out of a step's outputs: [`MASK`] stands for it.
+    pub masked: bool,
     /// Lines of shell that prove it.
     pub proof: Option<String>,
     /// What those must say.
@@ -134,7 +136,8 @@ impl ByHand {
         };
         let (restore, checks, cleanup) = (tasks(&way.restore), tasks(&way.checks), tasks(&way.cleanup));
         let applied = [Section::Prepare, Section::Cutover].into_iter().flat_map(|section| run.plan.section(section));
-        let applied = applied.filter(|ix| run.may_stand(*ix)).map(|ix| run.plan.step(ix).id.to_string()).collect();
+        let applied = applied.filter(|ix| run.may_stand(*ix) && !asked(run, *ix));
+        let applied = applied.map(|ix| run.plan.step(ix).id.to_string()).collect();
         Self {
             run: run.name.to_string(),
             made_at: now.steady,
@@ -208,7 +211,9 @@ pub(super) fn contacts(run: &Run) -> Vec<(String, String)> {
 }
 
 fn doubt(run: &Run, ix: StepIx) -> Doubt {
-    let what = if run.step(ix).status.is_live() {
+    let what = if asked(run, ix) {
+        "a person was asked to do it and has not answered: ask whether it was done"
+    } else if run.step(ix).status.is_live() {
         "it was under way when this page was written: make sure that it has ended before anything is taken back"
     } else {
         "nobody knows whether it happened, or whether it still goes on: look first"
@@ -242,19 +247,25 @@ fn task(run: &Run, turn: &HandTurn, number: usize, shell: &Shell<'_>) -> Task {
     let id = &step.id;
     let (good, good_with) = good(run, turn.step).unzip();
     let good_with = good_with.unwrap_or_default();
+    let proof = verify.and_then(|call| lines(call, plugin::Role::Step));
+    let call_text = call.filter(|_| shell_lines.is_none());
+    let call_text = call_text.map(|call| format!("{} {}", call.uses, for_people(call, plugin::by_hand::placeholder)));
+    let words = instructions(run, turn.step);
+    let masked = [&shell_lines, &call_text, &proof, &words]
+        .iter()
+        .any(|text| text.as_ref().is_some_and(|text| text.contains(MASK)));
     Task {
         number,
         step: id.to_string(),
         description: step.origin.description.clone(),
         stage: turn.stage.map(|stage| words::stage(stage).to_owned()),
         state: state(turn.done).to_owned(),
-        words: instructions(run, turn.step),
-        call: call
-            .filter(|_| shell_lines.is_none())
-            .map(|call| format!("{} {}", call.uses, for_people(call, plugin::by_hand::placeholder))),
+        words,
+        call: call_text,
         shell: shell_lines,
+        masked,
         unknown: turn.call.as_ref().and_then(|call| call.as_ref().err()).cloned(),
-        proof: verify.and_then(|call| lines(call, plugin::Role::Step)),
+        proof,
         good,
         good_with,
         only_after: only_after(run, turn),

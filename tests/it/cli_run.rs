@@ -67,7 +67,7 @@ fn a_failed_step_rolls_back_and_exits_3() {
 #[test]
 fn a_paused_run_starts_nothing_until_it_is_resumed() {
     let place = Place::new();
-    let run = in_second(&place);
+    let mut run = in_second(&place);
     let paused = place.call(&["pause", "--reason", "storage asked", "--as", "marta"]).exits(0);
     assert!(paused.out.contains("marta"), "the event that was written is printed:\n{}", paused.out);
     place.open("gate");
@@ -186,7 +186,7 @@ fn a_second_run_is_handed_to_the_owner() {
 #[test]
 fn an_interrupt_in_the_foreground_holds_and_exits_6() {
     let place = Place::new();
-    let run = in_second(&place);
+    let mut run = in_second(&place);
     run.signal("INT");
     run.until("held: nothing new starts");
     // The running step may end: it settles before the process leaves.

@@ -150,7 +150,7 @@ fn without_a_folder() -> Option<(String, Vec<String>)> {
 
 /// A run that waits at a gate, its engine in this terminal.
 fn waiting(place: &Place) -> Started {
-    let run = in_second(&place);
+    let run = in_second(place);
     place.until_written("second");
     run
 }

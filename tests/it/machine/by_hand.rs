@@ -9,6 +9,7 @@ use bascule::machine::state::UndoState;
 use bascule::machine::{RunState, Verb};
 use bascule::plan::Section;
 use bascule::plan::step::{OnTimeout, Undo, UndoAction};
+use bascule::report::by_hand::ByHand;
 
 use super::{asked, asks, performed_back, place};
 use crate::support::night::{Act, Night, min};
@@ -63,6 +64,19 @@ fn a_step_by_hand_waits_for_a_person_who_says_that_it_was_done() {
     let tape = place(&night, "tape");
     assert_eq!(night.sim.run.step(tape).outputs.as_deref(), Some(&serde_json::json!({ "slot": 7 })));
     night.until_it_is(RunState::Accepted);
+}
+
+#[test]
+fn a_step_that_nobody_has_answered_for_is_in_doubt_on_the_page_and_not_among_what_was_done() {
+    let mut night = Night::of(plan(false).seal()).begin();
+    night.until(min(1));
+    let page = |night: &Night| ByHand::of(&night.sim.run, night.sim.now, &|_, _| None);
+    let (asked, doubt) = (page(&night).applied, page(&night).doubts.pop().expect("a doubt"));
+    assert_eq!((asked.as_slice(), doubt.step.as_str()), (["quiesce".to_owned()].as_slice(), "tape"));
+    assert!(doubt.what.contains("ask whether it was done"), "{doubt:?}");
+    night.say(happened());
+    night.until_quiet();
+    assert!(page(&night).applied.contains(&"tape".to_owned()));
 }
 
 #[test]
