@@ -13,10 +13,10 @@ use super::ui::Ui;
 use crate::engine::clock::{Clock as _, SystemClock};
 use crate::engine::clock_of;
 use crate::engine::projection::{self, Stopwatch};
-use crate::machine::{Now, Record, Run};
+use crate::machine::{Now, Run};
 use crate::plan::{History, Plan, PlanHash};
 use crate::server::wire::Health;
-use crate::store::{Blobs, Hash, ReadError, Replay, RunName, Snapshot, StoreError};
+use crate::store::{Blobs, Hash, ReadError, Replay, RunName, Snapshot, StoreError, records};
 use crate::view::{EventView, Place, ProgressMap, RunSummary, RunView};
 
 /// How many transitions are read at a time.
@@ -251,9 +251,8 @@ impl Files {
             let mut next = 1;
             loop {
                 let page = snapshot.transitions(name, next, PAGE).map_err(|error| read_failed(error.into()))?;
-                let records = page.iter().map(|one| serde_json::from_str::<Vec<Record>>(one.payload.as_str()));
                 // As in the index: what this program does not know says nothing.
-                records.filter_map(Result::ok).flatten().for_each(|record| watch.take(&record));
+                page.iter().filter_map(|one| records(one).ok()).flatten().for_each(|record| watch.take(&record));
                 if page.len() < PAGE {
                     break;
                 }
@@ -274,11 +273,7 @@ impl Files {
                 return Err(none());
             }
             for transition in &page {
-                let records: Vec<Record> = serde_json::from_str(transition.payload.as_str()).map_err(|error| {
-                    CliError::new(format!("transition {} of run {name} cannot be understood", transition.version))
-                        .because(error)
-                })?;
-                for record in records {
+                for record in records(transition).map_err(read_failed)? {
                     sequence += 1;
                     if sequence > after {
                         let place = Place { sequence, version: transition.version, epoch: transition.epoch };

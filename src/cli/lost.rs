@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use super::error::CliError;
 use super::look::{plan, read_failed};
-use crate::machine::Record;
 use crate::server::wire::VerbAnswer;
 use crate::store::disk::RealDisk;
-use crate::store::{Blobs, ReadError, Replay, RunLog, RunName, Transition};
+use crate::store::{Blobs, ReadError, Replay, RunLog, RunName, records};
 use crate::view::{EventView, Place};
 
 /// How many transitions are read at a time.
@@ -35,7 +34,7 @@ pub(super) async fn find(
         let page = log.read(name, next, PAGE).await.map_err(|error| read_failed(ReadError::Store(error)))?;
         replay.take(&page).map_err(read_failed)?;
         for transition in &page {
-            for record in records(name, transition)? {
+            for record in records(transition).map_err(read_failed)? {
                 sequence += 1;
                 if record.by.as_ref().is_some_and(|by| by.request.as_deref() == Some(request)) {
                     let place = Place { sequence, version: transition.version, epoch: transition.epoch };
@@ -61,11 +60,4 @@ pub(super) async fn find(
         version,
         events: written,
     }))
-}
-
-fn records(name: &RunName, transition: &Transition) -> Result<Vec<Record>, CliError> {
-    serde_json::from_str(transition.payload.as_str()).map_err(|error| {
-        let (run, version, why) = (name.clone(), transition.version, error.to_string());
-        read_failed(ReadError::Record { run, version, why })
-    })
 }

@@ -414,7 +414,7 @@ fn health(engine: &Engine, serves: Serves) -> Health {
         pid: std::process::id(),
         state: engine.state_dir().display().to_string(),
         folder: std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default(),
-        started_at: engine.clock().now().wall,
+        started_at: engine.clock().now().steady,
         detached: serves == Serves::People,
         adopted: adopted.collect(),
         found: found(engine),

@@ -9,11 +9,11 @@ use super::exit::Exit;
 use super::look::{self, Source};
 use super::{Ctx, target};
 use crate::engine::clock::{Clock as _, SystemClock};
-use crate::machine::{Event, Record};
+use crate::machine::Event;
 use crate::plan::PlanHash;
 use crate::report::{Account, Report};
 use crate::store::disk::RealDisk;
-use crate::store::{Blobs, ReadError, RunName, Snapshot, StoreError, Transition};
+use crate::store::{Blobs, ReadError, RunName, Snapshot, StoreError, Transition, records};
 
 /// How many transitions are read at a time.
 const PAGE: usize = 512;
@@ -125,9 +125,7 @@ pub(super) fn account(state: &Path, name: &RunName) -> Result<Account, CliError>
 fn plan_hash(name: &RunName, first: &[Transition]) -> Result<PlanHash, CliError> {
     let none = || look::read_failed(ReadError::NoRun(name.clone()));
     let transition = first.first().ok_or_else(none)?;
-    let records: Vec<Record> = serde_json::from_str(transition.payload.as_str()).map_err(|error| {
-        CliError::new(format!("the first transition of run {name} cannot be understood")).because(error)
-    })?;
+    let records = records(transition).map_err(look::read_failed)?;
     match records.into_iter().next().map(|record| record.event) {
         Some(Event::Created { plan, .. }) => Ok(plan),
         Some(_) | None => Err(CliError::new(format!("the log of run {name} does not begin with its creation"))),

@@ -25,7 +25,7 @@ use crate::machine::fact::{LockScope, Millis};
 use crate::machine::input::NewOwner;
 use crate::machine::run::Locks;
 use crate::machine::state::StepLocks;
-use crate::machine::{Event, Input, Record, Run, RunState};
+use crate::machine::{Event, Input, Run, RunState};
 use crate::plan::policy::LockClaim;
 use crate::plan::{Plan, PlanHash};
 use crate::store::index::Index;
@@ -244,7 +244,7 @@ impl Engine {
     /// The plan of a run whose later transitions cannot be read.
     async fn plan_of(&self, name: &RunName) -> Option<Arc<Plan>> {
         let first = self.cx.log.read(name, 1, 1).await.ok()?;
-        let records: Vec<Record> = serde_json::from_str(first.first()?.payload.as_str()).ok()?;
+        let records = crate::store::records(first.first()?).ok()?;
         let Event::Created { plan, .. } = &records.first()?.event else { return None };
         self.plan(plan).ok()
     }

@@ -13,7 +13,7 @@ use crate::machine::fact::{Direction, End, Millis};
 use crate::machine::{Event, Record, RunState};
 use crate::plan::History;
 use crate::store::index::{Change, Lookup, Projection, Tree};
-use crate::store::{RunName, Transition};
+use crate::store::{RunName, Transition, records};
 
 /// The shape of the rows. An index of another layout is built anew.
 pub const LAYOUT: u32 = 2;
@@ -73,7 +73,7 @@ pub fn projection() -> Projection {
 
 fn project(transition: &Transition, lookup: &Lookup<'_>) -> Vec<Change> {
     // A record that this program does not know changes no row: the log stays the truth.
-    let Ok(records) = serde_json::from_str::<Vec<Record>>(transition.payload.as_str()) else { return Vec::new() };
+    let Ok(records) = records(transition) else { return Vec::new() };
     let run = &transition.run;
     let mut row = lookup.get(Tree::Views, &row_key(run.as_str())).and_then(|row| serde_json::from_slice(&row).ok());
     let mut changes = Vec::new();

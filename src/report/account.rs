@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::machine::Record;
 use crate::machine::fact::Millis;
 use crate::plan::Plan;
-use crate::store::{Head, ReadError, Transition};
+use crate::store::{Head, ReadError, Transition, records};
 use crate::view::Place;
 
 /// A run as its log tells it.
@@ -37,10 +37,7 @@ impl Account {
     /// A record that this program does not understand.
     pub fn take(&mut self, page: &[Transition]) -> Result<(), ReadError> {
         for transition in page.iter().filter(|transition| transition.version <= self.head.version) {
-            let records: Vec<Record> = serde_json::from_str(transition.payload.as_str()).map_err(|error| {
-                ReadError::Record { run: transition.run.clone(), version: transition.version, why: error.to_string() }
-            })?;
-            for record in records {
+            for record in records(transition)? {
                 let sequence = self.events.len() as u64 + 1;
                 let place = Place { sequence, version: transition.version, epoch: transition.epoch };
                 self.events.push((place, record));

@@ -9,6 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use bascule_plugin::on_one_line;
 use futures_util::stream;
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -16,8 +17,7 @@ use tokio::sync::watch;
 use super::Site;
 use super::problem::Problem;
 use super::runs;
-use crate::machine::Record;
-use crate::store::{Cursor, RunLog, RunName, Transition};
+use crate::store::{Cursor, RunLog, RunName, Transition, records};
 use crate::view::{EventView, Place};
 
 /// Events in a page unless asked otherwise.
@@ -150,12 +150,7 @@ impl Reader {
     }
 
     fn take(&mut self, transition: &Transition, events: &mut Vec<EventView>) -> Result<(), Problem> {
-        let records: Vec<Record> = serde_json::from_str(transition.payload.as_str()).map_err(|error| {
-            Problem::internal(format!(
-                "transition {} of run {} cannot be understood: {error}",
-                transition.version, self.run
-            ))
-        })?;
+        let records = records(transition).map_err(|error| Problem::internal(on_one_line(&error)))?;
         self.next = transition.version + 1;
         self.is_final = transition.is_final;
         for record in records {

@@ -324,7 +324,7 @@ pub struct Health {
     /// The folder from which relative paths of steps are seen.
     #[serde(default)]
     pub folder: String,
-    /// Since when.
+    /// Since when, by elapsed time as all times of runs.
     pub started_at: Millis,
     /// It ends when its runs have no work: not a foreground process of a person.
     pub detached: bool,

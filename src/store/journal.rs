@@ -226,6 +226,18 @@ fn permits(commands: Vec<Command>) -> Vec<Permit> {
     commands.into_iter().map(|command| Permit { command }).collect()
 }
 
+/// The records of a transition.
+///
+/// # Errors
+/// This program does not understand one.
+pub fn records(transition: &Transition) -> Result<Vec<Record>, ReadError> {
+    serde_json::from_str(transition.payload.as_str()).map_err(|error| ReadError::Record {
+        run: transition.run.clone(),
+        version: transition.version,
+        why: error.to_string(),
+    })
+}
+
 /// A run that is being read back: the same fold as live running, its commands thrown away.
 ///
 /// Pages of transitions go in, in order and without a gap; [`Replay::finish`] gives the run.
@@ -252,9 +264,7 @@ where
         for transition in page {
             let (name, version) = (self.name, transition.version);
             let unreadable = |why: String| ReadError::Record { run: name.clone(), version, why };
-            let records: Vec<Record> =
-                serde_json::from_str(transition.payload.as_str()).map_err(|error| unreadable(error.to_string()))?;
-            for record in records {
+            for record in records(transition)? {
                 let illegal = |source| ReadError::Illegal { run: name.clone(), version, source };
                 match (&mut self.run, self.plan_of.take()) {
                     (Some(run), _) => {

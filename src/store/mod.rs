@@ -33,7 +33,9 @@ mod writer;
 pub use self::blobs::Blobs;
 pub use self::damage::{OpenReport, StoppedRun};
 pub use self::error::{BadRecord, StoreError};
-pub use self::journal::{CommitError, InDoubt, Journal, Permit, ReadError, Replay, Resolved, read_known, read_run};
+pub use self::journal::{
+    CommitError, InDoubt, Journal, Permit, ReadError, Replay, Resolved, read_known, read_run, records,
+};
 pub use self::journal_file::{JournalFile, JournalOptions};
 pub use self::log::{Appended, Durability, Lease, RunEntry, RunLog, Settled, Watch, settle};
 pub use self::memory::{Fault, FaultPlan, MemoryLog};

@@ -66,7 +66,7 @@ pub(super) fn line(event: &Event) -> String {
         Event::TimeShort { step, direction, left_ms } => {
             let undo = undo(*direction);
             format!(
-                "{step}: {undo}most of its time is used up; in {} people are asked (`extend` gives it more)",
+                "{step}: {undo}most of its time is used up: {} are left (`extend` gives it more)",
                 words::span_u(*left_ms)
             )
         }

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::engine::{attempt_log, repetitions};
-use crate::machine::event::{Event, Record};
+use crate::machine::event::Event;
 use crate::machine::fact::{End, LogDigest};
 use crate::plan::StepId;
 use crate::store::disk::RealDisk;
-use crate::store::{Blobs, Hash, RunName, Snapshot, StoreError};
+use crate::store::{Blobs, Hash, RunName, Snapshot, StoreError, records};
 
 /// How many transitions are read at a time.
 const PAGE: usize = 512;
@@ -42,7 +42,7 @@ pub(super) fn check(state: &Path, snapshot: &Snapshot) -> Result<Checked, StoreE
             next = last.version + 1;
             for transition in &page {
                 // What cannot be understood was counted where the chain was checked.
-                let records = serde_json::from_str::<Vec<Record>>(transition.payload.as_str()).unwrap_or_default();
+                let records = records(transition).unwrap_or_default();
                 for record in &records {
                     if let Event::Created { plan, .. } | Event::Amended { plan, .. } = &record.event {
                         if plans.insert(plan.to_string()) {
