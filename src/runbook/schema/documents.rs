@@ -65,7 +65,7 @@ struct Settings {
     /// What happens to users' writes on the target when the run goes back. Without an answer, and without a step that brings
     /// them home, a trip after exposure asks.
     data_on_rollback: Option<DataOnRollback>,
-    /// Names, numbers, bridges. Not built yet: read, and shown nowhere.
+    /// Names, numbers, bridges: shown in the report and on the page to finish by hand from.
     contacts: Option<DataMap>,
     /// What a cutover step that failed for good does.
     #[schemars(extend("default" = "rollback"))]
