@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use criterion::{CriterionView, SampleView};
 pub use event::{EventView, Level, Place};
 pub use next::NextCommand;
+pub use offer::Engine;
 pub use over::Over;
 pub use plan::PlanView;
 pub use question::{AnswerView, QuestionView, sentence};
@@ -296,6 +297,12 @@ impl RunSummary {
 }
 
 impl RunView {
+    /// The view of a run that no engine executes.
+    #[must_use]
+    pub fn unattended(run: &Run, now: Now) -> Self {
+        Self { next: next::next(run, now, Engine::Gone), ..Self::of(run, now, &ProgressMap::new()) }
+    }
+
     /// The view of a run. `progress` is what the engine knows of running attempts; empty without one.
     #[must_use]
     pub fn of(run: &Run, now: Now, progress: &ProgressMap) -> Self {
@@ -340,7 +347,7 @@ impl RunView {
             sign_offs: sign_offs(run),
             rollback: RollbackView::of(run, now, progress),
             leftovers: rollback::leftovers(run),
-            next: next::next(run, now),
+            next: next::next(run, now, Engine::There),
             complaints: vec![],
         }
     }

@@ -214,7 +214,8 @@ async fn ask_first(source: &Source, run: &RunName, decision: &Decision<'_>) -> R
 }
 
 fn from_files(files: &Files, run: &RunName, request: VerbRequest) -> Result<VerbAnswer, CliError> {
-    let told = Told { by: peer::this_process(request.claimed), reason: request.reason.map(Into::into) };
+    let (by, reason) = (peer::this_process(request.claimed), request.reason.map(Into::into));
+    let told = Told { by, reason, engine: files.engine() };
     preview(files.run(run)?, files.now(), request.verb.into_verb(), told).map_err(refused)
 }
 

@@ -17,7 +17,7 @@ use crate::machine::{Now, Run};
 use crate::plan::{History, Plan, PlanHash};
 use crate::server::wire::Health;
 use crate::store::{Blobs, Hash, ReadError, Replay, RunName, Snapshot, StoreError, records};
-use crate::view::{EventView, Place, ProgressMap, RunSummary, RunView};
+use crate::view::{Engine, EventView, Place, ProgressMap, RunSummary, RunView};
 
 /// How many transitions are read at a time.
 const PAGE: usize = 512;
@@ -233,8 +233,17 @@ impl Files {
         plan(&self.blobs, hash)
     }
 
+    /// Whether somebody executes the runs: an owner that does not answer may be at it.
+    pub fn engine(&self) -> Engine {
+        if self.is_owned { Engine::There } else { Engine::Gone }
+    }
+
     fn view(&self, name: &RunName) -> Result<RunView, CliError> {
-        let mut view = RunView::of(&self.run(name)?, self.now(), &ProgressMap::new());
+        let (run, now) = (self.run(name)?, self.now());
+        let mut view = match self.engine() {
+            Engine::There => RunView::of(&run, now, &ProgressMap::new()),
+            Engine::Gone => RunView::unattended(&run, now),
+        };
         view.summary.executed = self.is_owned;
         Ok(view)
     }

@@ -3,6 +3,7 @@
 mod accept;
 mod approve;
 mod audit;
+mod call;
 mod cancel;
 mod catalog;
 mod check;
@@ -186,6 +187,7 @@ pub fn main() -> ExitCode {
         state: cli.state.clone().or_else(named).unwrap_or_else(default_state),
         given_state: cli.state,
     };
+    call::remember(ctx.given_state.as_deref());
     if let Err(error) = check_expanded(&ctx.state) {
         return show(&ctx, &error);
     }

@@ -14,7 +14,7 @@ use super::lost;
 use crate::engine::clock::Clock as _;
 use crate::engine::clock_of;
 use crate::machine::fact::Actor;
-use crate::machine::{Draft, Input, Reply, note_down};
+use crate::machine::{Input, Reply, note_down};
 use crate::server::peer;
 use crate::server::problem::Problem;
 use crate::server::wire::{VerbAnswer, VerbRequest};
@@ -23,7 +23,7 @@ use crate::store::{
     Blobs, Journal, JournalFile, JournalOptions, Owner, RunLog, RunName, StateDir, StoreError, TakeOver, owner_of,
     read_run,
 };
-use crate::view::{EventView, Place};
+use crate::view::{Engine, EventView, Place};
 
 /// How often a directory that an engine is about to leave is tried, and how long lies between: three seconds in all. That
 /// a lock was given back is told to nobody who does not block on it, and blocking could not be bounded.
@@ -132,7 +132,7 @@ async fn write(
     let (mut run, head) = read_run(&*log, name, |hash| plan(&blobs, hash)).await.map_err(read_failed)?;
     let now = clock_of(state).now();
     let before = run.sequence;
-    let mut draft = Draft::new(&mut run, now, 1);
+    let mut draft = Engine::Gone.draft(&mut run, now);
     let input = Input::Verb {
         verb: request.verb.clone().into_verb(),
         by: Actor { request: request.id.clone(), ..peer::this_process(request.claimed.clone()) },

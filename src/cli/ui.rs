@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
 
+use super::call;
 use super::error::CliError;
 
 /// How a verb speaks.
@@ -50,6 +51,6 @@ impl Ui {
     /// Says something to the person.
     pub fn say(self, text: &str) {
         let mut err = anstream::stderr().lock();
-        drop(writeln!(err, "{text}"));
+        drop(writeln!(err, "{}", call::in_words(text)));
     }
 }

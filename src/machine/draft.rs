@@ -39,6 +39,7 @@ pub struct Draft<'run> {
     now: Now,
     entropy: u64,
     room: Room,
+    unattended: bool,
     records: Vec<Record>,
     commands: Vec<Command>,
     by: Option<Actor>,
@@ -53,6 +54,7 @@ impl<'run> Draft<'run> {
             now,
             entropy,
             room: Room::Enough,
+            unattended: false,
             records: Vec::new(),
             commands: Vec::new(),
             by: None,
@@ -65,6 +67,17 @@ impl<'run> Draft<'run> {
     pub fn with_room(mut self, room: Room) -> Self {
         self.room = room;
         self
+    }
+
+    /// The same where no engine executes the run: what is under way is of a dead one.
+    #[must_use]
+    pub fn unattended(mut self) -> Self {
+        self.unattended = true;
+        self
+    }
+
+    pub(super) fn is_unattended(&self) -> bool {
+        self.unattended
     }
 
     pub(super) fn room(&self) -> Room {

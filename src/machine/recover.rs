@@ -93,17 +93,15 @@ fn effects_may_follow(run: &Run) -> bool {
 fn dead_attempts(d: &mut Draft<'_>) -> Result<(), Illegal> {
     let dead: Vec<(StepIx, Direction)> = d.run().live.iter().copied().collect();
     for (ix, direction) in dead {
-        let step = d.run().plan.step(ix).id.clone();
-        let Some(attempt) = attempts::under_way(d, ix, direction) else { continue };
-        let (attempt, why) = (attempt.number, Interruption::EngineDied);
-        d.emit(Event::Interrupted { step: step.clone(), attempt, direction, why })?;
-        close(d, None, |kind| matches!(kind, QuestionKind::OutOfTime { step: about } if *about == step))?;
+        if attempts::under_way(d, ix, direction).is_none() {
+            continue;
+        }
         let failure = if d.run().is_unended(ix, direction) {
             Failure::new("its engine died, and it may still run where nobody here may end it")
         } else {
             Failure::new("the engine died while it was running")
         };
-        d.emit(Event::OutcomeUnknown { step, direction, failure: failure.clone() })?;
+        died_with_its_engine(d, ix, direction, failure.clone())?;
         let has_effect = direction == Direction::Undo || d.run().plan.step(ix).effect != Effect::None;
         if has_effect && d.run().is_unended(ix, direction) {
             out_of_sight(d, ix, direction, failure)?;
@@ -115,6 +113,22 @@ fn dead_attempts(d: &mut Draft<'_>) -> Result<(), Illegal> {
         }
     }
     Ok(())
+}
+
+/// Nobody knows what came of an attempt whose engine died.
+pub(super) fn died_with_its_engine(
+    d: &mut Draft<'_>,
+    ix: StepIx,
+    direction: Direction,
+    failure: Failure,
+) -> Result<(), Illegal> {
+    let step = d.run().plan.step(ix).id.clone();
+    if let Some(attempt) = attempts::under_way(d, ix, direction) {
+        let (attempt, why) = (attempt.number, Interruption::EngineDied);
+        d.emit(Event::Interrupted { step: step.clone(), attempt, direction, why })?;
+    }
+    close(d, None, |kind| matches!(kind, QuestionKind::OutOfTime { step: about } if *about == step))?;
+    d.emit(Event::OutcomeUnknown { step, direction, failure })
 }
 
 /// An attempt whose end is not proved is neither run again nor undone, nor is its undo repeated: what a probe says of

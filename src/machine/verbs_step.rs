@@ -14,7 +14,7 @@ use super::question::QuestionKind;
 use super::run::Run;
 use super::run_state::RunState;
 use super::state::{Forward, Status, UndoState};
-use super::{attempts, failures, verbs_approval, verbs_by_hand};
+use super::{attempts, failures, recover, verbs_approval, verbs_by_hand};
 use crate::plan::rollback::stage;
 use crate::plan::{Section, Stage, StepId, StepIx, StepKind};
 
@@ -423,20 +423,24 @@ fn undo(d: &mut Draft<'_>, ix: StepIx, event: Event) -> Result<Reply, Illegal> {
     if waives && let Some(refused) = may_not_waive(d.run(), ix) {
         return Ok(refused);
     }
+    // Who did by hand what a dead engine had begun says so before the next one begins it again.
+    let of_the_dead = d.is_unattended() && !again && !waives;
     let open = match &d.run().step(ix).status {
         Status::Undo { state, .. } => match state {
             UndoState::Failed { .. } | UndoState::Backoff { .. } => true,
             UndoState::Pending | UndoState::Waiting { .. } => !again,
             // What may still run must not be undone beside it.
             UndoState::Unknown { .. } => !(again && d.run().step(ix).unsettled),
-            UndoState::Undoing(_) | UndoState::Undone { .. } | UndoState::Waived => false,
+            UndoState::Undoing(_) => of_the_dead,
+            UndoState::Undone { .. } | UndoState::Waived => false,
         },
         Status::Forward(forward) => {
             matches!(d.run().plan.step(ix).section, Section::Fence | Section::RollbackCheck)
                 && match forward {
                     Forward::Failed { .. } | Forward::Unknown { .. } | Forward::Backoff { .. } => true,
                     Forward::Pending | Forward::Ready | Forward::Waiting { .. } => !again,
-                    Forward::Running(_) | Forward::Succeeded | Forward::Skipped { .. } | Forward::NotRun => false,
+                    Forward::Running(_) => of_the_dead,
+                    Forward::Succeeded | Forward::Skipped { .. } | Forward::NotRun => false,
                 }
         }
     };
@@ -457,6 +461,13 @@ fn undo(d: &mut Draft<'_>, ix: StepIx, event: Event) -> Result<Reply, Illegal> {
             | None => "`bascule status` shows where it stands",
         };
         return Ok(Reply::refused(format!("the undo of `{step}` is not waiting for a word"), hint));
+    }
+    for direction in [Direction::Forward, Direction::Undo] {
+        if d.run().live.contains(&(ix, direction)) {
+            // The next engine ends what is left of it all the same.
+            let failure = Failure::new("its engine died, and a person did it by hand");
+            recover::died_with_its_engine(d, ix, direction, failure)?;
+        }
     }
     d.emit(event)?;
     let answer = match (again, waives) {

@@ -111,7 +111,7 @@ fn sentence(story: &Story, view: &RunView, spans: &[ServiceSpan], hours: &Hours)
             let left = view.leftovers.len();
             let things = if left == 1 { "1 thing stays".to_owned() } else { format!("{left} things stay") };
             format!(
-                "A person closed the run at {}; {things} applied, and {}.",
+                "A person closed the run at {}. As far as its log knows, {things} applied; {}.",
                 hours.time(run.since),
                 service_now(view, hours)
             )
@@ -150,6 +150,7 @@ fn service_now(view: &RunView, hours: &Hours) -> String {
         "atTarget" => format!("users have been on the target{since}"),
         "backAtSource" => format!("the source has served users again{since}"),
         "atSource" => "the source serves users".to_owned(),
+        _ if view.summary.is_final => view.service.text.clone(),
         _ => "nobody has verified where users are".to_owned(),
     }
 }

@@ -13,9 +13,9 @@ use super::problem::Problem;
 use super::runs;
 use super::wire::{VerbAnswer, VerbRequest};
 use crate::machine::fact::Actor;
-use crate::machine::{Draft, Input, Now, Reply, Run, Verb, note_down};
+use crate::machine::{Input, Now, Reply, Run, Verb, note_down};
 use crate::store::RunName;
-use crate::view::{EventView, Place};
+use crate::view::{Engine, EventView, Place};
 
 /// Decides, or previews.
 pub(super) async fn decide(
@@ -31,7 +31,7 @@ pub(super) async fn decide(
     let reason: Option<Arc<str>> = request.reason.map(Into::into);
     if request.preview {
         let (run, now) = runs::run_now(&site, &name).await?;
-        return preview(run, now, verb, Told { by, reason }).map(Json);
+        return preview(run, now, verb, Told { by, reason, engine: Engine::There }).map(Json);
     }
     let decided = {
         let (engine, name) = (site.engine.clone(), name.clone());
@@ -61,6 +61,8 @@ pub struct Told {
     pub by: Actor,
     /// Why.
     pub reason: Option<Arc<str>>,
+    /// Who executes the run.
+    pub engine: Engine,
 }
 
 /// What a verb would write first, without writing it.
@@ -70,7 +72,7 @@ pub struct Told {
 pub fn preview(mut run: Run, now: Now, verb: Verb, told: Told) -> Result<VerbAnswer, Problem> {
     let (name, state, before) = (run.name.clone(), run.state, run.sequence);
     let epoch = run.epoch;
-    let mut draft = Draft::new(&mut run, now, 1);
+    let mut draft = told.engine.draft(&mut run, now);
     let reply = note_down(&mut draft, Input::Verb { verb, by: told.by, reason: told.reason });
     let reply = reply.map_err(|illegal| Problem::internal(format!("a bug in bascule: {illegal}")))?;
     if let Reply::Refused { why, hint } = reply {

@@ -75,7 +75,7 @@ impl Matter {
 /// The legal answers to a question, numbered.
 pub(super) fn of(run: &Run, now: Now, question: &Question, times: &Times) -> Vec<AnswerView> {
     let turn_back_at = super::ChangeView::of(run, times).and_then(|change| change.turn_back_at);
-    let legal = run.answers(question).into_iter().filter(|verb| offer::is_legal(run, now, verb));
+    let legal = run.answers(question).into_iter().filter(|verb| offer::is_legal(run, now, offer::Engine::There, verb));
     let shown = legal.filter_map(|verb| Some((in_words(run, question, &verb, times)?, verb)));
     let numbered = (1..).zip(shown);
     numbered.map(|(number, (said, verb))| view(run, number, said, &verb, turn_back_at)).collect()

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::offer;
+use super::offer::{self, Engine};
 use crate::machine::answers::MORE_MS;
 use crate::machine::fact::Wait;
 use crate::machine::run::Run;
@@ -24,12 +24,13 @@ pub struct NextCommand {
 struct Next<'a> {
     run: &'a Run,
     now: Now,
+    engine: Engine,
     list: Vec<NextCommand>,
 }
 
 /// The legal commands. Answers to open questions stand with the questions.
-pub(super) fn next(run: &Run, now: Now) -> Vec<NextCommand> {
-    let mut next = Next { run, now, list: Vec::new() };
+pub(super) fn next(run: &Run, now: Now, engine: Engine) -> Vec<NextCommand> {
+    let mut next = Next { run, now, engine, list: Vec::new() };
     if run.state.is_final() {
         next.look("report", "writes what happened as a page");
         next.look("events", "shows every event");
@@ -59,7 +60,7 @@ impl Next<'_> {
 
     /// Adds a command, if the machine takes it.
     fn add(&mut self, verb: &Verb, effect: &str) {
-        if offer::is_legal(self.run, self.now, verb) {
+        if offer::is_legal(self.run, self.now, self.engine, verb) {
             let command = offer::command(&self.run.name, verb);
             self.list.push(NextCommand { command, effect: effect.to_owned() });
         }
@@ -104,6 +105,11 @@ impl Next<'_> {
                     && matches!(plan.step(ix).section, Section::Fence | Section::RollbackCheck) =>
             {
                 self.stuck(ix);
+            }
+            Status::Undo { state: UndoState::Undoing(_), .. } | Status::Forward(Forward::Running(_))
+                if self.engine == Engine::Gone =>
+            {
+                self.add(&Verb::UndoDone { step: id() }, "says that it was done by hand: no engine does it again");
             }
             Status::Forward(_) | Status::Undo { .. } => {}
         }

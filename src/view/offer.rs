@@ -58,10 +58,30 @@ fn minutes(ms: u64) -> String {
     if ms.is_multiple_of(60_000) { format!("{}m", ms / 60_000) } else { format!("{}s", ms.div_ceil(1000)) }
 }
 
+/// Whether somebody executes the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// An engine does, or will without a person's word.
+    There,
+    /// Nobody does: what is under way is of a dead one.
+    Gone,
+}
+
+impl Engine {
+    /// What is decided is decided for a run with such an engine.
+    pub fn draft(self, run: &mut Run, now: Now) -> Draft<'_> {
+        let draft = Draft::new(run, now, 1);
+        match self {
+            Self::There => draft,
+            Self::Gone => draft.unattended(),
+        }
+    }
+}
+
 /// Whether the machine takes a verb now, from somebody who may give it.
-pub(super) fn is_legal(run: &Run, now: Now, verb: &Verb) -> bool {
+pub(super) fn is_legal(run: &Run, now: Now, engine: Engine, verb: &Verb) -> bool {
     let mut copy = run.clone();
-    let mut draft = Draft::new(&mut copy, now, 1);
+    let mut draft = engine.draft(&mut copy, now);
     // Not the one who started it: four-eyes rules are about who says it, not about what is legal.
     let by = Actor::named("somebody else");
     matches!(note_down(&mut draft, Input::Verb { verb: verb.clone(), by, reason: Some("…".into()) }), Ok(Reply::Done))

@@ -76,6 +76,16 @@ fn place(run: &Run) -> (&'static str, &'static str, Option<Millis>) {
         return ("unsure", "service in doubt: the way back to the source is stuck", None);
     }
     let going_back = run.rollback.is_some();
+    if run.state == RunState::ClosedWithResidue && (run.possibly_exposed.is_some() || run.down_since.is_some()) {
+        // Whoever closes a run goes on by hand, or did before: what its log knows of users is of that moment.
+        let text = match (run.possibly_exposed, run.exposed) {
+            (Some(_), _) if going_back => "service not known: users were being brought back when the run was closed",
+            (Some(_), Some(_)) => "service not known: users were on the target when the run was closed",
+            (Some(_), None) => "service not known: users may have been on the target when the run was closed",
+            (None, _) => "service not known: the source was down when the run was closed",
+        };
+        return ("unsure", text, None);
+    }
     match (run.exposed, run.down_since) {
         (Some(exposed), _) if !going_back => {
             let tripped = run.criteria.iter().any(|samples| samples.state == CriterionState::Tripped);

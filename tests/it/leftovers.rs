@@ -95,6 +95,27 @@ fn what_could_not_be_stopped_in_time_is_ended_by_the_next_engine_before_it_is_un
 }
 
 #[test]
+fn what_a_person_took_back_while_no_engine_ran_is_not_taken_back_again() {
+    let place = Place::new();
+    let slow = stubborn("back", "").replace("  - ", "").replace("id: back, ", "").replace(", effect: idempotent", "");
+    let first = format!("  - {{ id: work, uses: noop, effect: idempotent, undo: {} }}\n", slow.trim());
+    let breaks =
+        "  - { id: breaks, uses: command, with: { argv: [sh, -c, exit 7] }, effect: once, undo: none, reason: x }\n";
+    let book = place.runbook("shop", &run_of(&format!("{first}{breaks}"), ""));
+    let run = place.start(&["run", &book]);
+    place.until_written("back");
+    let back = Left::of(&place, "back");
+    run.kill();
+    let offered = place.call(&["status", "shop"]).exits(0);
+    assert!(offered.out.contains("bascule undo done shop/1 work"), "{}", offered.out);
+    place.call(&["undo", "done", "shop/1", "work", "--reason", "by hand"]).exits(0);
+    assert!(back.lives(), "a word ends no process");
+    place.call(&["resume"]).exits(3);
+    assert!(!back.lives(), "what the dead engine began is ended, also where a person has said that it is done");
+    assert_eq!(place.ledger(), ["back"], "nothing was taken back twice");
+}
+
+#[test]
 fn a_run_that_was_closed_without_an_engine_does_not_live_on_beside_the_next() {
     let place = Place::new();
     let (run, work) = in_work(&place);
@@ -143,7 +164,11 @@ fn a_copy_of_a_state_directory_does_nothing_beside_what_runs_in_the_original() {
     }
     assert_eq!(place.ledger(), ["work"], "it was run again beside itself");
     // Where nothing of it runs any more, another copy goes on as usual.
+    let group = format!("-{}", work.0);
     drop(work);
+    // Its shell is gone; what the shell was waiting for sleeps a little longer.
+    let signalled = || Command::new("kill").args(["-0", "--", &group]).stderr(std::process::Stdio::null()).status();
+    until("the end of its group", || !signalled().expect("`kill` is there").success());
     std::fs::remove_file(place.path().join("work.pid")).expect("it is there");
     let next = place.start(&["--state", &state("later"), "resume", "shop/1", "--yes"]);
     until("another attempt", || place.path().join("work.pid").exists());

@@ -13,6 +13,7 @@ mod parts;
 mod steps;
 pub mod whole;
 
+use crate::cli::call;
 use crate::cli::when::Zone;
 use crate::view::{RunView, words};
 use line::{Line, Look};
@@ -143,6 +144,7 @@ fn paragraph(look: Look, text: &str, indent: usize, columns: usize) -> Vec<Line>
 
 /// A command behind its label; on lines of its own where it would be cut, because it is there to be typed.
 fn command(head: Line, command: &str, indent: usize, columns: usize) -> Vec<Line> {
+    let command = &*call::typed(command);
     let one = head.clone().add(Look::Command, command);
     if one.width() <= columns {
         return vec![one];

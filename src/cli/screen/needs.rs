@@ -3,7 +3,7 @@
 
 use super::line::{Line, Look};
 use super::{Canvas, command, paragraph};
-use crate::cli::text;
+use crate::cli::{call, text};
 use crate::view::{NextCommand, RunView, StepView, UndoView};
 
 /// Everything that waits, oldest step first. `room` is how many lines each may take beside its commands.
@@ -79,10 +79,10 @@ fn one(lines: &mut Vec<Line>, view: &RunView, canvas: &Canvas, (step, texts, roo
     lines.extend(said);
     let mine: Vec<&NextCommand> =
         view.next.iter().filter(|next| next.command.split_whitespace().any(|word| word == step)).collect();
-    let widest = mine.iter().map(|next| text::width(&next.command)).max().unwrap_or(0);
+    let widest = mine.iter().map(|next| text::width(&call::typed(&next.command))).max().unwrap_or(0);
     for next in mine {
         let with_effect = Line::of(Look::Plain, "    ")
-            .add(Look::Command, text::pad(&next.command, widest))
+            .add(Look::Command, text::pad(&call::typed(&next.command), widest))
             .add(Look::Dim, format!("  {}", next.effect));
         if with_effect.width() <= canvas.columns {
             lines.push(with_effect);

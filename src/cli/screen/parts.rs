@@ -2,7 +2,7 @@
 
 use super::line::{Line, Look};
 use super::{Canvas, command, paragraph, span, state_look};
-use crate::cli::{text, when};
+use crate::cli::{call, text, when};
 use crate::view::{RunView, words};
 
 /// Name, state, time.
@@ -192,7 +192,7 @@ pub(super) fn warnings(view: &RunView, canvas: &Canvas) -> Vec<Line> {
     }
     if view.clock_in_doubt {
         let text = format!("the wall clock is in doubt: `bascule confirm-clock {}`", view.summary.run);
-        lines.push(Line::of(Look::Bad, text));
+        lines.extend(paragraph(Look::Bad, &call::in_words(&text), 0, canvas.columns));
     }
     if let Some(ahead) = view.clock_ahead_ms {
         let way = if ahead > 0 { "ahead of" } else { "behind" };

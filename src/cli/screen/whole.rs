@@ -3,7 +3,7 @@
 use super::asks::{self, Detail};
 use super::line::{Line, Look};
 use super::{Canvas, back, checks, command, needs, paragraph, parts, steps};
-use crate::cli::text;
+use crate::cli::{call, text};
 use crate::view::{RunView, words};
 
 /// All lines.
@@ -55,7 +55,13 @@ fn section(lines: &mut Vec<Line>, part: Vec<Line>) {
 }
 
 fn next(view: &RunView, canvas: &Canvas) -> Vec<Line> {
-    let widest = view.next.iter().map(|next| text::width(&next.command)).max().unwrap_or(0).min(canvas.columns / 2);
+    let widest = view
+        .next
+        .iter()
+        .map(|next| text::width(&call::typed(&next.command)))
+        .max()
+        .unwrap_or(0)
+        .min(canvas.columns / 2);
     let mut lines = vec![Line::of(Look::Strong, "what you can do now")];
     if parts::is_unwatched(view) {
         let head = Line::of(Look::Plain, "  ");
@@ -70,7 +76,7 @@ fn next(view: &RunView, canvas: &Canvas) -> Vec<Line> {
     let resumes = |command: &str| parts::is_unwatched(view) && command.starts_with("bascule resume ");
     for next in view.next.iter().filter(|next| !resumes(&next.command)) {
         let head = Line::of(Look::Plain, "  ");
-        let one = head.clone().add(Look::Command, text::pad(&next.command, widest));
+        let one = head.clone().add(Look::Command, text::pad(&call::typed(&next.command), widest));
         let with_effect = one.add(Look::Dim, format!("  {}", next.effect));
         if with_effect.width() <= canvas.columns {
             lines.push(with_effect);

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::context::Context;
 use super::shelf::{Found, ShelfIx};
-use super::uses::Uses;
+use super::uses::{Moment, Uses};
 use crate::plan::step::{Section, StepId};
 use crate::runbook::codes;
 use crate::runbook::model::{ApprovalDef, Bindings, Entry, ManualDef, StepDef, StepList};
@@ -204,6 +204,9 @@ fn draft<'a>(cx: &mut Context<'a>, section: Section, entry: &'a Entry, of: Optio
     lay_overlays(cx, &mut draft);
     if let Some(def) = draft.def() {
         draft.uses = Uses::of_step(cx.input.files, def);
+    }
+    if let Body::Manual(manual, _) = &draft.body {
+        draft.uses.words(cx.input.files, Some(&manual.instructions), Moment::Before);
     }
     Some(draft)
 }

@@ -10,7 +10,7 @@ use crate::runbook::codes;
 use crate::runbook::expr::{self, Path};
 use crate::runbook::model::{CriterionDef, Data, ProbeDef, StepDef, UndoDef, VerifyDef};
 use crate::runbook::problem::Problem;
-use crate::runbook::source::{SourceMap, Span, Spanned};
+use crate::runbook::source::{SourceMap, Span, Spanned, Text};
 use crate::runbook::template;
 
 /// When an expression is evaluated.
@@ -53,6 +53,7 @@ impl Uses {
         if let Some(UndoDef::Action(undo)) = def.undo.as_ref().map(|undo| &undo.value) {
             uses.data(files, undo.with.as_ref(), Moment::After);
             uses.verify(files, undo.verify.as_ref());
+            uses.words(files, undo.by_hand.as_ref(), Moment::After);
         }
         if let Some(rehearsal) = &def.rehearsal {
             uses.data(files, rehearsal.with.as_ref(), Moment::Before);
@@ -77,6 +78,13 @@ impl Uses {
         let mut uses = Self::default();
         uses.data(files, Some(data), Moment::Before);
         uses
+    }
+
+    /// What a person is told to do.
+    pub(super) fn words(&mut self, files: &SourceMap, words: Option<&Text>, moment: Moment) {
+        if let Some(words) = words {
+            self.text(files, &words.value, words.span, moment);
+        }
     }
 
     fn verify(&mut self, files: &SourceMap, verify: Option<&VerifyDef>) {

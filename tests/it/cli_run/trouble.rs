@@ -239,3 +239,24 @@ fn a_tilde_that_no_shell_expanded_is_refused() {
     assert!(seen.err.contains("no shell has expanded"), "{}", seen.err);
     assert!(!place.path().join("~").exists());
 }
+
+#[test]
+fn commands_that_are_offered_name_the_directory_that_the_command_line_names() {
+    let place = Place::new();
+    let rest = format!(
+        "rollbackWindow: 1s\ncutoverSteps:\n  - approval: go_no_go\n    roles: [owner]\n{}",
+        step("switch", None, EXPOSES)
+    );
+    let elsewhere = place.path().join("else where").display().to_string();
+    let mut run = place.start(&["--state", &elsewhere, "run", &place.runbook("shop", &rest)]);
+    run.until("go_no_go: waits for an approval");
+    let seen = place.call(&["--state", "else where", "status"]).exits(0);
+    let offered = format!("bascule --state '{elsewhere}' approve shop/1 go_no_go --role owner");
+    assert!(seen.out.contains(&offered), "`{offered}` is missing in:\n{}", seen.out);
+    let approved = std::process::Command::new("sh")
+        .arg("-c")
+        .arg(offered.replace("bascule", env!("CARGO_BIN_EXE_bascule")))
+        .status();
+    assert!(approved.expect("a shell").success(), "what is offered works");
+    run.end().exits(0);
+}
