@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use super::apply::literal;
 use super::eval;
-use super::fact::{Resolved, Wait};
+use super::fact::{Resolved, SkipCause, Wait};
 use super::rollback::{Orders, what_to_undo};
 use super::run::{Run, Turn};
 use super::state::{Forward, Status, UndoState};
 use super::turns::{Standing, standing};
-use crate::plan::rollback::stage;
+use crate::plan::rollback::{complete, stage};
 use crate::plan::{Call, Section, Stage, StepIx, StepKind, UndoNode};
 
 /// Where a turn stands.
@@ -23,8 +23,10 @@ pub enum Done {
     MayGoOn,
     /// It failed.
     Badly,
-    /// It is done, or a person said that it is not needed.
+    /// It is done.
     Yes,
+    /// A person went on without it.
+    Waived,
     /// No user could reach the target: nothing is to be brought home, and doing it would harm.
     NotNeeded,
 }
@@ -59,6 +61,19 @@ pub struct HandWayBack {
     pub cleanup: Vec<HandTurn>,
     /// Stays applied, with the reason.
     pub stays: Vec<(StepIx, String)>,
+}
+
+/// The whole way back, for somebody who finds users on the target although nothing that is known here sent them there:
+/// the engine may have gone on after it was last heard of. Nothing, where that cannot be.
+#[must_use]
+pub fn way_back_if_exposed_since(run: &Run) -> Option<HandWayBack> {
+    let may_go_on = run.rollback.is_none() && run.possibly_exposed.is_none() && !run.state.is_final();
+    let order = may_go_on.then(|| complete(&run.plan))?;
+    let all = |nodes: &[UndoNode]| {
+        let turns = nodes.iter().map(|of| HandTurn { done: Done::No, ..turn(run, of.step, &of.blocked_by) });
+        turns.collect()
+    };
+    Some(HandWayBack { restore: all(&order.restore), checks: vec![], cleanup: all(&order.cleanup), stays: vec![] })
 }
 
 /// What would be done to go back from here.
@@ -127,7 +142,15 @@ fn done(run: &Run, ix: StepIx) -> Done {
         Standing::Waiting => Done::No,
         Standing::Live => Done::MayGoOn,
         Standing::Badly => Done::Badly,
+        Standing::Well if waived(run, ix) => Done::Waived,
         Standing::Well => Done::Yes,
+    }
+}
+
+fn waived(run: &Run, ix: StepIx) -> bool {
+    match &run.step(ix).status {
+        Status::Undo { state, .. } => *state == UndoState::Waived,
+        Status::Forward(forward) => matches!(forward, Forward::Skipped { over: SkipCause::Waived }),
     }
 }
 

@@ -67,7 +67,7 @@ pub use eval::{Measured, measured};
 pub use event::{Event, Record};
 pub use input::{Input, Reply, Verb};
 pub use recover::CLOCK_JUMP_MS;
-pub use rollback::{Orders, may_act, what_to_undo};
+pub use rollback::{Orders, ends_at_the_source, may_act, what_to_undo};
 pub use run::Run;
 pub use run_state::{Ending, RunState};
 pub use verbs::{may_accept, may_roll_back};

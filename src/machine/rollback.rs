@@ -218,6 +218,17 @@ pub fn what_to_undo(run: &Run) -> Orders {
     Orders { order: order(plan, &applied, run.possibly_exposed.is_some()), stays }
 }
 
+/// Whether users would be served by the source after a way back, as far as the plan goes: not where an irreversible step
+/// keeps what took the source down, or what sent them away.
+#[must_use]
+pub fn ends_at_the_source(run: &Run) -> bool {
+    let keeps_users = || {
+        let kept = kept(run);
+        run.possibly_exposed.is_some() && run.plan.exposing().is_some_and(|ix| kept.contains(&ix))
+    };
+    !source_stays_down(run) && !keeps_users()
+}
+
 /// Irreversible steps that may stand, and everything that they stand on: nothing of it is undone.
 fn kept(run: &Run) -> std::collections::BTreeSet<StepIx> {
     let mut kept = std::collections::BTreeSet::new();

@@ -14,11 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use super::hours::Hours;
 use super::{ReportError, page};
-use crate::machine::Now;
-use crate::machine::by_hand::{Done, HandTurn, asked, for_people, instructions, left_of_way_back, unsettled};
+use crate::machine::by_hand::{
+    Done, HandTurn, asked, for_people, instructions, left_of_way_back, unsettled, way_back_if_exposed_since,
+};
 use crate::machine::fact::{MASK, Millis, Resolved};
 use crate::machine::run::Run;
 use crate::machine::run_state::Ending;
+use crate::machine::{Now, ends_at_the_source};
 use crate::plan::{Section, StepIx, StepKind, Undo};
 use crate::view::{ProgressMap, RunView, words};
 
@@ -40,7 +42,7 @@ pub struct Task {
     pub description: Option<String>,
     /// `fence`, `data`, `source up`, `traffic`.
     pub stage: Option<String>,
-    /// `do`, `done`, `look first`, `failed`, `not needed`.
+    /// `do`, `done`, `given up`, `look first`, `failed`, `not needed`.
     pub state: String,
     /// What the author of the plan tells a person to do.
     pub words: Option<String>,
@@ -74,6 +76,18 @@ pub struct Doubt {
     pub step: String,
     /// What is not known of it.
     pub what: String,
+}
+
+/// The way back of users who were sent to the target after a page was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IfExposed {
+    /// The step that sends them there.
+    pub by: Option<String>,
+    /// Brings them back, in order.
+    pub restore: Vec<Task>,
+    /// Removes what was built.
+    pub cleanup: Vec<Task>,
 }
 
 /// The page.
@@ -114,6 +128,10 @@ pub struct ByHand {
     pub cleanup: Vec<Task>,
     /// Stays applied, and why.
     pub stays: Vec<(String, String)>,
+    /// Whether users would be on the source in the end.
+    pub ends_at_source: bool,
+    /// What brings users back if they were sent to the target after this page was written.
+    pub if_exposed: Option<IfExposed>,
     #[serde(skip)]
     hours: Hours,
 }
@@ -135,6 +153,11 @@ impl ByHand {
                 .collect()
         };
         let (restore, checks, cleanup) = (tasks(&way.restore), tasks(&way.checks), tasks(&way.cleanup));
+        let since = way_back_if_exposed_since(run).map(|way| IfExposed {
+            by: run.plan.exposing().map(|ix| run.plan.step(ix).id.to_string()),
+            restore: tasks(&way.restore),
+            cleanup: tasks(&way.cleanup),
+        });
         let applied = [Section::Prepare, Section::Cutover].into_iter().flat_map(|section| run.plan.section(section));
         let applied = applied.filter(|ix| run.may_stand(*ix) && !asked(run, *ix));
         let applied = applied.map(|ix| run.plan.step(ix).id.to_string()).collect();
@@ -156,6 +179,8 @@ impl ByHand {
             checks,
             cleanup,
             stays: way.stays.iter().map(|(ix, why)| (run.plan.step(*ix).id.to_string(), why.clone())).collect(),
+            ends_at_source: ends_at_the_source(run),
+            if_exposed: since,
             hours: Hours::of(&run.plan, run.created, now.steady),
         }
     }
@@ -189,12 +214,28 @@ fn idle(run: &Run) -> Option<String> {
         Some(Ending::Back | Ending::Untouched) => "The run is over, and users are on the source.",
         Some(Ending::OnTarget) => "The run is over: the target stands, and the way back was given up.",
         Some(Ending::Residue) => "A person closed the run as it stood; see its report.",
+        None if run.commit_intended => return Some(commit_has_begun(run)),
         None if run.first_effect.is_none() && !run.prepared_effect => {
             "Nothing was touched yet: there is nothing to take back."
         }
         None => return None,
     };
     Some(why.to_owned())
+}
+
+/// The way back is gone: what there is to know instead.
+fn commit_has_begun(run: &Run) -> String {
+    let of = |done: bool| {
+        let steps = run.plan.section(Section::Commit).filter(|ix| run.forward(*ix).satisfies() == done);
+        let names: Vec<String> = steps.map(|ix| run.plan.step(ix).id.to_string()).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    };
+    format!(
+        "The commit has begun, so the way back is gone: users stay on the target, and nothing may send them back. Commit \
+         steps that are done: {}; not done, or not known: {}.",
+        of(true),
+        of(false)
+    )
 }
 
 /// Whom to call, as the runbook says.
@@ -284,6 +325,7 @@ fn state(done: Done) -> &'static str {
         Done::MayGoOn => "look first",
         Done::Badly => "failed",
         Done::Yes => "done",
+        Done::Waived => "given up",
         Done::NotNeeded => "not needed",
     }
 }

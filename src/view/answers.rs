@@ -8,7 +8,7 @@ use super::{Times, offer, words};
 use crate::machine::fact::Millis;
 use crate::machine::question::{Question, QuestionKind};
 use crate::machine::run::Run;
-use crate::machine::{Now, Verb};
+use crate::machine::{Now, Verb, ends_at_the_source};
 use crate::plan::StepId;
 
 /// What an answer costs in time where it acts at once.
@@ -214,7 +214,9 @@ fn going_on(kind: &QuestionKind) -> &'static str {
 }
 
 fn way_back(run: &Run) -> &'static str {
-    if run.possibly_exposed.is_some() {
+    if !ends_at_the_source(run) {
+        "what came after the irreversible step is undone; users are not brought back to the source; then it asks"
+    } else if run.possibly_exposed.is_some() {
         "users go back to the source, then what was built is removed"
     } else {
         "what was done is undone; no user had reached the target"

@@ -8,7 +8,7 @@ use crate::machine::run::Run;
 use crate::machine::run_state::RunState;
 use crate::machine::state::{Forward, Status, UndoState};
 use crate::machine::window::{Expired, Window};
-use crate::machine::{Now, may_act, what_to_undo};
+use crate::machine::{Now, ends_at_the_source, may_act, what_to_undo};
 use crate::plan::estimate::{History, Length, step_length, way_back};
 use crate::plan::policy::{DataAnswer, WindowFrom};
 use crate::plan::rollback::{Stage, complete};
@@ -46,7 +46,7 @@ impl ServiceView {
         let ended = run.exposed.or(restored).or(run.up_since);
         let counts = run.down_since.is_some() && ended.is_none() && !run.state.is_final();
         let length = |from: Millis, to: Millis| to.saturating_sub(from).max(0);
-        let brought_back = run.rollback.as_ref().filter(|_| run.exposed.is_some());
+        let brought_back = run.rollback.as_ref().filter(|_| run.exposed.is_some() && ends_at_the_source(run));
         let ends = restored.or_else(|| (!run.state.is_final()).then_some(now.steady)).unwrap_or(run.since);
         Self {
             at: at.to_owned(),
@@ -75,7 +75,8 @@ fn place(run: &Run) -> (&'static str, &'static str, Option<Millis>) {
     if run.state == RunState::Stuck && run.possibly_exposed.is_some() {
         return ("unsure", "service in doubt: the way back to the source is stuck", None);
     }
-    let going_back = run.rollback.is_some();
+    // Past an irreversible step a way back may leave users where they are.
+    let going_back = run.rollback.is_some() && ends_at_the_source(run);
     if run.state == RunState::ClosedWithResidue && (run.possibly_exposed.is_some() || run.down_since.is_some()) {
         // Whoever closes a run goes on by hand, or did before: what its log knows of users is of that moment.
         let text = match (run.possibly_exposed, run.exposed) {
@@ -205,6 +206,9 @@ fn home(run: &Run) -> Home {
     for turn in data {
         match &run.step(turn.step).status {
             Status::Undo { state: UndoState::Undone { .. }, .. } => {}
+            Status::Undo { state: UndoState::Waived, .. } => {
+                return Home::Missed(run.plan.step(turn.step).id.to_string());
+            }
             Status::Undo { .. } | Status::Forward(_) if over => {
                 return Home::Missed(run.plan.step(turn.step).id.to_string());
             }
@@ -231,13 +235,16 @@ pub struct Times {
     /// How long the whole way back was planned to take after a complete cutover.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned_back_ms: Option<u64>,
+    /// Going back ends with users on the source; not past an irreversible step that keeps what sent them away.
+    pub back_at_source: bool,
 }
 
 impl Times {
     pub(super) fn of(run: &Run, now: Now) -> Self {
         let history = History::default();
         let known = |length: Length| (length.at_least_ms > 0 || !length.is_open).then_some(length.at_least_ms);
-        let back = if run.state.is_final() || run.commit_intended || run.rollback.is_some() {
+        let ends_at_source = ends_at_the_source(run);
+        let back = if run.state.is_final() || run.commit_intended || run.rollback.is_some() || !ends_at_source {
             Length::UNKNOWN
         } else {
             way_back(&run.plan, &history, &what_to_undo(run).order).0
@@ -252,6 +259,7 @@ impl Times {
             back_ms: known(back),
             back_open: back.is_open,
             planned_back_ms: planned.known_ms(),
+            back_at_source: ends_at_source,
         }
     }
 
@@ -261,6 +269,9 @@ impl Times {
         match (self.back_ms, self.back_open) {
             (Some(ms), false) => words::span_u(ms),
             (Some(ms), true) => format!("at least {}", words::span_u(ms)),
+            (None, _) if !self.back_at_source => {
+                "never: past an irreversible step users are not brought back".to_owned()
+            }
             (None, _) => "unknown".to_owned(),
         }
     }

@@ -9,6 +9,7 @@ use bascule::machine::fact::Left;
 use bascule::machine::input::Outcome;
 use bascule::machine::{RunState, Verb};
 use bascule::plan::{Section, TripRule};
+use bascule::report::by_hand::ByHand;
 use bascule::view::{ProgressMap, ProgressView, RunView};
 
 use crate::support::night::{Act, Night, min};
@@ -45,6 +46,37 @@ fn every_command_that_is_offered_is_accepted() {
     for seed in 0..seeds {
         Chaos::new(seed).play(60);
     }
+}
+
+#[test]
+fn past_an_irreversible_step_nobody_is_promised_that_users_come_back() {
+    let plan = plans::founding().add(cut("license").irreversible()).add(cut("notify").undo());
+    let mut night = Night::of(plan.seal()).begin();
+    night.until(min(1));
+    night.say(Verb::Approve { step: "license".into(), role: None });
+    night.until_it_is(RunState::Observing);
+    let seen = full(&view(&night));
+    assert!(seen.contains("going back does not bring users to the source"), "{seen}");
+    night.say(Verb::Rollback);
+    night.until_it_is(RunState::Deciding);
+    let seen = view(&night);
+    assert_eq!((seen.service.at.as_str(), seen.service.doubt_ms), ("atTarget", None), "{:?}", seen.service);
+    let page = ByHand::of(&night.sim.run, night.sim.now, &|_, _| None).html().expect("a page");
+    assert!(page.contains("users are not brought back to the source"), "{page}");
+    assert!(!page.contains("Bring users back"), "{page}");
+}
+
+#[test]
+fn once_the_commit_has_begun_no_page_sends_users_back() {
+    let plan = plans::founding().add(step(Section::Commit, "release")).add(step(Section::Commit, "tidy"));
+    let mut night = Night::of(plan.seal()).on("tidy", Act::fails(Left::Nothing)).begin();
+    night.until_it_is(RunState::Accepted);
+    night.say(Verb::Commit);
+    night.until_it_is(RunState::Deciding);
+    let page = ByHand::of(&night.sim.run, night.sim.now, &|_, _| None).html().expect("a page");
+    assert!(page.contains("the way back is gone"), "{page}");
+    assert!(page.contains("done: release; not done, or not known: tidy"), "{page}");
+    assert!(!page.contains("take back"), "{page}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bascule_plugin::by_hand::quote;
+use bascule_plugin::by_hand::{ESCAPE, has_secret, quote};
 use bascule_plugin::{
     ByHand, CheckCx, Description, Effect, ExecCx, Executor, Failure, Left, Outcome, Role, Stop, Validation,
 };
@@ -158,7 +158,12 @@ impl Executor for Command {
     fn by_hand(&self, task: ByHand<'_>) -> Option<String> {
         let params = Params::read(task.with).ok()?;
         let argv = match (&params.argv, &params.shell) {
-            (Some(argv), _) => argv.iter().map(|word| quote(&word.0)).collect::<Vec<_>>().join(" "),
+            (Some(argv), _) => {
+                let words = argv.iter().map(|word| quote(&word.0)).collect::<Vec<_>>().join(" ");
+                // `env` would take such a program for a variable.
+                let is_odd = argv.first().is_some_and(|program| program.0.contains('='));
+                if is_odd { format!("/bin/sh -c 'exec \"$0\" \"$@\"' {words}") } else { words }
+            }
             (None, script) => format!("/bin/sh -c {}", quote(script.as_deref()?)),
         };
         let mut line = String::new();
@@ -168,8 +173,13 @@ impl Executor for Command {
         let input = params.stdin.as_ref().map(Value::to_string).or_else(|| params.stdin_text.clone());
         if let Some(text) = input {
             line.push_str(&format!("printf %s {} | ", quote(&text)));
+            if params.stdin.is_some() && has_secret(&line) {
+                line = format!("{ESCAPE}\n{line}");
+            }
         }
         line.push_str("env ");
+        // Nobody reads its outputs any more, and a script that writes some must not fail for that.
+        line.push_str(&format!("{OUTPUTS_VARIABLE}=/dev/null "));
         let own = params.env.iter().map(|(name, value)| (name.clone(), value.0.clone()));
         for (name, value) in own.chain(task.key.environment()) {
             line.push_str(&format!("{}={} ", quote(&name), quote(&value)));

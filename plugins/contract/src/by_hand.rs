@@ -30,11 +30,21 @@ pub fn placeholder(secret: &str) -> String {
     format!("{OPEN}{secret}{CLOSE}")
 }
 
-/// The variable that holds a secret in lines of shell: its name, with what no variable may hold replaced by `_`.
+/// The variable that holds a secret in lines of shell: its name, with what no variable may hold replaced by `_`. Never
+/// one that every shell has, such as `USER`.
 #[must_use]
 pub fn variable(secret: &str) -> String {
     let name: String = secret.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    if name.starts_with(|first: char| first.is_ascii_digit()) { format!("_{name}") } else { name }
+    format!("SECRET_{name}")
+}
+
+/// What is said of lines that put a secret into JSON.
+pub const ESCAPE: &str = "# escape quotes, backslashes and line ends of the secret as JSON does, before it is put in";
+
+/// Whether lines of shell put a secret into a text that stands in JSON: then it must be escaped as JSON does.
+#[must_use]
+pub fn has_secret(line: &str) -> bool {
+    line.contains("\"${SECRET_")
 }
 
 /// A text as one word of a POSIX shell; a secret's placeholder becomes its variable.
@@ -46,7 +56,8 @@ pub fn quote(text: &str) -> String {
         && let Some((name, behind)) = after.split_once(CLOSE)
     {
         push(&mut words, before);
-        words.push_str(&format!("\"${{{}}}\"", variable(name)));
+        // A shell stops where it is not set: an empty secret is never what was meant.
+        words.push_str(&format!("\"${{{}:?}}\"", variable(name)));
         rest = behind;
     }
     push(&mut words, rest);
@@ -59,7 +70,8 @@ fn push(words: &mut String, text: &str) {
         words.push_str(text);
     } else {
         words.push('\'');
-        words.push_str(&text.replace('\'', r"'\''"));
+        // A browser makes a line end of a carriage return.
+        words.push_str(&text.replace('\'', r"'\''").replace('\r', "'\"$(printf '\\r')\"'"));
         words.push('\'');
     }
 }
@@ -73,14 +85,14 @@ mod tests {
         assert_eq!(quote("http://a:80/x"), "http://a:80/x");
         assert_eq!(quote(""), "''");
         assert_eq!(quote("it's $HOME; rm -rf *"), r"'it'\''s $HOME; rm -rf *'");
-        assert_eq!(quote(&format!("Bearer {}", placeholder("API.TOKEN"))), "'Bearer '\"${API_TOKEN}\"");
+        assert_eq!(quote(&format!("Bearer {}", placeholder("API.TOKEN"))), "'Bearer '\"${SECRET_API_TOKEN:?}\"");
         assert_eq!(quote("${{ secrets.OPEN"), "'${{ secrets.OPEN'");
-        assert_eq!(variable("2nd-key"), "_2nd_key");
+        assert_eq!(variable("2nd-key"), "SECRET_2nd_key");
     }
 
     #[test]
     fn a_shell_reads_back_what_was_quoted() {
-        let odd = "a'b\"c $(id) `id` \\ \n ü * ? ~ #";
+        let odd = "a'b\"c $(id) `id` \\ \n \r\r ü * ? ~ #";
         let out = std::process::Command::new("/bin/sh").args(["-c", &format!("printf %s {}", quote(odd))]).output();
         assert_eq!(String::from_utf8_lossy(&out.expect("a shell").stdout), odd);
     }

@@ -18,6 +18,9 @@ pub fn whole(view: &RunView, canvas: &Canvas) -> Vec<Line> {
     if !over && view.rollback.is_none() {
         let text = match view.times.back_ms {
             Some(_) => format!("if it goes back now, the source serves after {}", view.times.back()),
+            None if !view.times.back_at_source => {
+                "past an irreversible step going back does not bring users to the source".to_owned()
+            }
             None => "nobody knows how long going back takes: the plan lacks estimates for it".to_owned(),
         };
         lines.push(Line::of(Look::Dim, text));
@@ -117,6 +120,9 @@ pub fn brief(view: &RunView, canvas: &Canvas) -> Vec<String> {
                 words::span(window.left_ms.unwrap_or(0)),
                 view.data.text
             ),
+            (_, _) if !view.times.back_at_source => {
+                "No window is open; past an irreversible step going back does not bring users to the source.".to_owned()
+            }
             (_, _) if view.times.back_ms.is_none() => {
                 "No window is open; nobody knows how long going back takes.".to_owned()
             }

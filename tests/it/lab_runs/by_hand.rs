@@ -44,8 +44,10 @@ async fn a_night_is_finished_by_hand_when_the_engines_machine_is_gone() {
     let folder = elsewhere.path().display().to_string();
     let run = rig.spawn(&["--set", "rollbackWindow=60s", "--handout", &folder]);
     rig.until_the_target_took_orders().await;
-    until("the page knows that users are on the target", || page(elsewhere.path()).contains("users are on the target"))
-        .await;
+    until("the page knows that users are on the target", || {
+        page(elsewhere.path()).contains("service up: users are on the target")
+    })
+    .await;
     assert!(run.kill_after(Duration::ZERO).await.is_none(), "the engine is gone with its machine");
 
     let page = page(elsewhere.path());

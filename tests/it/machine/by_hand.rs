@@ -74,8 +74,11 @@ fn a_step_that_nobody_has_answered_for_is_in_doubt_on_the_page_and_not_among_wha
     let (asked, doubt) = (page(&night).applied, page(&night).doubts.pop().expect("a doubt"));
     assert_eq!((asked.as_slice(), doubt.step.as_str()), (["quiesce".to_owned()].as_slice(), "tape"));
     assert!(doubt.what.contains("ask whether it was done"), "{doubt:?}");
+    let since = page(&night).if_exposed.expect("the engine may go on after the page was written");
+    assert!(since.restore.iter().any(|task| task.step == "balance" && task.state == "do"), "{since:?}");
     night.say(happened());
     night.until_quiet();
+    assert_eq!(page(&night).if_exposed, None, "users are on the target, and the page knows");
     assert!(page(&night).applied.contains(&"tape".to_owned()));
 }
 

@@ -185,6 +185,20 @@ fn expressions_use_what_is_there() {
 }
 
 #[test]
+fn what_people_are_told_uses_what_is_there() {
+    let seen = report(inline(
+        "inputs: { dir: /tmp }\ncutoverSteps:\n\
+         \x20 - { manual: \"look into ${{ inputs.dri }}\", id: looks, undo: { byHand: \"rm ${{ params.dirr }}\" } }\n\
+         \x20 - { id: expose, uses: noop, exposes: true, effect: none, undo: { uses: noop, byHand: \"see ${{ steps.lokos.outputs.x }}\" } }\n",
+    ));
+    for wrong in
+        ["the input `dri` is used and nobody gives it", "the parameter `dirr` is used", "no step is called `lokos`"]
+    {
+        assert!(seen.contains(wrong), "`{wrong}` is missing in:\n{seen}");
+    }
+}
+
+#[test]
 fn executors_are_known_and_take_their_parameters() {
     let seen = report(inline(&format!(
         "inputs: {{ dir: /tmp }}\npreChecks:\n\

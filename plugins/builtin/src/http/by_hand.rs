@@ -1,8 +1,9 @@
 //! Exchanges as lines of `curl`, for a night that ends without the engine.
 
 use bascule_plugin::IdempotencyKey;
-use bascule_plugin::by_hand::quote;
+use bascule_plugin::by_hand::{ESCAPE, has_secret, quote};
 use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
 
 use super::call::{Call, KEY_HEADER};
 use super::condition::Condition;
@@ -23,9 +24,19 @@ pub(super) fn curl(request: &Request) -> String {
         add("--cacert", &file.display().to_string());
     }
     for (name, value) in &request.headers {
-        add("-H", &format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
+        // Curl leaves a field out that has no value, unless it is written so.
+        let field = if value.is_empty() {
+            format!("{name};")
+        } else {
+            format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))
+        };
+        add("-H", &field);
     }
     if let Some(body) = &request.body {
+        if !request.headers.contains_key(CONTENT_TYPE) {
+            // It would call it a form.
+            add("-H", "content-type:");
+        }
         add("--data-raw", &String::from_utf8_lossy(body));
     }
     if request.follow_redirects == FollowRedirects::Yes {
@@ -53,10 +64,8 @@ pub(super) fn lines(call: &Call, key: &IdempotencyKey) -> String {
     if let Some(condition) = &params.expect_body {
         lines.push(format!("# its answer must say {}", said(condition)));
     }
-    if params.json.is_some() && line.contains("\"${") {
-        lines.push(
-            "# escape quotes, backslashes and line ends of the secret as JSON does, before it is put in".to_owned(),
-        );
+    if params.json.is_some() && has_secret(&line) {
+        lines.push(ESCAPE.to_owned());
     }
     lines.push(line);
     if let Some(poll) = &params.poll {
