@@ -28,10 +28,24 @@ pub(super) fn typed(command: &str) -> Cow<'_, str> {
     }
 }
 
+/// Verbs that look into no state directory.
+const STATELESS: [&str; 11] =
+    ["lint", "plan", "graph", "check", "catalog", "executors", "explain", "schema", "init", "demo", "completions"];
+
 /// Words with commands in back quotes, as these are to be typed here.
 pub(super) fn in_words(words: &str) -> Cow<'_, str> {
-    match CALL.get() {
-        Some(call) => words.replace(&format!("`{PLAIN} "), &format!("`{call} ")).into(),
-        None => words.into(),
+    let Some(call) = CALL.get() else { return words.into() };
+    let plain = format!("`{PLAIN} ");
+    let mut parts = words.split(&plain);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for rest in parts {
+        let verb = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next().unwrap_or_default();
+        if STATELESS.contains(&verb) {
+            text.push_str(&plain);
+        } else {
+            text.push_str(&format!("`{call} "));
+        }
+        text.push_str(rest);
     }
+    text.into()
 }

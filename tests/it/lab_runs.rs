@@ -4,6 +4,7 @@ mod by_hand;
 mod demo;
 mod kills;
 mod rig;
+mod writing;
 
 use bascule_lab::{EntryKind, Fault, FaultKind, Side};
 use rig::{BACK, OVER, Rig};

@@ -197,6 +197,26 @@ impl Rig {
         serde_json::from_str(&seen.out).unwrap_or_else(|error| panic!("{error}: {seen}"))
     }
 
+    /// Waits until the newest run offers a command, or asks for one.
+    pub(super) async fn until_offered(&self, command: &str) {
+        let wait = async {
+            loop {
+                let view = self.call(&["status", "customer-analytics-api", "--json"]).await;
+                // Before its first line there is no run.
+                if view.code == Some(0) && view.out.contains(command) {
+                    return;
+                }
+            }
+        };
+        let late = tokio::time::timeout(PATIENCE, wait).await.is_err();
+        assert!(!late, "`{command}` was never offered: {}", self.call(&["status"]).await);
+    }
+
+    /// Starts another call of the program, and goes on beside it.
+    pub(super) fn beside(&self, args: &[&str]) -> Running {
+        spawn(&self.state(), self.folder(), args)
+    }
+
     /// The effects so far, as `platform action`, in the order in which they happened.
     pub(super) fn effects(&self) -> Vec<String> {
         let ledger = self.lab.ledger().expect("the ledger");
