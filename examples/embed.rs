@@ -135,7 +135,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let engine = Engine::start(options).await?;
     let mut stories = engine.stories();
     let by = Actor::named("embed");
-    let run = engine.create(NewRun { plan: Arc::new(plan), by, reason: None, trust_claimed_names: false }).await?;
+    let run = engine
+        .create(NewRun { plan: Arc::new(plan), by, reason: None, trust_claimed_names: false, go_at: None })
+        .await?;
 
     let mut out = std::io::stdout().lock();
     loop {

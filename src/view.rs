@@ -38,6 +38,7 @@ use crate::machine::fact::{CriterionState, Millis, Wait};
 use crate::machine::run::{Locks, Run};
 use crate::machine::run_state::{Ending, RunState};
 use crate::machine::state::{Forward, Status, StepRecord, UndoState};
+use crate::machine::timers::Timer;
 use crate::machine::{Now, gaps};
 use crate::plan::{Section, StepIx};
 
@@ -152,6 +153,15 @@ pub struct RunView {
     pub summary: RunSummary,
     /// The plan's SHA-256.
     pub plan: String,
+    /// How often it was amended.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub revision: u32,
+    /// When the cutover begins by itself, by the wall clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub go_at: Option<Millis>,
+    /// When it would have begun by itself, and could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub go_missed_at: Option<Millis>,
     /// Where it comes from.
     pub source_platform: String,
     /// Where it goes.
@@ -296,6 +306,12 @@ impl RunSummary {
     }
 }
 
+/// As serde wants it.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl RunView {
     /// The view of a run that no engine executes.
     #[must_use]
@@ -317,6 +333,9 @@ impl RunView {
         Self {
             summary: RunSummary::of(run),
             plan: plan.hash().to_string(),
+            revision: run.revision,
+            go_at: run.go_at.filter(|_| !run.go && !run.state.is_final()),
+            go_missed_at: run.go_missed.filter(|_| !run.go && !run.state.is_final()),
             source_platform: plan.source_platform.clone(),
             target_platform: plan.target_platform.clone(),
             sequence: run.sequence,
@@ -375,6 +394,12 @@ fn failed_check(run: &Run, ix: StepIx) -> bool {
     run.step(ix).last_failure.is_some() && matches!(run.step(ix).status, Status::Forward(Forward::Backoff { .. }))
 }
 
+/// Whether a prepared run begins by itself, at a time that is to come.
+fn goes_by_itself(run: &Run) -> bool {
+    let named = run.timers.get(Timer::GoAt).is_some() && !run.clock_in_doubt;
+    named && run.hold.as_ref().is_none_or(|hold| hold.restart)
+}
+
 /// Whether a person must act before the run goes on.
 #[must_use]
 pub fn needs_person(run: &Run) -> bool {
@@ -386,7 +411,9 @@ pub fn needs_person(run: &Run) -> bool {
     let by_hand = |step: &StepRecord| matches!(step.status, Status::Undo { state: UndoState::Waiting { .. }, .. });
     match run.state {
         RunState::Deciding | RunState::Stuck => true,
-        RunState::Prepared => !run.go || run.plan.section(Section::PreCheck).any(|ix| failed_check(run, ix)),
+        RunState::Prepared => {
+            !(run.go || goes_by_itself(run)) || run.plan.section(Section::PreCheck).any(|ix| failed_check(run, ix))
+        }
         RunState::Checking => run.plan.section(Section::PreCheck).any(|ix| failed_check(run, ix)) || waits_for_person(),
         RunState::Preparing | RunState::CuttingOver | RunState::Committing => {
             run.hold.is_some() || run.clock_in_doubt || waits_for_person()
@@ -426,7 +453,7 @@ pub fn has_work(run: &Run) -> bool {
         RunState::Created | RunState::Checking | RunState::Observing | RunState::RollingBack => true,
         RunState::Preparing | RunState::CuttingOver => run.hold.is_none() || guards,
         RunState::Committing => run.hold.is_none(),
-        RunState::Prepared => run.go,
+        RunState::Prepared => run.go || goes_by_itself(run),
         // Once the window is over, or where none is open, everything waits for a person.
         RunState::Deciding => guards && service::open_window(run).is_some(),
         RunState::Accepted

@@ -67,7 +67,7 @@ pub(crate) fn runtime() -> Runtime {
 
 pub(crate) fn new_run(plan: &Arc<Plan>) -> NewRun {
     let by = Actor::named("bench");
-    NewRun { plan: plan.clone(), by, reason: None, trust_claimed_names: false }
+    NewRun { plan: plan.clone(), by, reason: None, trust_claimed_names: false, go_at: None }
 }
 
 /// A chain: nothing but the flush should be felt.

@@ -14,7 +14,7 @@ use super::look::{Files, Source};
 use super::offline::Sent;
 use super::screen::line::printable;
 use super::{offline, target, when};
-use crate::machine::RunState;
+use crate::machine::{RunState, Verb};
 use crate::server::peer;
 use crate::server::problem::Problem;
 use crate::server::verbs::{Told, preview};
@@ -216,7 +216,11 @@ async fn ask_first(source: &Source, run: &RunName, decision: &Decision<'_>) -> R
 fn from_files(files: &Files, run: &RunName, request: VerbRequest) -> Result<VerbAnswer, CliError> {
     let (by, reason) = (peer::this_process(request.claimed), request.reason.map(Into::into));
     let told = Told { by, reason, engine: files.engine() };
-    preview(files.run(run)?, files.now(), request.verb.into_verb(), told).map_err(refused)
+    let (run, verb) = (files.run(run)?, request.verb.into_verb());
+    if let Verb::Amend { step, set, .. } = &verb {
+        crate::server::amend::check(&run, step, set).map_err(refused)?;
+    }
+    preview(run, files.now(), verb, told).map_err(refused)
 }
 
 /// A refusal, for a person.

@@ -132,6 +132,7 @@ async fn show(ctx: &Ctx, args: &Args, stage: &Stage) -> Result<(Exit, Story), Cl
     let engine = owner.site().engine.clone();
     let stories = engine.stories();
     let new = NewRun {
+        go_at: None,
         plan: Arc::new(plan),
         by: Actor::named("demo"),
         reason: Some("bascule demo".into()),

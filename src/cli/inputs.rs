@@ -405,7 +405,8 @@ pub fn show(ctx: &Ctx, sources: &SourceMap, problems: &Problems) {
 }
 
 /// Shows the problems of documents that cannot be used.
-fn refused(ctx: &Ctx, sources: &SourceMap, problems: &Problems) -> CliError {
+/// Shows what is wrong with documents or arguments.
+pub(super) fn refused(ctx: &Ctx, sources: &SourceMap, problems: &Problems) -> CliError {
     show(ctx, sources, problems);
     CliError::shown(Exit::InvalidDocument)
 }

@@ -1,6 +1,7 @@
 //! The verbs: one short file each. A verb is `Args` and `run`; adding one is a file and an arm here.
 
 mod accept;
+mod amend;
 mod approve;
 mod audit;
 mod call;
@@ -114,6 +115,7 @@ pub enum Verb {
     Note(note::Args),
     Pause(pause::Args),
     Extend(extend::Args),
+    Amend(amend::Args),
     Retry(retry::Args),
     Skip(skip::Args),
     Waive(waive::Args),
@@ -256,6 +258,7 @@ async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
         Verb::Note(args) => note::run(ctx, args).await,
         Verb::Pause(args) => pause::run(ctx, args).await,
         Verb::Extend(args) => extend::run(ctx, args).await,
+        Verb::Amend(args) => amend::run(ctx, args).await,
         Verb::Retry(args) => retry::run(ctx, args).await,
         Verb::Skip(args) => skip::run(ctx, args).await,
         Verb::Waive(args) => waive::run(ctx, args).await,

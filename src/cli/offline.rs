@@ -14,7 +14,7 @@ use super::lost;
 use crate::engine::clock::Clock as _;
 use crate::engine::clock_of;
 use crate::machine::fact::Actor;
-use crate::machine::{Input, Reply, note_down};
+use crate::machine::{Input, Reply, Verb, note_down};
 use crate::server::peer;
 use crate::server::problem::Problem;
 use crate::server::wire::{VerbAnswer, VerbRequest};
@@ -133,8 +133,13 @@ async fn write(
     let now = clock_of(state).now();
     let before = run.sequence;
     let mut draft = Engine::Gone.draft(&mut run, now);
+    let verb = request.verb.clone().into_verb();
+    if let Verb::Amend { step, set, .. } = &verb {
+        crate::server::amend::check(draft.run(), step, set).map_err(refused)?;
+    }
+    let plan = draft.run().plan.clone();
     let input = Input::Verb {
-        verb: request.verb.clone().into_verb(),
+        verb,
         by: Actor { request: request.id.clone(), ..peer::this_process(request.claimed.clone()) },
         reason: request.reason.clone().map(Into::into),
     };
@@ -142,6 +147,11 @@ async fn write(
         .map_err(|illegal| CliError::new("a bug in bascule: please report it").because(illegal))?;
     if let Reply::Refused { why, hint } = reply {
         return Err(refused(Problem::refused(why).hint(hint)));
+    }
+    if !Arc::ptr_eq(&plan, &draft.run().plan) {
+        // What an event names is durable before it.
+        let kept = Blobs::open(Arc::new(RealDisk), state).and_then(|blobs| blobs.put(&draft.run().plan.canonical()));
+        kept.map_err(|error| failed(state, error))?;
     }
     // The commands that it leads to are dropped: whoever executes the run decides them anew.
     let (records, _) = draft.finish();

@@ -13,6 +13,7 @@ use super::spawn;
 use super::target::{self, RunArg};
 use super::watch::{self, Manner, Since};
 use super::when::{self, Zone};
+use crate::engine::clock::{Clock as _, SystemClock};
 use crate::server::wire::{Health, VerbBody};
 use crate::store::RunName;
 use crate::view::{RunSummary, words};
@@ -41,12 +42,24 @@ pub struct Args {
 
 /// Give the word for the cutover of a prepared run; starts an engine if none runs.
 ///
+/// With --at the run begins by itself then, as if somebody had typed this at that time: pre-checks are repeated first. It
+/// survives a restart. A time that comes while no engine runs, or while people decide, is missed: the run stays prepared and
+/// says so. While the wall clock is in doubt it waits for `confirm-clock`.
+///
 ///   bascule go billing-db/3
+///   bascule go billing-db/3 --at 23:30
+///   bascule go billing-db/3 --not-by-itself
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct GoArgs {
     #[command(flatten)]
     run: RunArg,
+    /// Then, and not now: RFC 3339, or a time of day of the change's zone, tomorrow's if it has passed.
+    #[arg(long, value_name = "TIME", conflicts_with = "not_by_itself")]
+    at: Option<String>,
+    /// Takes back the time that was named: the run waits for the word.
+    #[arg(long)]
+    not_by_itself: bool,
     #[command(flatten)]
     start: StartArgs,
     #[command(flatten)]
@@ -72,7 +85,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         (None, _) => None,
     };
     drop(source);
-    let word = Word { named, shown, is_go: false, stays_held: args.held, who: &args.who };
+    let word = Word { named, shown, go: None, stays_held: args.held, who: &args.who };
     start_and(ctx, args.start, word).await
 }
 
@@ -80,8 +93,23 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
 pub(super) async fn go(ctx: &Ctx, args: GoArgs) -> Result<Exit, CliError> {
     let source = Source::open(ctx).await?;
     let name = target::run(&source, args.run.name()).await?;
+    if args.not_by_itself {
+        let what = "takes back the time: the run waits for the word";
+        let decision = Decision::new(VerbBody::GoAt { at: None }, what, &args.who);
+        let answer = decide::on_run(ctx, &source, &name, &decision).await?;
+        decide::tell(ctx, source.has_engine(), &answer)?;
+        return Ok(Exit::Done);
+    }
+    let go = match &args.at {
+        None => VerbBody::Go,
+        Some(text) => {
+            let zone = Zone::of(&source.run(&name).await?);
+            let at = zone.moment(text, SystemClock::new().now().wall);
+            VerbBody::GoAt { at: Some(at.map_err(|why| CliError::usage(format!("`--at`: {why}")))?) }
+        }
+    };
     drop(source);
-    let word = Word { named: Some(name.clone()), shown: Some(name), is_go: true, stays_held: false, who: &args.who };
+    let word = Word { named: Some(name.clone()), shown: Some(name), go: Some(go), stays_held: false, who: &args.who };
     start_and(ctx, args.start, word).await
 }
 
@@ -90,7 +118,8 @@ struct Word<'a> {
     named: Option<RunName>,
     /// The run that is followed afterwards.
     shown: Option<RunName>,
-    is_go: bool,
+    /// The word; absent: `resume`.
+    go: Option<VerbBody>,
     stays_held: bool,
     who: &'a WhoArgs,
 }
@@ -125,6 +154,10 @@ async fn start_and(ctx: &Ctx, start: StartArgs, word: Word<'_>) -> Result<Exit, 
             Err(Said::Failed(error)) => return Err(*error),
         };
         let Some(name) = word.shown else { return Ok(Exit::Done) };
+        if matches!(word.go, Some(VerbBody::GoAt { .. })) && teller == Teller::Word {
+            // It is a while until then: nobody has to sit here.
+            return Ok(Exit::Done);
+        }
         let since = match teller {
             Teller::Display => Since::TakenOver,
             Teller::Word => Since::After(last),
@@ -203,24 +236,27 @@ async fn say(ctx: &Ctx, client: &Client, found: Option<&Health>, word: &Word<'_>
     for run in &open {
         let Ok(name) = RunName::parse(&run.run) else { continue };
         let is_meant = word.named.as_ref().is_none_or(|named| *named == name);
-        let goes_on = if word.is_go { is_meant } else { is_meant && run.held && !word.stays_held };
+        let goes_on = if word.go.is_some() { is_meant } else { is_meant && run.held && !word.stays_held };
         if !goes_on {
             continue;
         }
         if word.named.is_none() && stays_paused(ctx, client, &name).await? {
             continue;
         }
-        let decision = if word.is_go {
-            let what = "gives the word: pre-checks are repeated, then the cutover begins";
-            Decision::new(VerbBody::Go, what, word.who)
-        } else {
-            Decision::harmless(VerbBody::Resume, word.who)
+        let decision = match &word.go {
+            Some(go) => {
+                let what = "gives the word: pre-checks are repeated, then the cutover begins";
+                let then = " by itself at that time";
+                let what = if *go == VerbBody::Go { what.to_owned() } else { format!("{what}{then}") };
+                Decision::new(go.clone(), what, word.who)
+            }
+            None => Decision::harmless(VerbBody::Resume, word.who),
         };
         let answer = decide::by_owner(ctx, client, &name, &decision).await?;
         let answer = match answer {
             Ok(answer) => answer,
             // Somebody else resumed it meanwhile: it goes on, which is what was wanted.
-            Err(ClientError::Problem(_)) if !word.is_go && !client.run(&name).await?.summary.held => continue,
+            Err(ClientError::Problem(_)) if word.go.is_none() && !client.run(&name).await?.summary.held => continue,
             Err(error) => return Err(error.into()),
         };
         if teller == Teller::Word {

@@ -11,6 +11,9 @@ use super::inputs::{self, InputArgs};
 use super::owner::Wishes;
 use super::spawn;
 use super::watch::{self, Manner, Since};
+use super::when::Zone;
+use crate::engine::clock::{Clock as _, SystemClock};
+use crate::machine::fact::Millis;
 use crate::outlets::Outlets;
 use crate::plan::Plan;
 use crate::server::wire::{Health, NewRunRequest};
@@ -39,6 +42,10 @@ pub struct Args {
     /// Names given with `--as` count for four-eyes rules: nobody verifies them.
     #[arg(long)]
     trust_claimed_names: bool,
+    /// Prepare, wait, and begin the cutover by itself then: RFC 3339, or a time of day of the change's zone, tomorrow's if
+    /// it has passed. Pre-checks are repeated first. Needs an engine at that time; missed, the word has to be given.
+    #[arg(long, value_name = "TIME")]
+    go_at: Option<String>,
 }
 
 /// How an engine is started.
@@ -189,5 +196,13 @@ fn request(plan: &Plan, args: &Args) -> Result<NewRunRequest, CliError> {
         claimed: args.claimed.clone(),
         reason: args.reason.clone(),
         trust_claimed_names: args.trust_claimed_names,
+        go_at: go_at(plan, args)?,
     })
+}
+
+fn go_at(plan: &Plan, args: &Args) -> Result<Option<Millis>, CliError> {
+    let Some(text) = &args.go_at else { return Ok(None) };
+    let zone = Zone::named(plan.policies.change.as_ref().and_then(|change| change.zone.as_deref()));
+    let at = zone.moment(text, SystemClock::new().now().wall);
+    at.map(Some).map_err(|why| CliError::usage(format!("`--go-at`: {why}")))
 }

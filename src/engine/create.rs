@@ -9,7 +9,7 @@ use super::error::EngineError;
 use super::handle::{Gone, RunHandle};
 use super::pulse::look_at_the_clock;
 use crate::machine::event::{Event, Record};
-use crate::machine::fact::Actor;
+use crate::machine::fact::{Actor, Millis};
 use crate::machine::{Command, Draft, Input, Run, RunState, decide};
 use crate::plan::Plan;
 use crate::store::{CommitError, Head, InDoubt, Journal, Permit, Resolved, RunName, StoreError};
@@ -32,6 +32,8 @@ pub struct NewRun {
     pub reason: Option<Arc<str>>,
     /// Names given with `--as` count for four-eyes rules.
     pub trust_claimed_names: bool,
+    /// When the cutover begins by itself, by the wall clock.
+    pub go_at: Option<Millis>,
 }
 
 impl Engine {
@@ -73,7 +75,7 @@ impl Engine {
                 number: name.number(),
                 plan: new.plan.hash().clone(),
                 trust_claimed_names: new.trust_claimed_names,
-                go_at: None,
+                go_at: new.go_at,
             },
         };
         let mut run = Run::begin(new.plan, &created)?;

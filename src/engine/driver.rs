@@ -17,6 +17,7 @@ use super::perform::Hands;
 use super::trouble::{After, Trouble};
 use crate::machine::fact::Millis;
 use crate::machine::{Command, Draft, Event, Illegal, Input, Now, Record, Reply, Room, Run, decide, note_down};
+use crate::plan::Plan;
 use crate::store::{CommitError, Journal, Permit, StoreError};
 
 /// How many waiting inputs one transition takes in.
@@ -64,6 +65,8 @@ struct Made {
     records: Vec<Record>,
     commands: Vec<Command>,
     replies: Replies,
+    /// Plans that people made of the one before.
+    plans: Vec<Arc<Plan>>,
 }
 
 impl Driver {
@@ -154,13 +157,24 @@ impl Driver {
     async fn transit(&mut self, mut batch: Vec<Waiting>) -> Next {
         loop {
             let now = self.cx.clock.now();
-            let Made { records, commands, replies } = match self.decide_all(&batch, now) {
+            let Made { records, commands, replies, plans } = match self.decide_all(&batch, now) {
                 Ok(made) => made,
                 Err(illegal) => return self.broken(&illegal),
             };
             if records.is_empty() {
                 self.trouble = None;
                 return self.answer(batch, replies);
+            }
+            // What an event names is durable before it.
+            if let Err(error) = self.keep(&plans).await {
+                match self.stand_by(&error, None, &mut batch).await {
+                    After::Again | After::Written(_) => continue,
+                    After::Leave(why) => {
+                        self.give_up(why);
+                        return Next::Leave;
+                    }
+                    After::GoingDown => return Next::Leave,
+                }
             }
             let failed = match self.journal.commit(now.wall, self.run.state.is_final(), &records, commands).await {
                 Ok(permits) => {
@@ -196,6 +210,14 @@ impl Driver {
         }
     }
 
+    /// Stores plans.
+    async fn keep(&self, plans: &[Arc<Plan>]) -> Result<(), StoreError> {
+        for plan in plans {
+            self.cx.blobs.put(plan.canonical()).await?;
+        }
+        Ok(())
+    }
+
     /// What the log has room for.
     fn room(&self) -> Room {
         match self.cx.log.room_left() {
@@ -216,16 +238,20 @@ impl Driver {
             settle(&mut draft, gap)?;
         }
         let mut replies = Vec::with_capacity(batch.len());
-        let mut ticked = false;
+        let (mut ticked, mut plans) = (false, Vec::new());
         for (input, _) in batch {
             let before = draft.run().sequence;
+            let plan = draft.run().plan.clone();
             ticked |= *input == Input::Tick;
             let reply = settle(&mut draft, input.clone())?;
+            if !Arc::ptr_eq(&plan, &draft.run().plan) {
+                plans.push(draft.run().plan.clone());
+            }
             replies.push((reply, before, draft.run().sequence));
         }
         let (records, commands) = draft.finish();
         self.stuck_at = self.run.wakes_at().filter(|at| ticked && *at <= now.steady);
-        Ok(Made { records, commands, replies })
+        Ok(Made { records, commands, replies, plans })
     }
 
     /// The events are durable: what they permit is carried out, and whoever shows them may show them.

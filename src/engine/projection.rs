@@ -27,7 +27,7 @@ const DURATIONS: usize = 20;
 pub struct RunRow {
     /// `application/number`.
     pub run: String,
-    /// The hash of its plan.
+    /// The hash of its plan, as it was amended last.
     pub plan: String,
     /// Where it stands.
     pub state: RunState,
@@ -90,6 +90,9 @@ fn project(transition: &Transition, lookup: &Lookup<'_>) -> Vec<Change> {
         }
         if let Some(row) = &mut row {
             row.updated = record.at;
+            if let Event::Amended { plan, .. } = &record.event {
+                plan.as_str().clone_into(&mut row.plan);
+            }
             if let Event::Moved { to, .. } = &record.event {
                 row.state = *to;
                 row.since = record.at;

@@ -135,7 +135,7 @@ impl Driver {
 
     /// Shows the run as the log is known to hold it; answers the one that was decided. `None`: it cannot be read now.
     async fn show_known(&mut self) -> Option<Run> {
-        let plan = self.run.plan.clone();
+        let plan = self.run.first_plan.clone();
         match read_known(&*self.cx.log, &self.hands.run, move |_| Ok(plan)).await {
             Ok(known) => Some(std::mem::replace(&mut self.run, known)),
             Err(error) => {
@@ -185,7 +185,7 @@ impl Driver {
 
     /// Reads the run as the log has it. `None`: it cannot be read yet.
     pub(super) async fn read_again(&mut self) -> Option<After> {
-        let plan = self.run.plan.clone();
+        let plan = self.run.first_plan.clone();
         match read_run(&*self.cx.log, &self.hands.run, move |_| Ok(plan)).await {
             Ok((run, head)) => {
                 self.run = run;

@@ -61,6 +61,10 @@ impl Run {
                 let role = self.rules_of_passing(ix).and_then(|rules| rules.roles.first().cloned());
                 answers.push(Verb::Approve { step, role });
             }
+            (QuestionKind::Amendment { .. }, Some((_, step))) => {
+                answers.push(Verb::Approve { step: step.clone(), role: None });
+                answers.push(Verb::Reject { step });
+            }
             (QuestionKind::PostCheckFailed { .. }, Some((ix, step))) => {
                 back(self, &mut answers);
                 answers.push(Verb::GoOn { question: question.id });
@@ -97,7 +101,8 @@ impl Run {
                 | QuestionKind::StaleCheck { .. }
                 | QuestionKind::Irreversible { .. }
                 | QuestionKind::PostCheckFailed { .. }
-                | QuestionKind::UndoByHand { .. },
+                | QuestionKind::UndoByHand { .. }
+                | QuestionKind::Amendment { .. },
                 None,
             ) => {}
         }

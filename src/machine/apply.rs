@@ -125,6 +125,7 @@ fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
         | Event::ProbeIntended { .. }
         | Event::Probed { .. }
         | Event::Extended { .. } => attempt::apply(run, record),
+        Event::Amended { .. } => word::amended(run, record),
         Event::Answered { step, outputs } => word::answered(run, step, outputs),
         Event::Resolved { step, resolution } => word::resolved(run, step, resolution, record.at),
         Event::WindowOpened { .. }
@@ -159,12 +160,13 @@ fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
         | Event::Held { .. }
         | Event::Resumed
         | Event::GoGiven
+        | Event::GoPlanned { .. }
+        | Event::GoMissed
         | Event::Asked { .. }
         | Event::Closed { .. }
         | Event::InCharge { .. }
         | Event::Noted { .. }
         | Event::StoreGap { .. }
-        | Event::Amended { .. }
         | Event::BaselineCaptured { .. }
         | Event::SignedOff { .. }
         | Event::WayBack { .. }
@@ -188,6 +190,8 @@ fn run_event(run: &mut Run, record: &Record) -> Result<(), Illegal> {
         }
         Event::Resumed => run.hold = None,
         Event::GoGiven => whole::go_given(run),
+        Event::GoPlanned { at } => whole::go_planned(run, *at),
+        Event::GoMissed => whole::go_missed(run),
         Event::Asked { question, kind } => {
             if let Some(timer) = asked_timer(run, kind) {
                 run.timers.clear(timer);
@@ -202,7 +206,7 @@ fn run_event(run: &mut Run, record: &Record) -> Result<(), Illegal> {
             run.questions.remove(question).ok_or(Illegal::Question(*question))?;
         }
         Event::InCharge { who } => run.in_charge.clone_from(who),
-        Event::Noted { .. } | Event::StoreGap { .. } | Event::Amended { .. } => {}
+        Event::Noted { .. } | Event::StoreGap { .. } => {}
         Event::BaselineCaptured { name, value } => {
             run.baseline.insert(name.clone(), value.clone());
         }
@@ -298,7 +302,8 @@ fn asked_timer(run: &Run, kind: &QuestionKind) -> Option<Timer> {
         | Q::AwayTooLong { .. }
         | Q::TurnBack { .. }
         | Q::RequirementRolledBack { .. }
-        | Q::PluginChanged { .. } => None,
+        | Q::PluginChanged { .. }
+        | Q::Amendment { .. } => None,
     }
 }
 

@@ -124,6 +124,9 @@ fn intended(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
             steps.touched_before = steps.touched;
             steps.first_started.get_or_insert(record.at);
             steps.completed = run.sequence;
+            if std::mem::take(&mut steps.amended) {
+                (steps.call, steps.verify) = (None, None);
+            }
             remember(&mut steps.call, call.as_ref());
             remember(&mut steps.verify, verify.as_ref());
             if let Some(estimate) = run.plan.step(ix).estimate_ms

@@ -62,10 +62,28 @@ pub(super) fn owned(run: &mut Run, record: &Record) -> Result<(), Illegal> {
 /// The word for the cutover was given: nothing is kept fresh any longer.
 pub(super) fn go_given(run: &mut Run) {
     run.go = true;
+    run.go_missed = None;
     run.timers.clear(Timer::GoAt);
     for ix in run.plan.section(Section::Prepare) {
         run.timers.clear(Timer::Repeat(ix));
     }
+}
+
+/// A person named the time of the cutover, or took it back. The word is waited for in any case.
+pub(super) fn go_planned(run: &mut Run, at: Option<Millis>) {
+    run.go_at = at;
+    run.waits_for_word = true;
+    run.go_missed = None;
+    match at.filter(|_| run.stands_in() == RunState::Prepared && !run.go) {
+        Some(at) => run.timers.set(Timer::GoAt, at),
+        None => run.timers.clear(Timer::GoAt),
+    }
+}
+
+/// The time came, and nothing could begin: it counts no more.
+pub(super) fn go_missed(run: &mut Run) {
+    run.timers.clear(Timer::GoAt);
+    run.go_missed = run.go_at.take();
 }
 
 /// The run's state changes.

@@ -6,20 +6,66 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::apply::{Illegal, find, refuse};
+use super::apply::{Illegal, find, literal, refuse};
 use super::books::{begin_generation, forget_effects, idle, leave_undo, mark_effects, set_forward, set_undo, succeed};
 use super::command::Command;
+use super::event::{Event, Record};
 use super::fact::{Direction, Failure, Left, Millis, Resolution, Wait};
 use super::run::Run;
+use super::run_state::RunState;
 use super::state::{Forward, Status, UndoState};
 use super::timers::Timer;
 use super::unended;
+use crate::plan::amend::{Key, Side};
 use crate::plan::step::Effect;
-use crate::plan::{StepId, StepIx};
+use crate::plan::{Section, StepId, StepIx, StepKind};
 
 /// Exposure that is found late counts from its intent: users may have been there all the while.
 pub(super) fn exposed_since(run: &Run, ix: StepIx, at: Millis) -> Millis {
     if run.plan.exposing() == Some(ix) { run.possibly_exposed.unwrap_or(at) } else { at }
+}
+
+/// The step has other values, and the run another plan of the same shape.
+pub(super) fn amended(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
+    let Event::Amended { revision, plan: hash, step, set, of } = &record.event else {
+        return Err(Illegal::Needs { event: record.event.word(), needs: "a handler" });
+    };
+    let ix = find(run, step)?;
+    let refused = |_| Illegal::Needs { event: "amended", needs: "values that the step takes" };
+    let plan = run.plan.amended_as(ix, set, Some(hash)).map_err(refused)?;
+    let steps = &mut run.steps[ix];
+    if steps.attempts > 0
+        && steps.call.is_none()
+        && let StepKind::Action(call) = &run.plan.step(ix).kind
+    {
+        // What may stand of it was done with the values of before: an undo that is given them must still get those.
+        steps.call = Some(literal(call));
+    }
+    steps.amended |= set.keys().any(|key| Key::parse(key).is_ok_and(|key| key.side == Side::Forward));
+    (steps.undo_call, steps.undo_verify) = (None, None);
+    run.plan = Arc::new(plan);
+    run.revision = *revision;
+    of.asked_anew.iter().try_for_each(|step| asked_anew(run, step))?;
+    Ok(vec![])
+}
+
+/// A yes to the plan of before counts no more.
+fn asked_anew(run: &mut Run, step: &StepId) -> Result<(), Illegal> {
+    let ix = find(run, step)?;
+    run.steps[ix].approvals.clear();
+    run.steps[ix].passed_irreversible = false;
+    if let (StepKind::Approval(_), Status::Forward(Forward::Succeeded | Forward::Waiting { .. })) =
+        (&run.plan.step(ix).kind, &run.steps[ix].status)
+    {
+        run.timers.clear(Timer::Approval(ix));
+        let before_checks = matches!(run.stands_in(), RunState::Checking | RunState::Created);
+        if run.plan.step(ix).section == Section::PreCheck && !before_checks {
+            run.rechecking.insert(ix);
+        }
+        let to = idle(run, ix);
+        set_forward(run, ix, to);
+    }
+    Ok(())
 }
 
 /// Work by hand is done, as far as a person can tell: what verifies it may run.

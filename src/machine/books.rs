@@ -312,6 +312,7 @@ pub(super) fn begin_generation(run: &mut Run, ix: StepIx) {
     record.generation += 1;
     record.tries = 0;
     record.evaluated = false;
+    record.amended = false;
     record.touched = false;
     record.touched_before = false;
     record.unsettled = false;

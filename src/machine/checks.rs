@@ -27,7 +27,7 @@ pub(super) fn checking(d: &mut Draft<'_>) -> Result<(), Illegal> {
     if !d.run().plan.section(Section::Prepare).is_empty() {
         return d.emit(Event::Moved { to: RunState::Preparing, because: Cause::Checked });
     }
-    if d.run().go_at.is_some() {
+    if d.run().waits_for_word {
         return d.emit(Event::Moved { to: RunState::Prepared, because: Cause::Checked });
     }
     recheck_after_waiting(d)?;

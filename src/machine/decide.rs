@@ -163,6 +163,7 @@ pub(super) fn holds_up_a_rollback(kind: &QuestionKind) -> bool {
         QuestionKind::LateEffect { .. }
         | QuestionKind::OutOfTime { .. }
         | QuestionKind::UndoByHand { .. }
+        | QuestionKind::Amendment { .. }
         | QuestionKind::UnknownOutcome { direction: Direction::Undo, .. } => false,
         QuestionKind::UnknownOutcome { direction: Direction::Forward, .. }
         | QuestionKind::StepFailed { .. }

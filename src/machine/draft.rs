@@ -116,6 +116,10 @@ impl<'run> Draft<'run> {
         self.reason.is_some()
     }
 
+    pub(super) fn reason(&self) -> Option<Arc<str>> {
+        self.reason.clone()
+    }
+
     pub(super) fn set_author(&mut self, by: Option<Actor>, reason: Option<Arc<str>>) {
         self.by = by;
         self.reason = reason;

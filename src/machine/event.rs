@@ -1,7 +1,5 @@
-//! What is written: facts and decisions, one [`Record`] each.
-//!
-//! An old log must replay for ever: a variant is never changed, only added, with a rule in
-//! `store::format` and a golden journal. Names stand here, never places.
+//! What is written: facts and decisions, one [`Record`] each. An old log must replay for ever: a variant is never changed,
+//! only added, with a rule in `store::format` and a golden journal. Names stand here, never places.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +11,7 @@ use super::fact::{
     AttemptName, Cause, CriterionState, Direction, End, Failure, Found, Gap, Interruption, LockScope, LogDigest,
     Millis, Ordered, Resolution, Resolved, SkipCause, Verdict, Wait,
 };
-use super::question::QuestionKind;
+use super::question::{Former, QuestionKind};
 pub use super::record::Record;
 use super::run_state::RunState;
 use crate::plan::{PlanHash, StepId};
@@ -93,6 +91,13 @@ pub enum Event {
     Resumed,
     /// The word for the cutover was given.
     GoGiven,
+    /// A person says when, by the wall clock, it counts as given; absent: not by itself.
+    GoPlanned {
+        /// When.
+        at: Option<Millis>,
+    },
+    /// That time came while nobody could begin: the word has to be given.
+    GoMissed,
     /// A person must decide.
     Asked {
         /// Counts the run's questions from 1.
@@ -132,6 +137,9 @@ pub enum Event {
         step: StepId,
         /// What was set.
         set: BTreeMap<String, Value>,
+        /// What it took the place of, and who wanted it.
+        #[serde(default)]
+        of: Former,
     },
     /// An attempt will be made: written before its executor is called.
     AttemptIntended {

@@ -19,6 +19,8 @@ impl Event {
             Self::Held { .. } => "held",
             Self::Resumed => "resumed",
             Self::GoGiven => "goGiven",
+            Self::GoPlanned { .. } => "goPlanned",
+            Self::GoMissed => "goMissed",
             Self::Asked { .. } => "asked",
             Self::Closed { .. } => "closed",
             Self::Noted { .. } => "noted",
@@ -125,6 +127,8 @@ impl Event {
             | Self::Held { .. }
             | Self::Resumed
             | Self::GoGiven
+            | Self::GoPlanned { .. }
+            | Self::GoMissed
             | Self::Asked { .. }
             | Self::Closed { .. }
             | Self::Noted { .. }

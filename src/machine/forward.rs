@@ -260,10 +260,11 @@ fn verify_by_hand(d: &mut Draft<'_>, ix: StepIx) -> Result<(), Illegal> {
 type Evaluated = (Option<Resolved>, Option<Resolved>);
 
 /// The parameters of a step and of its verification. Evaluated once, when the step becomes ready;
-/// attempts of one generation share the values. A check looks at the world of its own time.
+/// attempts of one generation share the values, until people amend them. A check looks at the world of its own time.
 fn evaluate(d: &Draft<'_>, ix: StepIx, call: &Call) -> Result<Evaluated, String> {
     let step = d.run().plan.step(ix);
-    if d.run().step(ix).evaluated && !step.section.is_check() {
+    let record = d.run().step(ix);
+    if record.evaluated && !record.amended && !step.section.is_check() {
         return Ok((None, None));
     }
     let verify = step.verify.as_ref().map(|verify| eval::resolve(d.run(), &verify.call)).transpose()?;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::fact::{Actor, Direction, Failure, Left, LockScope, LogDigest, Millis, Work};
 use super::unended::AttemptKey;
-use crate::plan::{StepId, StepIx};
+use crate::plan::{PlanHash, StepId, StepIx};
 
 /// How a call ended, as the executor said it, before any expression was evaluated.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +66,11 @@ pub enum ProbeOutcome {
 pub enum Verb {
     /// The word for the cutover.
     Go,
+    /// The same at a time by the wall clock; absent: not by itself.
+    GoAt {
+        /// When.
+        at: Option<Millis>,
+    },
     /// Ends every kind of stop.
     Resume,
     /// No new forward attempt.
@@ -76,6 +81,15 @@ pub enum Verb {
         step: StepId,
         /// How much.
         by_ms: u64,
+    },
+    /// Other values for a step that is not done, or for its undo.
+    Amend {
+        /// The step.
+        step: StepId,
+        /// What is set.
+        set: BTreeMap<String, Value>,
+        /// The plan of which they were seen to differ.
+        plan: PlanHash,
     },
     /// Another attempt of a failed step, or now instead of later.
     Retry {
@@ -206,12 +220,14 @@ impl Verb {
     pub fn wants_reason(&self) -> bool {
         match self {
             Self::Close
+            | Self::Amend { .. }
             | Self::Extend { .. }
             | Self::WindowExtend { .. }
             | Self::Disarm { .. }
             | Self::Waive { .. }
             | Self::UndoWaive { .. } => true,
             Self::Go
+            | Self::GoAt { .. }
             | Self::Resume
             | Self::Pause
             | Self::Retry { .. }

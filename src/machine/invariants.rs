@@ -3,6 +3,7 @@
 //! [`check`] looks at one state, [`Watch`] at how states follow each other, [`same()`] compares a run
 //! with what its log says. Tests ask them after every transition.
 
+mod amended;
 mod history;
 mod same;
 

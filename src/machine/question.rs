@@ -3,12 +3,14 @@
 //! A question says what happened and what may be answered. What silence does is always the same:
 //! louder notices, nothing else.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::fact::{Direction, Failure, Gap, Millis};
-use crate::plan::StepId;
+use super::fact::{Actor, Direction, Failure, Gap, Millis};
+use crate::plan::{PlanHash, StepId};
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -146,6 +148,39 @@ pub enum QuestionKind {
         /// The executor.
         executor: String,
     },
+    /// Somebody wants other values for a step. The plan has approvals, so somebody else must agree.
+    Amendment {
+        /// The step.
+        step: StepId,
+        /// What is to be set.
+        set: BTreeMap<String, Value>,
+        /// The plan that it would make.
+        plan: PlanHash,
+        /// What it would take the place of, and who wants it.
+        of: Former,
+    },
+}
+
+/// What an amendment takes the place of.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Former {
+    /// The plan before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanHash>,
+    /// The values before; absent: it had none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, Value>,
+    /// Approvals, and words that let an irreversible step pass, that were given for the plan before and that nothing had
+    /// passed yet: they are asked for anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked_anew: Vec<StepId>,
+    /// Who wanted it, where somebody else agreed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposed_by: Option<Actor>,
+    /// Why they wanted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposed_because: Option<Arc<str>>,
 }
 
 /// An open question.
@@ -177,7 +212,8 @@ impl QuestionKind {
             | Self::PastIrreversible { step }
             | Self::LateStepFailed { step }
             | Self::UndoByHand { step, .. }
-            | Self::LateEffect { step } => Some(step),
+            | Self::LateEffect { step }
+            | Self::Amendment { step, .. } => Some(step),
             Self::Tripped { .. }
             | Self::Blind { .. }
             | Self::GateUnmet { .. }

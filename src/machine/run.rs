@@ -86,8 +86,12 @@ pub enum Locks {
 /// A run.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// What it executes.
+    /// What it executes: the newest revision.
     pub plan: Arc<Plan>,
+    /// The plan with which it began.
+    pub first_plan: Arc<Plan>,
+    /// Amendments so far.
+    pub revision: u32,
     /// `application/number`.
     pub name: Arc<str>,
     /// Who started it.
@@ -96,6 +100,10 @@ pub struct Run {
     pub trust_claimed_names: bool,
     /// When the cutover may begin by itself.
     pub go_at: Option<Millis>,
+    /// The word is waited for, also where nothing is prepared: somebody named a time, once.
+    pub waits_for_word: bool,
+    /// The time at which it would have begun by itself, and could not.
+    pub go_missed: Option<Millis>,
     /// When it was created.
     pub created: Millis,
     /// Of its newest event.
@@ -213,6 +221,9 @@ impl Run {
             requester: record.by.clone(),
             trust_claimed_names: *trust_claimed_names,
             go_at: *go_at,
+            waits_for_word: go_at.is_some(),
+            go_missed: None,
+            revision: 0,
             created: record.at,
             updated: record.at,
             sequence: 1,
@@ -260,6 +271,7 @@ impl Run {
             turn_back: None,
             turn_back_waived: false,
             residue: Vec::new(),
+            first_plan: plan.clone(),
             plan,
         })
     }

@@ -236,6 +236,8 @@ pub struct StepRecord {
     pub tries: u32,
     /// `when` and the parameters of this generation were evaluated.
     pub evaluated: bool,
+    /// They were changed since: the next attempt evaluates them anew, with the same key.
+    pub amended: bool,
     /// Attempts made, backwards.
     pub undo_attempts: u32,
     /// Undo attempts since the last time a person readied it.
@@ -298,6 +300,7 @@ impl StepRecord {
             attempts: 0,
             tries: 0,
             evaluated: false,
+            amended: false,
             undo_attempts: 0,
             undo_tries: 0,
             generation: 1,

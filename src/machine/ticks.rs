@@ -79,7 +79,7 @@ fn one(d: &mut Draft<'_>, timer: Timer, at: Millis, watched: Watched) -> Result<
         Timer::Ready => checks::ready_round(d),
         Timer::TurnBackNear => d.emit(Event::TurnBackNear),
         Timer::TurnBack => turn_back(d),
-        Timer::GoAt => forward::give_go(d),
+        Timer::GoAt => go_at(d, watched),
     }
 }
 
@@ -131,6 +131,18 @@ fn start_by(d: &mut Draft<'_>, watched: Watched) -> Result<(), Illegal> {
             ask(d, QuestionKind::StartWindowEnded { by })
         }
     }
+}
+
+/// The time came at which the cutover begins by itself. If nobody was there, or people decide, the word has to be given.
+fn go_at(d: &mut Draft<'_>, watched: Watched) -> Result<(), Illegal> {
+    if watched == Watched::No || d.run().state != RunState::Prepared {
+        return d.emit(Event::GoMissed);
+    }
+    // A person named the time: what only a restart holds back needs no second word.
+    if d.run().hold.as_ref().is_some_and(|hold| hold.restart) {
+        d.emit(Event::Resumed)?;
+    }
+    forward::give_go(d)
 }
 
 /// The last moment to start back came.

@@ -18,6 +18,7 @@ use super::run::Run;
 use super::run_state::RunState;
 use super::state::UndoState;
 use super::timers::Timer;
+use super::verbs_go;
 use super::verbs_step;
 use super::window_rules;
 use crate::plan::Section;
@@ -34,6 +35,7 @@ pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
     }
     match verb {
         Verb::Go => go(d),
+        Verb::GoAt { at } => verbs_go::go_at(d, at),
         Verb::Resume => resume(d),
         Verb::Pause => pause(d),
         Verb::Cancel => cancel(d),
@@ -56,7 +58,8 @@ pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
                 Ok(Reply::refused("the clock is not in doubt", "nothing to confirm"))
             }
         }
-        Verb::Extend { .. }
+        Verb::Amend { .. }
+        | Verb::Extend { .. }
         | Verb::Retry { .. }
         | Verb::Skip { .. }
         | Verb::Waive { .. }
@@ -316,6 +319,7 @@ fn go_on(d: &mut Draft<'_>, question: u32) -> Result<Reply, Illegal> {
         | QuestionKind::Irreversible { .. }
         | QuestionKind::PastIrreversible { .. }
         | QuestionKind::UndoByHand { .. }
+        | QuestionKind::Amendment { .. }
         | QuestionKind::LateStepFailed { .. } => {
             return Ok(Reply::refused(
                 "this question needs an answer of its own",

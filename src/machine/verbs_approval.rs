@@ -9,11 +9,12 @@ use super::question::QuestionKind;
 use super::run::Run;
 use super::state::{Forward, Status};
 use super::ticks::{self, Answer};
+use super::verbs_amend;
 use super::verbs_step::answered;
 use crate::plan::{Approval, StepIx, StepKind};
 
 /// The name that counts for four-eyes rules.
-fn counted(actor: &Actor, trust_claimed: bool) -> &str {
+pub(super) fn counted(actor: &Actor, trust_claimed: bool) -> &str {
     match (&actor.claimed, trust_claimed) {
         (Some(claimed), true) => claimed,
         (Some(_) | None, _) => &actor.name,
@@ -42,6 +43,9 @@ impl Run {
 
 /// One person says yes: to an approval, or to the question before an irreversible step.
 pub(super) fn approve(d: &mut Draft<'_>, ix: StepIx, role: Option<String>) -> Result<Reply, Illegal> {
+    if let Some(question) = verbs_amend::proposed(d.run(), ix) {
+        return verbs_amend::agree(d, &question);
+    }
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
     let asked_irreversible = d
@@ -109,6 +113,9 @@ fn may_say_yes(d: &Draft<'_>, ix: StepIx, rules: &Approval, role: Option<&str>) 
 
 /// One person says no.
 pub(super) fn reject(d: &mut Draft<'_>, ix: StepIx) -> Result<Reply, Illegal> {
+    if let Some(question) = verbs_amend::proposed(d.run(), ix) {
+        return verbs_amend::decline(d, &question);
+    }
     let plan = d.run().plan.clone();
     let step = plan.step(ix);
     let waits = waits_for_approval(d, ix);

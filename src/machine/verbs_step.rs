@@ -14,13 +14,14 @@ use super::question::QuestionKind;
 use super::run::Run;
 use super::run_state::RunState;
 use super::state::{Forward, Status, UndoState};
-use super::{attempts, failures, recover, verbs_approval, verbs_by_hand};
+use super::{attempts, failures, recover, verbs_amend, verbs_approval, verbs_by_hand};
 use crate::plan::rollback::stage;
 use crate::plan::{Section, Stage, StepId, StepIx, StepKind};
 
 /// Handles a verb that names a step.
 pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
     match verb {
+        Verb::Amend { step, set, plan } => verbs_amend::amend(d, &step, set, &plan),
         Verb::Extend { step, by_ms } => on(d, &step, |d, ix| extend(d, ix, by_ms)),
         Verb::Retry { step } => on(d, &step, retry),
         Verb::Skip { step } => on(d, &step, skip),
@@ -41,6 +42,7 @@ pub(super) fn verb(d: &mut Draft<'_>, verb: Verb) -> Result<Reply, Illegal> {
         Verb::UndoWaive { step } => on_undo(d, &step, |step| Event::UndoWaived { step }),
         Verb::UndoDone { step } => on_undo(d, &step, |step| Event::UndoDoneByHand { step }),
         Verb::Go
+        | Verb::GoAt { .. }
         | Verb::Resume
         | Verb::Pause
         | Verb::Cancel

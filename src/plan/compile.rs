@@ -4,6 +4,7 @@
 //! everything that can be known before the night is checked. It never stops at the first problem.
 //! Start with [`compile`]; the order of its calls is the order of the work.
 
+mod amended;
 mod approvals;
 mod bind;
 mod build;
@@ -36,6 +37,7 @@ use super::step::Effect;
 use crate::runbook::problem::Problems;
 use crate::runbook::source::{SourceMap, Text};
 use crate::runbook::{Catalog, Overlay, Runbook};
+pub use amended::not_taken;
 use context::Context;
 use expand::Draft;
 

@@ -4,6 +4,7 @@
 //! `compile`, read by the machine, drawn by `draw`, and never touches files, clocks or sockets.
 //! Start with [`step::Step`], then [`dag::Dag`], then [`rollback`].
 
+pub mod amend;
 mod by_hand;
 pub mod compile;
 pub mod criteria;
@@ -20,6 +21,7 @@ pub mod rollback;
 pub mod sealed;
 pub mod step;
 
+pub use amend::CannotAmend;
 pub use compile::explain;
 pub use compile::explain::Explanation;
 pub use compile::{CatalogRank, CatalogSource, Compiled, ExecutorInfo, Executors, Input, compile};

@@ -210,6 +210,11 @@ impl Plan {
         Self::named(body, None)
     }
 
+    /// The same for a body whose name is known from elsewhere.
+    pub(super) fn seal_as(body: PlanBody, hash: PlanHash) -> Result<Self, PlanError> {
+        Self::named(body, Some(hash))
+    }
+
     /// As [`Plan::seal`]; the hash is computed unless it is known.
     fn named(mut body: PlanBody, hash: Option<PlanHash>) -> Result<Self, PlanError> {
         if body.plan_version > PLAN_VERSION {

@@ -13,7 +13,7 @@ use crate::view::Place;
 pub struct Account {
     /// Where the log stood.
     pub head: Head,
-    /// What was executed.
+    /// The plan with which it began; amendments follow from its events.
     pub plan: Arc<Plan>,
     /// All events, in order.
     pub events: Vec<(Place, Record)>,

@@ -97,8 +97,18 @@ fn sentence(story: &Story, event: &Event, hours: &Hours) -> Option<(&'static str
         Event::LateResult { step, .. } => {
             ("late result", format!("a result of `{step}` came when it did not count any more; it was not applied"))
         }
-        Event::Amended { step, revision, .. } => {
-            ("amended", format!("`{step}` was changed during the run: revision {revision} of the plan"))
+        Event::Amended { step, revision, plan, set, of } => {
+            let what = words::changes(set, of).join("; ");
+            let before = of.plan.as_ref().map(|plan| format!("{} → ", plan.short())).unwrap_or_default();
+            let proposed = of.proposed_by.as_ref().map(|who| {
+                let why = of.proposed_because.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+                format!("; proposed by {}{why}", words::actor(who))
+            });
+            let revision = format!("revision {revision} of the plan, {before}{}", plan.short());
+            ("amended", format!("`{step}` was changed: {what} [{revision}]{}", proposed.unwrap_or_default()))
+        }
+        Event::GoMissed => {
+            ("begin", "the time at which it would have begun by itself came while nobody could".to_owned())
         }
         Event::Denied { step, expired: false } => ("denied", format!("`{step}` was denied")),
         Event::Denied { step, expired: true } => {
@@ -156,6 +166,7 @@ fn sentence(story: &Story, event: &Event, hours: &Hours) -> Option<(&'static str
         | Event::Held { .. }
         | Event::Resumed
         | Event::GoGiven
+        | Event::GoPlanned { .. }
         | Event::Asked { .. }
         | Event::Closed { .. }
         | Event::Noted { .. }

@@ -67,7 +67,7 @@ pub(super) fn facts(account: &Account, story: &Story, view: &RunView, hours: &Ho
     if let Some(at) = run.rollback.as_ref().and_then(|rollback| rollback.restored) {
         add("Service restored", hours.moment(at));
     }
-    all.extend(pins(account));
+    all.extend(pins(account, story));
     if let Some(why) = &account.damaged {
         all.push(Fact { name: "Damaged log".to_owned(), value: why.clone(), exact: false });
     }
@@ -117,12 +117,16 @@ fn window(story: &Story, hours: &Hours) -> Option<String> {
 }
 
 /// What lets a reader check this page against the log.
-fn pins(account: &Account) -> Vec<Fact> {
+fn pins(account: &Account, story: &Story) -> Vec<Fact> {
     let head = &account.head;
     let exact = |name: &str, value: String| Fact { name: name.to_owned(), value, exact: true };
-    vec![
-        exact("Plan (SHA-256)", account.plan.hash().to_string()),
+    let amended = story.run.revision > 0;
+    let first = amended.then(|| exact("Plan at the start (SHA-256)", account.plan.hash().to_string()));
+    let mut pins = vec![
+        exact("Plan (SHA-256)", story.run.plan.hash().to_string()),
         exact("Head of the run log", format!("version {}, {}", head.version, head.hash)),
         exact("To check this page", format!("bascule audit verify --head {}:{}:{}", head.run, head.version, head.hash)),
-    ]
+    ];
+    pins.splice(1..1, first);
+    pins
 }

@@ -112,6 +112,13 @@ impl Documents {
         overlay
     }
 
+    /// The path and the value of a `KEY=VALUE` argument; its problems are kept.
+    pub fn pair(&mut self, argument: &str) -> Option<(Vec<String>, model::Data)> {
+        let (pair, problems) = set::pair(&mut self.sources, argument);
+        self.problems.append(problems);
+        pair
+    }
+
     fn document<T>(
         &mut self,
         file: FileId,

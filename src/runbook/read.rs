@@ -59,6 +59,13 @@ pub(super) fn overlay_from(sources: &SourceMap, file: FileId, root: Node) -> (Op
     (overlay, reader.problems)
 }
 
+/// Reads a value that was built from an argument, as it stands in `with`.
+pub(super) fn data_from(sources: &SourceMap, file: FileId, node: Node) -> (super::model::Data, Problems) {
+    let mut reader = Reader::new(sources, file);
+    let data = reader.data(node, conditions::Placeholders::WithSecrets);
+    (data, reader.problems)
+}
+
 /// The kind that a document says it is; a document without `kind` is a runbook.
 #[must_use]
 pub fn kind(sources: &SourceMap, file: FileId) -> Option<Shape> {

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::codes;
-use super::model::Overlay;
+use super::model::{Data, Overlay};
 use super::problem::{Problem, Problems};
 use super::read;
 use super::source::{FileId, SourceMap, Span};
@@ -24,6 +24,30 @@ pub(super) fn overlay(sources: &mut SourceMap, argument: &str) -> (Option<Overla
         }
     }
 }
+
+/// Reads an argument whose key is a path, and whose value may be anything.
+pub(super) fn pair(sources: &mut SourceMap, argument: &str) -> (Option<Pair>, Problems) {
+    let file = sources.add("--set", argument);
+    let mut problems = Problems::new();
+    let parts = argument
+        .find('=')
+        .ok_or_else(|| wrong(file, 0..argument.len(), "the argument has no `=`"))
+        .and_then(|equals| Ok((keys(file, argument, equals)?, value(file, argument, equals + 1)?)));
+    match parts {
+        Ok((keys, node)) => {
+            let (value, found) = read::data_from(sources, file, node);
+            problems.append(found);
+            (Some((keys.into_iter().map(|(name, _)| name).collect(), value)), problems)
+        }
+        Err(problem) => {
+            problems.push(*problem);
+            (None, problems)
+        }
+    }
+}
+
+/// The parts of a key, and the value.
+pub(super) type Pair = (Vec<String>, Data);
 
 fn wrong(file: FileId, place: Range<usize>, message: &str) -> Box<Problem> {
     Box::new(

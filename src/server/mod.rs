@@ -16,6 +16,7 @@
 //! Errors are `application/problem+json`. The actor of a verb is the peer's user; a name that it gives is recorded as
 //! claimed. Nothing here decides anything. Start with [`Server::start`].
 
+pub mod amend;
 mod events;
 mod gate;
 mod graph;

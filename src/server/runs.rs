@@ -200,6 +200,7 @@ pub(super) async fn create(
         by: peer.actor(request.claimed, None),
         reason: request.reason.map(Into::into),
         trust_claimed_names: request.trust_claimed_names,
+        go_at: request.go_at,
     };
     let engine = site.engine.clone();
     let handle = site.gate.inside(async move { engine.create(new).await }).await?;

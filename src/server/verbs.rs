@@ -29,6 +29,10 @@ pub(super) async fn decide(
     let by = peer.actor(request.claimed, request.id);
     let verb = request.verb.into_verb();
     let reason: Option<Arc<str>> = request.reason.map(Into::into);
+    if let Verb::Amend { step, set, .. } = &verb {
+        let (run, _) = runs::run_now(&site, &name).await?;
+        super::amend::check(&run, step, set)?;
+    }
     if request.preview {
         let (run, now) = runs::run_now(&site, &name).await?;
         return preview(run, now, verb, Told { by, reason, engine: Engine::There }).map(Json);

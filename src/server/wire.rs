@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::machine::Verb;
 use crate::machine::fact::{Left, Millis};
-use crate::plan::{History, StepId};
+use crate::plan::{History, PlanHash, StepId};
 use crate::view::EventView;
 
 /// A person's verb, as it is sent. One key: the verb.
@@ -19,6 +19,21 @@ use crate::view::EventView;
 pub enum VerbBody {
     /// The word for the cutover.
     Go,
+    /// The same at a time by the wall clock.
+    GoAt {
+        /// When; absent: not by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Millis>,
+    },
+    /// Other values for a step that is not done.
+    Amend {
+        /// The step.
+        step: String,
+        /// What is set: `with.NAME`, `timeout`, `retry.attempts`, … and the same behind `undo.`.
+        set: BTreeMap<String, Value>,
+        /// The SHA-256 of the plan that is changed.
+        plan: String,
+    },
     /// Ends every kind of stop.
     Resume,
     /// No new forward attempt.
@@ -163,6 +178,8 @@ impl VerbBody {
         let id = |step: String| StepId::from(step);
         match self {
             Self::Go => Verb::Go,
+            Self::GoAt { at } => Verb::GoAt { at },
+            Self::Amend { step, set, plan } => Verb::Amend { step: id(step), set, plan: PlanHash::from(plan) },
             Self::Resume => Verb::Resume,
             Self::Pause => Verb::Pause,
             Self::Extend { step, by_ms } => Verb::Extend { step: id(step), by_ms },
@@ -254,6 +271,9 @@ pub struct NewRunRequest {
     /// Names given with `--as` count for four-eyes rules.
     #[serde(default)]
     pub trust_claimed_names: bool,
+    /// When the cutover begins by itself, by the wall clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub go_at: Option<Millis>,
 }
 
 /// The created run.

@@ -55,7 +55,9 @@ impl Matter {
             | QuestionKind::CheckInconclusive { .. }
             | QuestionKind::StaleCheck { .. } => Self::Step,
             QuestionKind::OutOfTime { .. } => Self::Time,
-            QuestionKind::Denied { .. } | QuestionKind::Irreversible { .. } => Self::Approval,
+            QuestionKind::Denied { .. } | QuestionKind::Irreversible { .. } | QuestionKind::Amendment { .. } => {
+                Self::Approval
+            }
             QuestionKind::UndoByHand { .. } => Self::ByHand,
             QuestionKind::Tripped { .. }
             | QuestionKind::Blind { .. }
@@ -107,6 +109,12 @@ fn in_words(run: &Run, question: &Question, verb: &Verb, times: &Times) -> Optio
         Verb::Skip { .. } => said("go on without it", "what needs it goes on as if it were done", AT_ONCE),
         Verb::Waive { .. } => said("go on without it", "the run goes on without this check", AT_ONCE),
         Verb::Extend { .. } => said("give it more time", "its deadline moves; nothing is interrupted", AT_ONCE),
+        Verb::Approve { .. } if matches!(question.kind, QuestionKind::Amendment { .. }) => {
+            said("agree", "the step takes the new values with its next attempt", AT_ONCE)
+        }
+        Verb::Reject { .. } if matches!(question.kind, QuestionKind::Amendment { .. }) => {
+            said("say no", "the step keeps its values", AT_ONCE)
+        }
         Verb::Approve { step, .. } => {
             said("let it pass", "it is performed; past it nothing rolls back by itself", length(run, step))
         }
@@ -130,6 +138,8 @@ fn in_words(run: &Run, question: &Question, verb: &Verb, times: &Times) -> Optio
         Verb::Accept => said("accept", "the target stands as it is; the engine no longer goes back by itself", AT_ONCE),
         Verb::Close => said("close", "the run ends as it stands; the report lists what stays", AT_ONCE),
         Verb::Go
+        | Verb::GoAt { .. }
+        | Verb::Amend { .. }
         | Verb::Resume
         | Verb::Pause
         | Verb::Reject { .. }
@@ -209,6 +219,7 @@ fn going_on(kind: &QuestionKind) -> &'static str {
         | QuestionKind::Irreversible { .. }
         | QuestionKind::PastIrreversible { .. }
         | QuestionKind::LateStepFailed { .. }
+        | QuestionKind::Amendment { .. }
         | QuestionKind::UndoByHand { .. } => "the run goes on as it is",
     }
 }

@@ -125,6 +125,7 @@ fn level(event: &Event) -> Level {
         Event::Moved { to: RunState::Stuck, .. } | Event::TurnBackNear | Event::TurnBackReached => Level::Page,
         Event::WayBack { open: false } | Event::UndoFailed { .. } | Event::StoreGap { .. } => Level::Page,
         Event::Moved { to: RunState::Prepared, .. }
+        | Event::GoMissed
         | Event::ClockJumped { .. }
         | Event::UndoLeftToPerson { .. }
         | Event::Overrun { .. }
@@ -149,6 +150,7 @@ fn level(event: &Event) -> Level {
         | Event::Held { .. }
         | Event::Resumed
         | Event::GoGiven
+        | Event::GoPlanned { .. }
         | Event::Closed { .. }
         | Event::Noted { .. }
         | Event::InCharge { .. }

@@ -3,6 +3,7 @@
 use super::{question, words};
 use crate::machine::event::Event;
 use crate::machine::fact::{Direction, End, Found, LockScope, Resolution, Verdict, Wait, Work};
+use crate::machine::question::QuestionKind;
 use crate::plan::StepId;
 
 /// The line.
@@ -25,13 +26,33 @@ pub(super) fn line(event: &Event) -> String {
         Event::Held { restart: false } => "held: nothing new starts".to_owned(),
         Event::Resumed => "forward work goes on".to_owned(),
         Event::GoGiven => "the word for the cutover was given".to_owned(),
+        Event::Asked { question, kind: QuestionKind::Amendment { step, set, plan, of } } => {
+            let what = words::changes(set, of).join("; ");
+            let before = of.plan.as_ref().map(|plan| format!("{} → ", plan.short())).unwrap_or_default();
+            format!("question {question}: other values for `{step}`: {what} (plan {before}{})", plan.short())
+        }
         Event::Asked { question, kind } => format!("question {question}: {}", question::sentence(kind)),
         Event::Closed { question, answer: Some(answer) } => format!("question {question} answered: {answer}"),
         Event::Closed { question, answer: None } => format!("question {question} was overtaken by events"),
         Event::Noted { text, .. } => format!("note: {text}"),
         Event::InCharge { who: Some(who) } => format!("{who} is in charge"),
         Event::InCharge { who: None } => "nobody is in charge".to_owned(),
-        Event::Amended { revision, step, .. } => format!("`{step}` amended: revision {revision} of the plan"),
+        Event::GoPlanned { at: Some(_) } => "the cutover begins by itself at the time that was named".to_owned(),
+        Event::GoPlanned { at: None } => "the cutover does not begin by itself".to_owned(),
+        Event::GoMissed => "the time to begin by itself came while nobody could: the word has to be given".to_owned(),
+        Event::Amended { revision, plan, step, set, of } => {
+            let what = words::changes(set, of).join("; ");
+            let anew = if of.asked_anew.is_empty() {
+                String::new()
+            } else {
+                let names: Vec<String> = of.asked_anew.iter().map(|step| format!("`{step}`")).collect();
+                format!("; asked for anew: {}", names.join(", "))
+            };
+            let proposed = of.proposed_by.as_ref().map(words::actor);
+            let proposed = proposed.map(|who| format!(", proposed by {who}")).unwrap_or_default();
+            let before = of.plan.as_ref().map(|plan| format!("{} → ", plan.short())).unwrap_or_default();
+            format!("`{step}` amended: {what} (revision {revision}, plan {before}{}{proposed}){anew}", plan.short())
+        }
         Event::AttemptIntended { step, attempt, direction, .. } => match (direction, attempt) {
             (Direction::Forward, 1) => format!("{step}: started"),
             (Direction::Forward, n) => format!("{step}: attempt {n} started"),

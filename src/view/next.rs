@@ -40,6 +40,7 @@ pub(super) fn next(run: &Run, now: Now, engine: Engine) -> Vec<NextCommand> {
         let goes_on = if run.rollback.is_some() { "lifts the hold" } else { "forward work goes on" };
         next.add(&Verb::Resume, goes_on);
         next.add(&Verb::Go, "pre-checks are repeated, then the cutover begins");
+        next.add(&Verb::GoAt { at: None }, "takes the time back at which it would begin by itself");
         for ix in 0..run.steps.len() {
             next.step(ix);
         }

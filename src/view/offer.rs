@@ -15,6 +15,12 @@ pub(super) fn command(run: &str, verb: &Verb) -> String {
     };
     let words = match verb {
         Verb::Go => format!("go {run}"),
+        Verb::GoAt { at: Some(_) } => format!("go {run} --at TIME"),
+        Verb::GoAt { at: None } => format!("go {run} --not-by-itself"),
+        Verb::Amend { step, set, .. } => {
+            let given: String = set.keys().map(|key| format!(" --set {key}=…")).collect();
+            format!("amend {run} {step}{given}")
+        }
         Verb::Resume => format!("resume {run}"),
         Verb::Pause => format!("pause {run}"),
         Verb::Extend { step, by_ms } => format!("extend {run} {step} --by {}", minutes(*by_ms)),

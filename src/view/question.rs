@@ -1,13 +1,17 @@
 //! An open question, complete: whoever is woken by it needs to read nothing else.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::service::{DataView, ServiceView};
 use super::{ChangeView, Times, answers, words};
 use crate::machine::Now;
 use crate::machine::fact::{Direction, Millis};
-use crate::machine::question::{Question, QuestionKind};
+use crate::machine::question::{Former, Question, QuestionKind};
 use crate::machine::run::Run;
+use crate::plan::PlanHash;
 
 /// One legal answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +110,8 @@ fn one(run: &Run, question: &Question, now: Now, times: &Times) -> QuestionView 
             | QuestionKind::StartWindowEnded { .. }
             | QuestionKind::TurnBack { .. }
             | QuestionKind::RequirementRolledBack { .. }
-            | QuestionKind::PluginChanged { .. } => None,
+            | QuestionKind::PluginChanged { .. }
+            | QuestionKind::Amendment { .. } => None,
         },
         service: ServiceView::of(run, now),
         data: DataView::of(run, now).text,
@@ -143,6 +148,7 @@ pub(super) fn word(kind: &QuestionKind) -> &'static str {
         QuestionKind::TurnBack { .. } => "turnBack",
         QuestionKind::RequirementRolledBack { .. } => "requirementRolledBack",
         QuestionKind::PluginChanged { .. } => "pluginChanged",
+        QuestionKind::Amendment { .. } => "amendment",
     }
 }
 
@@ -186,6 +192,7 @@ pub fn sentence(kind: &QuestionKind) -> String {
         }
         QuestionKind::RequirementRolledBack { app } => format!("`{app}`, which this application needs, went back"),
         QuestionKind::PluginChanged { executor } => format!("plugin `{executor}` is not the one that the plan pinned"),
+        QuestionKind::Amendment { step, .. } => format!("other values are proposed for `{step}`"),
     }
 }
 
@@ -208,6 +215,7 @@ fn what(run: &Run, kind: &QuestionKind) -> (String, Vec<String>) {
         QuestionKind::ValueUnknown { why, .. } | QuestionKind::Tripped { why, .. } => vec![why.to_string()],
         QuestionKind::UndoByHand { instructions, .. } => vec![instructions.to_string()],
         QuestionKind::Blind { criterion } => blind(run, criterion),
+        QuestionKind::Amendment { set, plan, of, .. } => amendment(set, plan, of),
         QuestionKind::GateUnmet { gaps, .. } => gaps.iter().map(words::gap).collect(),
         QuestionKind::StaleCheck { step } | QuestionKind::LateStepFailed { step } => failure_of(run, step),
         QuestionKind::OutOfTime { .. }
@@ -222,6 +230,18 @@ fn what(run: &Run, kind: &QuestionKind) -> (String, Vec<String>) {
         | QuestionKind::PluginChanged { .. } => Vec::new(),
     };
     (sentence(kind), details)
+}
+
+/// What differs, whose wish it is, and which plan it makes.
+fn amendment(set: &BTreeMap<String, Value>, plan: &PlanHash, of: &Former) -> Vec<String> {
+    let mut details = words::changes(set, of);
+    if let Some(who) = &of.proposed_by {
+        let why = of.proposed_because.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        details.push(format!("proposed by {}{why}", words::actor(who)));
+    }
+    let before = of.plan.as_ref().map(|plan| format!("{} → ", plan.short())).unwrap_or_default();
+    details.push(format!("plan {before}{}", plan.short()));
+    details
 }
 
 fn failure_of(run: &Run, step: &crate::plan::StepId) -> Vec<String> {
@@ -258,6 +278,10 @@ fn tried(run: &Run, kind: &QuestionKind) -> String {
 /// Who may answer.
 fn who(run: &Run, kind: &QuestionKind) -> String {
     let anybody = "whoever may use this state directory; the name is recorded";
+    if let QuestionKind::Amendment { of, .. } = kind {
+        let proposer = of.proposed_by.as_ref().map_or_else(|| "the one who proposed it".to_owned(), words::actor);
+        return format!("somebody else than {proposer}; a no may come from anybody");
+    }
     let QuestionKind::Irreversible { step } = kind else { return anybody.to_owned() };
     let Some(ix) = run.plan.find(step) else { return anybody.to_owned() };
     let Some(rules) = run.rules_of_passing(ix) else {

@@ -1,6 +1,11 @@
 //! Sentences and lengths of time, as people read them. Never a place in the plan, never a time zone.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
 use crate::machine::fact::{Actor, Cause, CriterionState, Gap, Interruption, Left, SkipCause};
+use crate::machine::question::Former;
 use crate::machine::run::{Locks, Run};
 use crate::machine::run_state::RunState;
 use crate::plan::Stage;
@@ -37,6 +42,17 @@ pub fn actor(actor: &Actor) -> String {
         (None, Some(channel)) if channel != "socket" => format!("{} by {channel}", actor.name),
         (None, Some(_) | None) => actor.name.clone(),
     }
+}
+
+/// What an amendment changes, one line per value: `with.network: "pg-41" → "pg-42"`. Secrets are references in a plan,
+/// so they are here.
+#[must_use]
+pub fn changes(set: &BTreeMap<String, Value>, of: &Former) -> Vec<String> {
+    let line = |(key, new): (&String, &Value)| match of.values.get(key) {
+        Some(old) => format!("{key}: {old} → {new}"),
+        None => format!("{key}: {new} (not set before)"),
+    };
+    set.iter().map(line).collect()
 }
 
 /// Why a run moved.
@@ -157,6 +173,12 @@ pub fn doing(run: &Run) -> String {
             Locks::Awaited(held_by) => format!("waits for locks that {} holds", held_by.join(", ")),
             Locks::None | Locks::Requested | Locks::Held => "takes its locks again for the cutover".to_owned(),
         },
+        Some(_) | None if run.state == RunState::Prepared && !run.go && run.go_missed.is_some() => {
+            "prepared: its time to begin passed while nobody could begin it; waits for the word".to_owned()
+        }
+        Some(_) | None if run.state == RunState::Prepared && !run.go && run.go_at.is_some() => {
+            "prepared: begins by itself at the time that was named".to_owned()
+        }
         Some(_) | None => doing_in(run.state, run.go),
     }
 }

@@ -1,6 +1,8 @@
 //! Runs through the real program: several processes, one state directory, signals, crashes.
 
+mod amended;
 mod first;
+mod go_at;
 mod lossy;
 mod outlets;
 mod place;

@@ -102,12 +102,20 @@ fn went_everywhere(seen: &Seen) {
     let questions = "UnknownOutcome StepFailed PartialEffect CheckInconclusive ValueUnknown OutOfTime Tripped Blind \
                      PostCheckFailed GateUnmet AwayTooLong StaleCheck Denied Irreversible PastIrreversible \
                      LateStepFailed LateEffect StartWindowEnded TurnBack UndoByHand RequirementRolledBack \
-                     PluginChanged";
+                     PluginChanged Amendment";
     let verbs = "Go Resume Pause Extend Retry Skip Waive Happened DidNotHappen ItFailed ProbeAgain Approve Reject \
                  Cancel Rollback ContinueRollback UndoRetry UndoWaive UndoDone WindowExtend Commit Accept Close \
-                 ForwardAgain GoOn Note InCharge Disarm SignOff ConfirmClock";
+                 ForwardAgain GoOn Note InCharge Disarm SignOff ConfirmClock Amend GoAt";
+    let events = "amended goPlanned goMissed";
     let crashes = "Idle BeforeCommit BeforeActing";
-    let kinds = [("state", states), ("state", ends), ("question", questions), ("verb", verbs), ("crash", crashes)];
+    let kinds = [
+        ("state", states),
+        ("state", ends),
+        ("question", questions),
+        ("verb", verbs),
+        ("crash", crashes),
+        ("event", events),
+    ];
     let backs = ["StepFailed", "PostCheckFailed", "Tripped", "RequirementRolledBack"]
         .map(|cause| format!("back the engine's {cause}"));
     let named =

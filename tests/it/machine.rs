@@ -1,5 +1,6 @@
 //! The machine on a virtual clock: SEMANTICS, sentence by sentence. One module per section.
 
+mod amend;
 mod before;
 mod by_hand;
 mod change;
@@ -7,6 +8,7 @@ mod clock;
 mod crash;
 mod data;
 mod ends;
+mod go_at;
 mod questions;
 mod retries;
 mod unended;

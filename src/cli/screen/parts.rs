@@ -199,6 +199,19 @@ pub(super) fn warnings(view: &RunView, canvas: &Canvas) -> Vec<Line> {
         let text = format!("the wall clock is {} {way} the times shown here", words::span(ahead.abs()));
         lines.extend(paragraph(Look::Warn, &text, 0, canvas.columns));
     }
+    if let Some(at) = view.go_at {
+        let when = format!("begins by itself at {}: ", canvas.zone.near(at, view.now_at));
+        let line = Line::of(Look::Plain, when);
+        let back = format!("bascule go {} --not-by-itself", view.summary.run);
+        lines.extend(command(line, &back, 2, canvas.columns));
+        if is_unwatched(view) {
+            lines.extend(paragraph(Look::Bad, "without an engine at that time it does not begin", 0, canvas.columns));
+        }
+    }
+    if let Some(at) = view.go_missed_at {
+        let text = format!("it should have begun by itself at {}, and could not", canvas.zone.near(at, view.now_at));
+        lines.extend(paragraph(Look::Bad, &text, 0, canvas.columns));
+    }
     if let Some(hold) = view.hold.as_ref().filter(|_| view.summary.executed) {
         let who = hold.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
         let line = Line::of(Look::Warn, format!("held{who}: nothing new starts; "));

@@ -29,7 +29,8 @@ pub fn whole(view: &RunView, canvas: &Canvas) -> Vec<Line> {
     let plan = view.plan.get(..12).unwrap_or(&view.plan);
     let who = view.requester.as_ref().map(|who| format!(" by {who}")).unwrap_or_default();
     let created = canvas.zone.full(view.summary.created_at);
-    lines.push(Line::of(Look::Dim, format!("created {created}{who}, plan {plan}, {} events", view.sequence)));
+    let revision = if view.revision > 0 { format!(" (revision {})", view.revision) } else { String::new() };
+    lines.push(Line::of(Look::Dim, format!("created {created}{who}, plan {plan}{revision}, {} events", view.sequence)));
     section(&mut lines, asks::questions(view, canvas, Detail::Full));
     section(&mut lines, needs::needs(view, canvas, usize::MAX));
     section(&mut lines, back::rollback(view, canvas));

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::amended::amended;
 use super::{Broken, broken, same};
 use crate::machine::event::{Event, Record};
 use crate::machine::fact::{Cause, Direction, End, Found, Left, Millis, Resolution};
@@ -133,10 +134,12 @@ impl Watch {
             }
             _ => {}
         }
+        let is_amendment = matches!(record.event, Event::Amended { .. });
+        let former = self.shadow.as_ref().filter(|_| is_amendment).cloned();
         self.note(record);
         let Some(shadow) = &mut self.shadow else { return Ok(()) };
         shadow.apply(record).map_err(|illegal| replay(&illegal))?;
-        Ok(())
+        former.map_or(Ok(()), |former| amended(&former, shadow, &record.event))
     }
 
     /// 31.

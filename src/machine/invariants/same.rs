@@ -12,10 +12,14 @@ pub fn same(live: &Run, replayed: &Run) -> Result<(), Broken> {
     // Taken apart in full, so that a new field cannot be forgotten here.
     let Run {
         plan,
+        first_plan,
+        revision,
         name,
         requester,
         trust_claimed_names,
         go_at,
+        waits_for_word,
+        go_missed,
         created,
         updated,
         sequence,
@@ -66,6 +70,8 @@ pub fn same(live: &Run, replayed: &Run) -> Result<(), Broken> {
     } = live;
     let fields = [
         ("plan", plan.hash() == replayed.plan.hash()),
+        ("revision", *revision == replayed.revision && first_plan.hash() == replayed.first_plan.hash()),
+        ("go_at", *waits_for_word == replayed.waits_for_word && *go_missed == replayed.go_missed),
         ("name", *name == replayed.name && *requester == replayed.requester),
         ("trust_claimed_names", *trust_claimed_names == replayed.trust_claimed_names),
         ("times", *go_at == replayed.go_at && *created == replayed.created && *updated == replayed.updated),

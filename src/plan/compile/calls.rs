@@ -32,7 +32,7 @@ pub(super) fn call<'a>(
 
 /// Parameters with every placeholder filled that has a value before the run: what the executor would refuse then is
 /// found before anything is touched. Others, and those with secrets, stay as they are.
-fn with_known_values(data: &Data, scope: &Scope) -> Data {
+pub(super) fn with_known_values(data: &Data, scope: &Scope) -> Data {
     let value = match &data.value {
         DataValue::Text(text) if template::has_placeholder(text) => {
             let template = Template::parse(Value::String(text.as_ref().to_owned())).ok();

@@ -17,10 +17,15 @@ use crate::runbook::source::{Span, Text};
 
 /// Checks the parameters of one call; `with` may be absent.
 pub(super) fn check(cx: &mut Context<'_>, uses: &Text, with: Option<&Data>, schema: &Value) {
+    cx.problems.extend(problems(uses, with, schema));
+}
+
+/// What is wrong with the parameters of one call.
+pub(super) fn problems(uses: &Text, with: Option<&Data>, schema: &Value) -> Vec<Problem> {
     let empty = Data { value: DataValue::Map(Vec::new()), span: uses.span };
     let mut checker = Checker { root: schema, executor: &uses.value, found: Vec::new() };
     checker.value(schema, with.unwrap_or(&empty), "with");
-    cx.problems.extend(checker.found);
+    checker.found
 }
 
 struct Checker<'a> {

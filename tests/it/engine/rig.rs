@@ -161,7 +161,13 @@ impl Rig {
 
     /// Creates a run.
     pub(crate) async fn create(&self, engine: &Engine, application: &str, rest: &str) -> RunHandle {
-        let new = NewRun { plan: self.plan(application, rest), by: olga(), reason: None, trust_claimed_names: false };
+        let new = NewRun {
+            plan: self.plan(application, rest),
+            by: olga(),
+            reason: None,
+            trust_claimed_names: false,
+            go_at: None,
+        };
         engine.create(new).await.expect("the run is created")
     }
 

@@ -271,9 +271,19 @@ fn undo_by_hand() -> Night {
     night
 }
 
+fn amendment() -> Night {
+    let plan = founding().add(approval(Section::PreCheck, "yes"));
+    let mut night = Night::of(plan.seal()).on("convert", Act::hangs()).begin();
+    night.until(1_000);
+    night.say(Verb::Approve { step: "yes".into(), role: None });
+    night.until(min(1));
+    night.says("pia", super::amend::sets(&night, "power_on", &[("timeout", serde_json::json!("1h"))]));
+    night
+}
+
 type Question = (&'static str, fn() -> Night);
 
-const QUESTIONS: [Question; 23] = [
+const QUESTIONS: [Question; 24] = [
     ("UnknownOutcome", unknown_outcome),
     ("UnknownOutcome", unknown_undo),
     ("StepFailed", step_failed),
@@ -297,6 +307,7 @@ const QUESTIONS: [Question; 23] = [
     ("RequirementRolledBack", requirement_rolled_back),
     ("PluginChanged", plugin_changed),
     ("UndoByHand", undo_by_hand),
+    ("Amendment", amendment),
 ];
 
 /// What an answer leads to: at once, and when nothing happens by itself any more.
@@ -357,6 +368,7 @@ fn place_in_the_table(kind: &QuestionKind) -> usize {
         QuestionKind::RequirementRolledBack { .. } => 20,
         QuestionKind::PluginChanged { .. } => 21,
         QuestionKind::UndoByHand { .. } => 22,
+        QuestionKind::Amendment { .. } => 23,
     }
 }
 

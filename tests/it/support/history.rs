@@ -102,7 +102,7 @@ fn answers_are_legal(sim: &mut Sim<World>, told: &mut u32) -> Result<(), String>
         for verb in answers {
             let mut copy: Run = sim.run.clone();
             let mut draft = Draft::new(&mut copy, sim.now, 1);
-            let by = Actor::named("quinn");
+            let by = Actor::named(if people::proposer(&question) == Some("quinn") { "pia" } else { "quinn" });
             let reply = decide(&mut draft, Input::Verb { verb: verb.clone(), by, reason: Some("because".into()) });
             match reply {
                 Ok(Reply::Done) => {}

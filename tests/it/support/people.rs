@@ -10,6 +10,7 @@ use bascule::machine::state::{Forward, Status, UndoState};
 use bascule::machine::{Run, Verb};
 use bascule::plan::step::Section;
 use bascule::plan::{StepId, StepIx};
+use serde_json::json;
 
 use super::choices::Choices;
 use super::world::World;
@@ -25,7 +26,7 @@ pub(crate) fn any_verb(c: &mut Choices, run: &Run) -> Verb {
     let role = c.pick(&[Some("lead".to_owned()), None, Some("owner".to_owned())]);
     let criterion = run.plan.criteria.first().map_or("none".to_owned(), |criterion| criterion.id.to_string());
     let question = run.questions.keys().next().copied().unwrap_or(1);
-    match c.below(30) {
+    match c.below(33) {
         0 => Verb::Resume,
         1 => Verb::Pause,
         2 => Verb::Go,
@@ -54,8 +55,31 @@ pub(crate) fn any_verb(c: &mut Choices, run: &Run) -> Verb {
         26 => Verb::Note { text: "seen".to_owned(), attachments: vec![] },
         27 => Verb::InCharge { who: Some("olga".to_owned()) },
         28 => Verb::Disarm { criterion, for_ms: 60_000 },
+        29 => Verb::GoAt { at: c.pick(&[Some(run.updated + 90_000), None, Some(run.updated - 1)]) },
+        30 | 31 => amend(c, run, step),
         _ => Verb::SignOff { role: "operations".to_owned() },
     }
+}
+
+/// Other values for a step, most of which it takes.
+fn amend(c: &mut Choices, run: &Run, step: StepId) -> Verb {
+    let values = [
+        ("with.network", json!("pg-42")),
+        ("with.network", json!("${{ inputs.nothing }}")),
+        ("with.of", json!("${{ steps.cut0.outputs.good }}")),
+        ("timeout", json!("40m")),
+        ("retry.attempts", json!(3)),
+        ("undo.with.network", json!("pg-41")),
+        ("undo.timeout", json!("7m")),
+        ("effect", json!("once")),
+    ];
+    let mut set = BTreeMap::new();
+    for _ in 0..=c.below(2) {
+        let (key, value) = c.pick(&values);
+        set.insert(key.to_owned(), value);
+    }
+    let plan = if c.chance(95) { run.plan.hash().clone() } else { run.first_plan.hash().clone() };
+    Verb::Amend { step, set, plan }
 }
 
 /// The step that a verb makes people responsible for.
@@ -71,6 +95,8 @@ pub(crate) fn tells(verb: &Verb) -> Option<&StepId> {
         | Verb::UndoWaive { step }
         | Verb::UndoDone { step } => Some(step),
         Verb::Go
+        | Verb::GoAt { .. }
+        | Verb::Amend { .. }
         | Verb::Resume
         | Verb::Pause
         | Verb::Extend { .. }
@@ -103,7 +129,8 @@ pub(crate) fn helper(run: &Run, world: &World, patience: u32) -> Option<(&'stati
         return Some(("omar", Verb::SignOff { role: sign_off.role.clone() }));
     }
     if let Some(question) = run.questions.values().next() {
-        return Some(("omar", answer(run, world, question, patience)));
+        let who = if proposer(question) == Some("omar") { "pia" } else { "omar" };
+        return Some((who, answer(run, world, question, patience)));
     }
     if run.hold.is_some() {
         return Some(("omar", Verb::Resume));
@@ -120,6 +147,12 @@ pub(crate) fn helper(run: &Run, world: &World, patience: u32) -> Option<(&'stati
         None => (run.state == RunState::Prepared && !run.go).then_some(Verb::Go),
     };
     verb.map(|verb| ("omar", verb))
+}
+
+/// Who proposed what is asked: somebody else must agree.
+pub(crate) fn proposer(question: &Question) -> Option<&str> {
+    let QuestionKind::Amendment { of, .. } = &question.kind else { return None };
+    of.proposed_by.as_ref().map(|by| by.name.as_str())
 }
 
 fn waited_for(run: &Run) -> Option<(&'static str, Verb)> {

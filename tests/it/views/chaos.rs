@@ -195,6 +195,7 @@ fn verb(command: &str) -> Option<Verb> {
     Some(match words[1..] {
         ["report" | "events" | "watch", ..] => return None,
         ["note", ..] => Verb::Note { text: "x".to_owned(), attachments: vec![] },
+        ["go", _, "--not-by-itself"] => Verb::GoAt { at: None },
         ["go", ..] => Verb::Go,
         ["resume", ..] => Verb::Resume,
         ["pause", ..] => Verb::Pause,

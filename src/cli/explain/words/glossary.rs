@@ -38,13 +38,19 @@ pub(super) const WORDS: &[Topic] = &[
         Kind::Word,
         "plan",
         "the compiled runbook",
-        "Every step resolved, typed and ordered, with its undo. `bascule plan runbook.yaml` shows it. It never changes once a run has begun.",
+        "Every step resolved, typed and ordered, with its undo. `bascule plan runbook.yaml` shows it. Once a run has begun only `bascule amend` makes another revision of it: other values of a step that is not done.",
     ),
     topic(
         Kind::Word,
         "plan_hash",
         "the name of a plan",
         "SHA-256 of the plan: steps, policies, inputs, names of secrets, versions of executors. Approvals bind to it; a changed file changes no run.",
+    ),
+    topic(
+        Kind::Word,
+        "amendment",
+        "other values for a step that is not done",
+        "`bascule amend RUN STEP --set with.NAME=VALUE --reason …` makes a new revision of the plan; the next attempt takes the values. Where the plan has approvals somebody else must agree: `bascule approve RUN STEP`.",
     ),
     topic(
         Kind::Word,
