@@ -61,10 +61,7 @@ impl Run {
                 let role = self.rules_of_passing(ix).and_then(|rules| rules.roles.first().cloned());
                 answers.push(Verb::Approve { step, role });
             }
-            (QuestionKind::Amendment { .. }, Some((_, step))) => {
-                answers.push(Verb::Approve { step: step.clone(), role: None });
-                answers.push(Verb::Reject { step });
-            }
+            (QuestionKind::Amendment { .. }, Some((_, step))) => amendment(step, &mut answers),
             (QuestionKind::PostCheckFailed { .. }, Some((ix, step))) => {
                 back(self, &mut answers);
                 answers.push(Verb::GoOn { question: question.id });
@@ -109,6 +106,11 @@ impl Run {
         the_whole_run(self, &mut answers);
         answers
     }
+}
+
+fn amendment(step: StepId, answers: &mut Vec<Verb>) {
+    answers.push(Verb::Approve { step: step.clone(), role: None });
+    answers.push(Verb::Reject { step });
 }
 
 /// The answers that end or turn the run, whatever is asked.

@@ -106,6 +106,7 @@ fn may_follow_the_end(event: &Event) -> bool {
     )
 }
 
+#[expect(clippy::too_many_lines, reason = "one line per event")]
 fn take_in(run: &mut Run, record: &Record) -> Result<Vec<Command>, Illegal> {
     match &record.event {
         Event::Created { .. } => Err(Illegal::Needs { event: "created", needs: "a run that does not exist yet" }),

@@ -7,6 +7,7 @@ use crate::plan::StepId;
 impl Event {
     /// The name under which the event stands in the log.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one line per event")]
     pub fn word(&self) -> &'static str {
         match self {
             Self::Created { .. } => "created",

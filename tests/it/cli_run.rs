@@ -9,6 +9,7 @@ mod place;
 mod told;
 mod trouble;
 
+pub(crate) use go_at::in_seconds;
 pub(crate) use place::{Place, Seen, Started, step};
 
 const SAFE: &str = ", effect: idempotent";

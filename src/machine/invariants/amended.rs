@@ -7,8 +7,7 @@ use crate::machine::state::{Forward, Status};
 use crate::plan::step::{Call, Probe, Verify};
 use crate::plan::{Plan, Step, StepKind};
 
-/// 48. An amendment changes values of one step that is not done, never the shape of anything; and the log names the plan
-/// that it makes.
+/// 48. An amendment changes values of one step that is not done, never the shape of anything; the log names the new plan.
 ///
 /// # Errors
 /// What else it changed.
@@ -48,7 +47,7 @@ pub(super) fn amended(before: &Run, after: &Run, event: &Event) -> Result<(), Br
         },
         Status::Undo { .. } => false,
     };
-    if is_forward && !is_open || before.step(ix).status.is_live() && is_forward {
+    if is_forward && !is_open {
         return broken(48, format!("`{id}` was amended while it was running or done"));
     }
     if after.step(ix).generation != before.step(ix).generation {

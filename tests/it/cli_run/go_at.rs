@@ -1,5 +1,7 @@
 //! A prepared run that begins by itself, through the real program.
 
+use bascule::engine::clock::{Clock as _, SystemClock};
+
 use super::{EXPOSES, Place, step};
 
 fn book() -> String {
@@ -8,9 +10,8 @@ fn book() -> String {
 }
 
 /// RFC 3339, so many seconds from now.
-fn in_seconds(seconds: i64) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is later than 1970");
-    let at = i64::try_from(now.as_secs()).expect("it is not that late") + seconds;
+pub(crate) fn in_seconds(seconds: i64) -> String {
+    let at = SystemClock::new().now().wall / 1000 + seconds;
     jiff::Timestamp::from_second(at).expect("a time").to_string()
 }
 
@@ -49,16 +50,15 @@ fn a_time_can_be_named_later_and_taken_back_and_survives_a_killed_engine() {
 fn a_time_that_comes_while_no_engine_runs_is_missed() {
     let place = Place::new();
     let book = place.runbook("shop", &book());
-    let at = in_seconds(6);
+    let at = in_seconds(4);
     let mut run = place.start(&["run", &book, "--go-at", &at]);
     run.until("prepared: ");
     run.kill();
     assert!(place.ledger().is_empty());
-    // Longer after it than a late tick may be.
     let due: jiff::Timestamp = at.parse().expect("a time");
-    while jiff::Timestamp::now().as_second() < due.as_second() + 12 {
-        std::thread::sleep(std::time::Duration::from_millis(200));
-    }
+    // Longer after it than a late tick may be.
+    let over = due.as_millisecond() + 12_000;
+    place.until_status("shop/1", |view| view["nowAt"].as_i64().is_some_and(|now| now > over));
     place.call(&["resume", "shop/1"]).exits(5);
     let status = place.call(&["status", "shop/1"]).exits(0).out;
     assert!(status.contains("it should have begun by itself at "), "{status}");

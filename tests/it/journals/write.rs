@@ -97,9 +97,41 @@ fn prepared_then_by_hand(place: &Place) {
     go.end().exits(0);
 }
 
+/// A step that fails for its value until that is amended, in a plan with an approval.
+fn amended(place: &Place) {
+    let (first, switch) = (step("first", None, DOWN), step("switch", None, EXPOSES));
+    let attach = "  - { id: attach, uses: command, effect: idempotent, retry: { attempts: 1 }, \
+                  with: { argv: [sh, -c, '[ $NET = pg-42 ]'], env: { NET: pg-41 } }, undo: none, reason: it stays }\n";
+    let yes = "  - { approval: go_no_go, roles: [owner] }\n";
+    let rest = format!("rollbackWindow: 1s\nonFailure: ask\ncutoverSteps:\n{first}{attach}{yes}{switch}");
+    let book = place.runbook("shop", &rest);
+    place.call(&["run", &book, "--trust-claimed-names", "--as", "olga"]).exits(5);
+    let set =
+        ["amend", "shop", "attach", "--set", "with.env.NET=pg-42", "--set", "timeout=3m", "--reason", "typed wrong"];
+    place.call(&[&set[..], &["--as", "pia"]].concat()).exits(0);
+    place.call(&["approve", "shop", "attach", "--as", "jonas", "--reason", "seen"]).exits(0);
+    place.call(&["retry", "shop", "attach"]).exits(0);
+    let mut resumed = place.start(&["resume", "shop"]);
+    resumed.until("go_no_go: waits for an approval");
+    place.call(&["approve", "shop", "go_no_go", "--role", "owner"]).exits(0);
+    resumed.end().exits(0);
+}
+
+/// A time that is named, taken back, and named again.
+fn gone_by_itself(place: &Place) {
+    let prepare = "prepareSteps:\n  - { id: seed, uses: noop, effect: idempotent, undo: none, reason: it stays }\n";
+    let rest = format!("rollbackWindow: 1s\n{prepare}cutoverSteps:\n{}", step("switch", None, EXPOSES));
+    let book = place.runbook("shop", &rest);
+    let mut run = place.start(&["run", &book, "--go-at", &crate::cli_run::in_seconds(3600)]);
+    run.until("prepared: ");
+    run.kill();
+    place.call(&["go", "shop", "--not-by-itself"]).exits(0);
+    place.call(&["go", "shop", "--at", &crate::cli_run::in_seconds(4)]).exits(0);
+}
+
 type Golden = (&'static str, fn(&Place));
 
-const GOLDEN: [Golden; 8] = [
+const GOLDEN: [Golden; 10] = [
     ("accepted", accepted),
     ("rolled-back-by-itself", rolled_back_by_itself),
     ("resumed-after-a-kill", resumed_after_a_kill),
@@ -108,6 +140,8 @@ const GOLDEN: [Golden; 8] = [
     ("closed-with-residue", closed_with_residue),
     ("taken-back-by-hand", taken_back_by_hand),
     ("prepared-then-by-hand", prepared_then_by_hand),
+    ("amended", amended),
+    ("gone-by-itself", gone_by_itself),
 ];
 
 #[tokio::test]
