@@ -56,6 +56,11 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let decision = decide::reasoned(ctx, Decision::new(body, what, &args.who))?;
     let answer = decide::on_run(ctx, &source, &name, &decision).await?;
     decide::tell(ctx, source.has_engine(), &answer)?;
+    if answer.events.iter().any(|event| event.event == "asked") {
+        let (run, yes) = (&answer.run, "somebody else agrees");
+        ctx.ui.say("the plan has approvals: this is a proposal, and nothing has changed yet");
+        ctx.ui.say(&format!("  `bascule approve {run} {step}` {yes}, `bascule reject {run} {step}` says no"));
+    }
     Ok(Exit::Done)
 }
 

@@ -99,7 +99,7 @@ const ALL: &[Topic] = &[
         Kind::Run,
         "prepared",
         "preparation is done; a person gives the word",
-        "`bascule go RUN` repeats the pre-checks and starts the cutover. `bascule cancel RUN` takes the preparation back.\n\
+        "`bascule go RUN` repeats the pre-checks and starts the cutover; `bascule go RUN --at 23:30` lets it begin by itself then. `bascule cancel RUN` takes the preparation back.\n\
          Only the application's own lock is held meanwhile.",
     ),
     topic(
@@ -214,7 +214,7 @@ const ALL: &[Topic] = &[
         Kind::Step,
         "failed",
         "not done",
-        "Failed with effect *none*: nothing happened. Failed with effect *possible*: something may have happened, and a rollback undoes it.",
+        "Failed with effect *none*: nothing happened. Failed with effect *possible*: something may have happened, and a rollback undoes it. `bascule retry RUN STEP` tries again; `bascule amend RUN STEP --set KEY=VALUE --reason …` gives it other values first.",
     ),
     topic(
         Kind::Step,

@@ -119,6 +119,7 @@ fn where_the_plan_has_approvals_somebody_else_must_agree() {
     let before = plan(&place);
     let proposed = place.call(&[&RIGHT[..], &["--as", "pia"]].concat()).exits(0);
     assert!(proposed.out.contains("question 1: other values for `attach`"), "{}", proposed.out);
+    assert!(proposed.err.contains("this is a proposal"), "{}", proposed.err);
     run.end().exits(5);
     assert_eq!(plan(&place), before, "a proposal changes nothing");
     let asked = place.call(&["status", "shop/1"]).exits(0).out;
