@@ -3,9 +3,9 @@
 use super::Ctx;
 use super::error::CliError;
 use super::exit::Exit;
+use super::outlet_args::OutletArgs;
 use super::owner::{Left, Owner, Serves, StartError, Wishes, is_held};
 use super::voice::Voice;
-use crate::outlets::Outlets;
 use crate::store::TakeOver;
 
 /// Execute the runs of the state directory until none has work.
@@ -17,12 +17,8 @@ pub struct Args {
     /// The receiver of spans.
     #[arg(long)]
     otlp: Option<String>,
-    /// Where the pages to finish by hand from go.
-    #[arg(long)]
-    handout: Option<String>,
-    /// Who hears that it lives.
-    #[arg(long)]
-    heartbeat: Option<String>,
+    #[command(flatten)]
+    outlets: OutletArgs,
 }
 
 /// Serves.
@@ -33,8 +29,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         tracing::debug!(%error, "no session of its own");
     }
     let take_over = if args.take_over { TakeOver::Yes } else { TakeOver::No };
-    let outlets = Outlets { handout: args.handout, heartbeat: args.heartbeat };
-    let wishes = Wishes { take_over, otlp: args.otlp, outlets };
+    let wishes = Wishes { take_over, otlp: args.otlp, outlets: args.outlets.outlets() };
     let owner = match Owner::start(&ctx.state, wishes, Serves::People).await {
         Ok(owner) => owner,
         // Another one was quicker, which is as good.

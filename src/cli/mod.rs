@@ -38,7 +38,9 @@ mod logs;
 pub mod look;
 mod lost;
 mod note;
+mod notify;
 mod offline;
+mod outlet_args;
 pub mod owner;
 mod pause;
 mod plain;
@@ -112,6 +114,7 @@ pub enum Verb {
     Logs(logs::Args),
     Report(report::Args),
     Handout(handout::Args),
+    Notify(notify::Args),
     Note(note::Args),
     Pause(pause::Args),
     Extend(extend::Args),
@@ -255,6 +258,7 @@ async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
         Verb::Logs(args) => logs::run(ctx, args).await,
         Verb::Report(args) => report::run(ctx, args).await,
         Verb::Handout(args) => handout::run(ctx, args).await,
+        Verb::Notify(args) => notify::run(ctx, args).await,
         Verb::Note(args) => note::run(ctx, args).await,
         Verb::Pause(args) => pause::run(ctx, args).await,
         Verb::Extend(args) => extend::run(ctx, args).await,

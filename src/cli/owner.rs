@@ -152,7 +152,8 @@ impl Owner {
             // Nothing goes on while the last pages are written.
             (Ok(telling), Left::Idle) => telling.end().await,
             // What would begin meanwhile would be cut off; pages are current, and a monitor should notice.
-            (Ok(_) | Err(_), Left::Idle | Left::Interrupted | Left::Lost) => {}
+            (Ok(telling), Left::Interrupted | Left::Lost) => telling.cut().await,
+            (Err(_), Left::Idle | Left::Interrupted | Left::Lost) => {}
         }
         left
     }
@@ -488,7 +489,7 @@ impl From<StartError> for CliError {
             StartError::Socket(error) => Self::new("the engine cannot listen").because(error),
             StartError::Outlets(error) => Self::new("the engine cannot tell what it was asked to tell")
                 .because(error)
-                .hint("`--handout ''` and `--heartbeat ''` take a place away"),
+                .hint("an empty text takes a place away: `--handout ''`, `--webhook ''`"),
         }
     }
 }

@@ -8,13 +8,13 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::foreground;
 use super::inputs::{self, InputArgs};
+use super::outlet_args::{OutletArgs, flags};
 use super::owner::Wishes;
 use super::spawn;
 use super::watch::{self, Manner, Since};
 use super::when::Zone;
 use crate::engine::clock::{Clock as _, SystemClock};
 use crate::machine::fact::Millis;
-use crate::outlets::Outlets;
 use crate::plan::Plan;
 use crate::server::wire::{Health, NewRunRequest};
 use crate::store::{RunName, TakeOver};
@@ -64,31 +64,8 @@ pub(super) struct StartArgs {
     /// OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT. Whatever it does, runs go on.
     #[arg(long, value_name = "URL", value_parser = otlp_url)]
     pub otlp: Option<String>,
-    /// Keep a page `RUN/by-hand.html` current in this folder, or at this address (HTTP PUT), from which a person
-    /// finishes the night if this machine is gone. Later engines of the state directory keep it, too; '' ends that.
-    #[arg(long, value_name = "DIR|URL", value_parser = outlet)]
-    pub handout: Option<String>,
-    /// Tell this address every 20 s that the engine lives (HTTP POST), so that a monitor elsewhere notices when it does
-    /// not. Later engines of the state directory do so, too; '' ends that.
-    #[arg(long, value_name = "URL", value_parser = monitor)]
-    pub heartbeat: Option<String>,
-}
-
-/// A folder is made absolute: the next engine may be started from elsewhere.
-fn outlet(text: &str) -> Result<String, String> {
-    let is_web = text.starts_with("http://") || text.starts_with("https://");
-    let place = if is_web || text.is_empty() {
-        text.to_owned()
-    } else {
-        std::path::absolute(text).map_err(|error| error.to_string())?.display().to_string()
-    };
-    let outlets = Outlets { handout: Some(place.clone()), heartbeat: None };
-    outlets.check().map(|()| place).map_err(|error| error.to_string())
-}
-
-fn monitor(text: &str) -> Result<String, String> {
-    let outlets = Outlets { handout: None, heartbeat: Some(text.to_owned()) };
-    outlets.check().map(|()| text.to_owned()).map_err(|error| error.to_string())
+    #[command(flatten)]
+    pub outlets: OutletArgs,
 }
 
 fn otlp_url(text: &str) -> Result<String, String> {
@@ -112,8 +89,7 @@ impl StartArgs {
     /// What an owner that is started with them is told.
     #[must_use]
     pub(super) fn wishes(&self) -> Wishes {
-        let outlets = Outlets { handout: self.handout.clone(), heartbeat: self.heartbeat.clone() };
-        Wishes { take_over: self.take_over(), otlp: self.otlp.clone(), outlets }
+        Wishes { take_over: self.take_over(), otlp: self.otlp.clone(), outlets: self.outlets.outlets() }
     }
 
     /// How events are shown.
@@ -179,8 +155,11 @@ async fn created_elsewhere(ctx: &Ctx, args: &Args, run: &str, health: &Health) -
     if args.start.otlp.is_some() {
         ctx.ui.say("that engine was started before: --otlp does not change where it sends its spans");
     }
-    if args.start.handout.is_some() || args.start.heartbeat.is_some() {
-        ctx.ui.say("that engine was started before: it keeps the --handout and --heartbeat that it has");
+    let outlets = args.start.outlets.outlets();
+    let given: Vec<&str> = flags(&outlets).into_iter().map(|(flag, _)| flag).collect();
+    if !given.is_empty() {
+        let given = given.join(" and ");
+        ctx.ui.say(&format!("that engine was started before: it keeps what it has, whatever {given} says"));
     }
     watch::follow(ctx, &name, args.start.manner(ctx), Since::Created).await
 }

@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use super::Ctx;
 use super::client::Client;
 use super::error::CliError;
+use super::outlet_args::flags;
 use super::owner::Wishes;
 use crate::server::wire::Health;
 use crate::store::{ENGINE_LOG, TakeOver, create_private};
@@ -73,10 +74,8 @@ fn start(state: &Path, wishes: &Wishes) -> Result<(Child, u64), CliError> {
     if let Some(otlp) = &wishes.otlp {
         command.arg("--otlp").arg(otlp);
     }
-    for (flag, place) in [("--handout", &wishes.outlets.handout), ("--heartbeat", &wishes.outlets.heartbeat)] {
-        if let Some(place) = place {
-            command.arg(flag).arg(place);
-        }
+    for (flag, value) in flags(&wishes.outlets) {
+        command.arg(flag).arg(value);
     }
     command
         .env_remove(bascule_plugin::ATTEMPT_VARIABLE)

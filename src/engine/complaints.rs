@@ -24,6 +24,11 @@ impl Complaints {
         self.locked().values().cloned().collect()
     }
 
+    /// What is wrong with one matter now.
+    pub(super) fn of(&self, about: &str) -> Option<String> {
+        self.locked().get(about).cloned()
+    }
+
     fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

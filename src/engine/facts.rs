@@ -8,6 +8,7 @@ use super::adopt::{Adopted, Engine};
 use super::clock::Clock;
 use super::context::{Progresses, Told};
 use super::registry::Registry;
+use super::secrets::SecretSources;
 use crate::store::{OpenReport, RunLog};
 
 impl Engine {
@@ -56,6 +57,18 @@ impl Engine {
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
         self.cx.complaints.all()
+    }
+
+    /// What is wrong with one matter now.
+    #[must_use]
+    pub fn complaint(&self, about: &str) -> Option<String> {
+        self.cx.complaints.of(about)
+    }
+
+    /// Where secrets come from.
+    #[must_use]
+    pub fn secrets(&self) -> &SecretSources {
+        &self.cx.secrets
     }
 
     /// The executors that it has.

@@ -119,9 +119,9 @@ pub(super) async fn pulse(cx: Arc<Context>) {
         if let Some(words) = room.news(left, now.steady) {
             tracing::error!("{words}");
             match left {
-                Some(_) => cx.complaints.raise("the disk", &words),
+                Some(_) => cx.complaints.raise(DISK, &words),
                 None => {
-                    cx.complaints.settle("the disk");
+                    cx.complaints.settle(DISK);
                     cx.tell_all(&Input::Tick);
                 }
             }
@@ -178,6 +178,9 @@ pub(super) fn look_at_the_clock(cx: &Arc<Context>, now: Now) -> Millis {
     }
     off
 }
+
+/// What is complained about while there is no room.
+pub const DISK: &str = "the disk";
 
 /// How often a person hears again that the disk is full.
 const REMIND_MS: Millis = 60_000;

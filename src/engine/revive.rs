@@ -62,6 +62,12 @@ impl Engine {
         self.cx.given_up().get(name).cloned()
     }
 
+    /// All runs that are open and that this engine does not execute, with the reason.
+    #[must_use]
+    pub fn all_given_up(&self) -> Vec<(RunName, String)> {
+        self.cx.given_up().iter().map(|(run, why)| (run.clone(), why.clone())).collect()
+    }
+
     /// Hands a person's verb to a run; answered once the decision is durable. A finished run is read again, so that
     /// notes can still be added.
     ///

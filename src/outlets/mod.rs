@@ -1,11 +1,19 @@
-//! What an engine tells the world around it: a page to finish by hand from, a sign of life.
+//! What an engine tells the world around it: notices for people, a page to finish by hand from, a sign of life.
 //!
 //! Nothing here can hurt a run: each outlet is a task of its own that is bounded in time and memory, sees runs only as
 //! they stand, and whose failures are told and forgotten. Where they go is kept in the state directory, so that an engine
-//! that takes over tells the same places. Start with [`Outlets`], then [`handout`] and [`heartbeat`].
+//! that takes over tells the same places. Start with [`Outlets`], then [`notify`], [`handout`] and [`heartbeat`].
 
 pub mod handout;
 pub mod heartbeat;
+pub mod loud;
+pub mod notice;
+pub mod notify;
+pub mod outbox;
+mod post;
+mod program;
+mod shelf;
+mod webhook;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +25,11 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::notify::Notifier;
+use self::post::Post;
+use self::shelf::Shelf;
 use crate::engine::Engine;
+use crate::view::Level;
 
 /// How long an answer from elsewhere is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,6 +47,18 @@ pub struct Outlets {
     /// An address that hears that the engine lives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat: Option<String>,
+    /// A program that is started with each notice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify_command: Option<String>,
+    /// An address that hears each notice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+    /// The name of the secret that signs what the webhook hears.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook_secret: Option<String>,
+    /// The least level of a notice; `act` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify_level: Option<Level>,
 }
 
 /// Why outlets cannot be used.
@@ -43,6 +67,9 @@ pub enum OutletError {
     /// No folder and no address.
     #[error("`{0}` is neither an absolute folder nor an address with http:// or https://")]
     Place(String),
+    /// No place of a program.
+    #[error("`{0}` is not the absolute path of a program")]
+    Program(String),
     /// Their file.
     #[error("{path} cannot be used")]
     File {
@@ -86,7 +113,7 @@ impl Outlets {
     ///
     /// # Errors
     /// Their file cannot be read.
-    fn of(state: &Path) -> Result<Self, OutletError> {
+    pub fn of(state: &Path) -> Result<Self, OutletError> {
         let path = Self::path(state);
         let failed = |source| OutletError::File { path: path.clone(), source };
         match std::fs::read(&path) {
@@ -103,7 +130,9 @@ impl Outlets {
     pub fn check(&self) -> Result<(), OutletError> {
         let given = |place: &Option<String>| place.clone().filter(|place| !place.is_empty());
         given(&self.handout).map_or(Ok(()), |place| Place::read(&place).map(drop))?;
-        given(&self.heartbeat).map_or(Ok(()), |url| web(&url).map(drop))
+        given(&self.heartbeat).map_or(Ok(()), |url| web(&url).map(drop))?;
+        given(&self.webhook).map_or(Ok(()), |url| web(&url).map(drop))?;
+        given(&self.notify_command).map_or(Ok(()), |path| post::program(&path).map(drop))
     }
 
     /// Those of a state directory with these in place of theirs; an empty text takes one away. Kept for later engines; a
@@ -117,15 +146,25 @@ impl Outlets {
             Ok(known) => (known, None),
             Err(error) => (Self::default(), Some(error)),
         };
-        let pick = |new: Option<String>, old: Option<String>| new.or(old).filter(|place| !place.is_empty());
-        let all = Self {
-            handout: pick(self.handout, known.handout.clone()),
-            heartbeat: pick(self.heartbeat, known.heartbeat.clone()),
-        };
+        let all = self.over(known.clone());
         let path = Self::path(state);
         let text = serde_json::to_string_pretty(&all).expect("texts can be written");
         let unwritten = (all != known).then(|| write_whole(&path, text.as_bytes()).err()).flatten();
         Ok((all, unwritten.map(|source| OutletError::File { path, source }).or(unread)))
+    }
+
+    /// These in place of others; an empty text takes one away.
+    #[must_use]
+    pub fn over(self, others: Self) -> Self {
+        let pick = |new: Option<String>, old: Option<String>| new.or(old).filter(|place| !place.is_empty());
+        Self {
+            handout: pick(self.handout, others.handout),
+            heartbeat: pick(self.heartbeat, others.heartbeat),
+            notify_command: pick(self.notify_command, others.notify_command),
+            webhook: pick(self.webhook, others.webhook),
+            webhook_secret: pick(self.webhook_secret, others.webhook_secret),
+            notify_level: self.notify_level.or(others.notify_level),
+        }
     }
 
     /// Begins to tell. What goes wrong is said once, and once more when it is well again.
@@ -133,7 +172,18 @@ impl Outlets {
     /// # Errors
     /// One of them names no place.
     pub fn start(&self, engine: &Arc<Engine>) -> Result<Telling, OutletError> {
-        let mut telling = Telling { tasks: JoinSet::new(), stop: CancellationToken::new() };
+        let sources = Arc::new(engine.secrets().clone());
+        let posts = Post::all(self, &sources)?;
+        let shelf = (!posts.is_empty()).then(|| Shelf::open(engine, &posts));
+        let mut telling = Telling { tasks: JoinSet::new(), stop: CancellationToken::new(), shelf: shelf.clone() };
+        for (post, shelf) in posts.into_iter().zip(shelf.iter().cycle()) {
+            let least = self.notify_level.unwrap_or(Level::Act);
+            let notifier = Notifier::new(engine.clone(), post, shelf.clone(), least);
+            telling.tasks.spawn(notifier.tell(telling.stop.clone()));
+        }
+        if let Some(shelf) = shelf {
+            telling.tasks.spawn(shelf.keep(telling.stop.clone()));
+        }
         if let Some(place) = &self.handout {
             telling.tasks.spawn(handout::keep(engine.clone(), Place::read(place)?, telling.stop.clone()));
         }
@@ -148,6 +198,8 @@ impl Outlets {
 pub struct Telling {
     tasks: JoinSet<()>,
     stop: CancellationToken,
+    /// Where it is kept what was told.
+    shelf: Option<Arc<Shelf>>,
 }
 
 impl Telling {
@@ -157,6 +209,15 @@ impl Telling {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_WORDS, all).await.is_err() {
             tracing::warn!("not everything was told outside before the engine ended");
+        }
+        self.cut().await;
+    }
+
+    /// Tells nothing more, and keeps what was told: the next engine goes on from there.
+    pub async fn cut(mut self) {
+        self.tasks.shutdown().await;
+        if let Some(shelf) = self.shelf.take() {
+            shelf.close().await;
         }
     }
 }
@@ -191,6 +252,12 @@ impl Mood {
             Ok(()) | Err(_) => {}
         }
         self.failing = result.is_err();
+    }
+
+    /// One thing is not wanted there, and is not tried again.
+    fn refused(&mut self, engine: &Engine, what: &str, why: &str) {
+        engine.complain(&self.what, format!("{} does not take {what}: {why}; it is not tried again", self.what));
+        self.failing = true;
     }
 }
 

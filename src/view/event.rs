@@ -22,6 +22,25 @@ pub enum Level {
     Page,
 }
 
+impl Level {
+    /// The word for it, for people and JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Detail => "detail",
+            Self::Info => "info",
+            Self::Act => "act",
+            Self::Page => "page",
+        }
+    }
+
+    /// The level of which this is the word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        [Self::Detail, Self::Info, Self::Act, Self::Page].into_iter().find(|level| level.word() == word)
+    }
+}
+
 /// An event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -40,7 +40,9 @@ pub struct ServiceView {
 }
 
 impl ServiceView {
-    pub(super) fn of(run: &Run, now: Now) -> Self {
+    /// Where users of a run are served.
+    #[must_use]
+    pub fn of(run: &Run, now: Now) -> Self {
         let (at, text, since) = place(run);
         let restored = run.rollback.as_ref().and_then(|rollback| rollback.restored);
         let ended = run.exposed.or(restored).or(run.up_since);

@@ -13,6 +13,7 @@ mod journals;
 mod lab_runs;
 mod leftovers;
 mod machine;
+mod notices;
 mod plan;
 mod report;
 mod server;
