@@ -107,7 +107,11 @@ fn program(text: &str) -> Result<String, String> {
         let mut all = std::env::split_paths(&path).map(|folder| folder.join(text));
         all.find(|file| is_program(file)).ok_or_else(|| format!("no folder of PATH has a program `{text}`"))?
     };
-    if is_program(&found) { shown(found) } else { Err(format!("{} is no program that can be started", found.display())) }
+    if is_program(&found) {
+        shown(found)
+    } else {
+        Err(format!("{} is no program that can be started", found.display()))
+    }
 }
 
 /// A place that cannot be written down cannot be kept.

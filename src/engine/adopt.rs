@@ -59,6 +59,7 @@ pub struct Engine {
     pub(super) ended: Vec<String>,
     pub(super) notes: Vec<String>,
     pub(super) host: String,
+    pub(super) started: Millis,
 }
 
 impl Engine {
@@ -89,7 +90,7 @@ impl Engine {
         let is_open = log.runs().await?.iter().any(|entry| !entry.head.is_final);
         let anchor = seen.anchor.as_ref().filter(|_| is_open);
         let clock = options.clock.unwrap_or_else(|| Arc::new(pulse::clock_after(anchor)));
-        let ahead = pulse::ahead(clock.now());
+        let (ahead, started) = (pulse::ahead(clock.now()), clock.now().steady);
         let blobs = Blobs::open(disk, &options.state)?;
         let cx = Arc::new(Context {
             owned: Mutex::new(Some(owned)),
@@ -130,6 +131,7 @@ impl Engine {
             ended: vec![],
             notes: note.into_iter().collect(),
             host,
+            started,
         };
         engine.adopt_all(&seen, &former).await?;
         if lost.is_empty() {

@@ -9,9 +9,16 @@ use super::clock::Clock;
 use super::context::{Progresses, Told};
 use super::registry::Registry;
 use super::secrets::SecretSources;
+use crate::machine::fact::Millis;
 use crate::store::{OpenReport, RunLog};
 
 impl Engine {
+    /// When it began, before it took any run.
+    #[must_use]
+    pub fn started(&self) -> Millis {
+        self.started
+    }
+
     /// What was found when the journal was opened.
     #[must_use]
     pub fn report(&self) -> &OpenReport {

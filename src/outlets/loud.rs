@@ -62,6 +62,12 @@ impl Matter {
         *self != Self::Held
     }
 
+    /// Whether events go on to say it while it goes on.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        *self == Self::WayBack
+    }
+
     /// The step that it is about.
     #[must_use]
     pub fn step(&self) -> Option<&str> {
@@ -101,8 +107,10 @@ pub fn heard(run: &Run, now: Now, record: &Record) -> Option<Heard> {
             (if exposed { Level::Page } else { Level::Act }, Some(Matter::WayBack))
         }
         Kind::Check(step) => {
+            // Later, as for a post-check, a first failure is nothing that anybody has to come for.
+            let is_before = matches!(run.state, RunState::Checking | RunState::Prepared);
             let is_check = run.plan.steps.iter().any(|known| known.id.as_str() == step && known.section.is_check());
-            is_check.then_some((Level::Act, Some(Matter::Check(step))))?
+            (is_before && is_check).then_some((Level::Act, Some(Matter::Check(step))))?
         }
     };
     Some(Heard { level, matter })

@@ -70,7 +70,7 @@ pub struct Notice {
 
 /// Which event, and how it is told.
 #[derive(Debug, Clone)]
-pub struct Telling<'a> {
+pub struct Wording<'a> {
     /// Where the event stands.
     pub place: Place,
     /// How loud.
@@ -109,24 +109,24 @@ pub struct OfEngine<'a> {
 impl Notice {
     /// What is told of an event; the run is as it stands now.
     #[must_use]
-    pub fn of(run: &Run, now: Now, record: &Record, telling: &Telling<'_>) -> Self {
+    pub fn of(run: &Run, now: Now, record: &Record, wording: &Wording<'_>) -> Self {
         let view = RunView::of(run, now, &ProgressMap::new());
-        let event = EventView::of(&run.name, telling.place, record);
+        let event = EventView::of(&run.name, wording.place, record);
         let zone = Zone::of(view.zone.as_deref());
         let question = question_of(&record.event);
         let asked = question.and_then(|id| view.questions.iter().find(|asked| asked.question == id));
         let mut page = Page { text: String::new(), commands: Vec::new(), view: &view, zone: &zone };
         match asked {
             Some(asked) => page.question(asked),
-            None => page.event(&event, telling),
+            None => page.event(&event, wording),
         }
         let what = asked.map_or(&event.text, |asked| &asked.what);
         Self {
             format: FORMAT,
-            id: format!("{}#{}", run.name, telling.place.sequence),
+            id: format!("{}#{}", run.name, wording.place.sequence),
             run: Some(run.name.to_string()),
             application: Some(view.summary.application.clone()),
-            level: telling.level,
+            level: wording.level,
             event: event.event.clone(),
             at: utc(record.at),
             at_local: zone.local(record.at),
@@ -135,9 +135,9 @@ impl Notice {
             commands: page.commands,
             question,
             state: Some(view.summary.state.clone()),
-            repeat: telling.repeat,
+            repeat: wording.repeat,
             told_at: utc(now.wall),
-            host: telling.host.to_owned(),
+            host: wording.host.to_owned(),
             zone: zone.name,
         }
     }
@@ -203,7 +203,8 @@ impl Page<'_> {
         let since = view.service.since_at.map(|at| format!(", since {}", self.zone.full(at)));
         self.line(&format!("{}{}", view.service.text, since.unwrap_or_default()));
         self.line(&format!("data at stake: {}", view.data.text));
-        if let Some(deadline) = view.window.as_ref().filter(|window| window.open).and_then(|window| window.deadline_at) {
+        if let Some(deadline) = view.window.as_ref().filter(|window| window.open).and_then(|window| window.deadline_at)
+        {
             self.line(&format!("window open until {}", self.zone.full(deadline)));
         }
         if let Some(at) = view.change.as_ref().and_then(|change| change.turn_back_at) {
@@ -229,7 +230,7 @@ impl Page<'_> {
         self.line(&format!("who may answer: {}", asked.who));
     }
 
-    fn event(&mut self, event: &EventView, telling: &Telling<'_>) {
+    fn event(&mut self, event: &EventView, wording: &Wording<'_>) {
         self.line(&format!("{}: {}", event.run, event.text));
         if let Some(who) = event.who() {
             let why = event.reason.as_ref().map(|reason| format!(": {reason}"));
@@ -237,14 +238,14 @@ impl Page<'_> {
         }
         self.line(&format!("at {}", self.zone.full(event.at)));
         let view = self.view;
-        let about = telling.matter.and_then(Matter::step);
+        let about = wording.matter.and_then(Matter::step);
         let step = about.and_then(|step| view.steps.iter().find(|known| known.step == step));
         if let Some(step) = step {
             self.step(step);
         }
         self.users();
         self.line(&format!("now: {}", view.summary.doing));
-        let is_asked = telling.level > Level::Info;
+        let is_asked = wording.level > Level::Info;
         for next in view.next.iter().filter(|_| is_asked) {
             let is_about = |step: &str| next.command.split_whitespace().any(|word| word == step);
             if about.is_none_or(is_about) {
@@ -252,7 +253,8 @@ impl Page<'_> {
                 self.command(&next.command);
             }
         }
-        if let Some(waiting) = step.and_then(|step| step.waiting.as_ref()).filter(|waiting| !waiting.silence.is_empty()) {
+        if let Some(waiting) = step.and_then(|step| step.waiting.as_ref()).filter(|waiting| !waiting.silence.is_empty())
+        {
             self.line(&format!("if nobody acts: {}", waiting.silence));
         }
     }
@@ -317,4 +319,3 @@ fn cut(mut text: String, most: usize) -> String {
     }
     text
 }
-

@@ -12,7 +12,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio_util::sync::CancellationToken;
 
 use super::loud::may_be_heard;
-use super::notice::{Notice, OfEngine, Telling};
+use super::notice::{Notice, OfEngine, Wording};
 use super::outbox::{ACT_AGAIN_MS, Book, Ledger, Mark, Next, OLD_MS, Rules, Trouble, Want, pick};
 use super::post::{Post, Refusal};
 use super::shelf::{Shelf, Told};
@@ -109,6 +109,8 @@ impl Notifier {
     /// Tells until it is told to stop; then once more what is due, unless nobody hears it.
     pub(super) async fn tell(mut self, stop: CancellationToken) {
         let (mut stories, mut sayings) = (self.engine.stories(), self.engine.sayings());
+        // Whoever started the engine has a word to say that ends what a restart held.
+        stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
         loop {
             let is_last = stop.is_cancelled();
             self.drain(&mut stories);
@@ -271,7 +273,8 @@ impl Notifier {
     }
 
     fn next(&self, now: Millis) -> Next<Whom> {
-        let of_runs = self.books.iter().flat_map(|(name, book)| book.wants().map(|want| (Whom::Run(name.clone()), want)));
+        let of_runs =
+            self.books.iter().flat_map(|(name, book)| book.wants().map(|want| (Whom::Run(name.clone()), want)));
         let of_engine = self.ledger.troubles.iter().map(|(what, trouble)| {
             let (before, sequence) = (Mark::default(), 0);
             let (repeat, when, tries) = (trouble.told, trouble.next_at, trouble.tries);
@@ -308,8 +311,8 @@ impl Notifier {
             return;
         }
         let matter = book.matter(want.sequence);
-        let telling = Telling { place, level: want.level, matter, repeat: want.repeat, host: &self.host };
-        let notice = Notice::of(&run, now, &record, &telling);
+        let wording = Wording { place, level: want.level, matter, repeat: want.repeat, host: &self.host };
+        let notice = Notice::of(&run, now, &record, &wording);
         let heard = self.post.tell(&notice, now.wall).await;
         let now = self.engine.clock().now().steady;
         match &heard {
@@ -346,7 +349,7 @@ impl Notifier {
                     let told = trouble.told + 1;
                     *trouble = Trouble { told, next_at: now + ACT_AGAIN_MS, tries: 0, ..trouble.clone() };
                 }
-                Err(refusal) if refusal.is_final => trouble.next_at = Millis::MAX,
+                Err(refusal) if refusal.is_final => trouble.next_at = now + OLD_MS,
                 Err(_) => {
                     trouble.next_at = now + pause_ms(trouble.tries);
                     trouble.tries += 1;

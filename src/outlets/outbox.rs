@@ -82,6 +82,9 @@ pub struct Open {
     pub repeat: u32,
     /// When it was told last.
     pub told_at: Millis,
+    /// Somebody knows of it: it is not told again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub acknowledged: bool,
     /// A try that failed waits until then.
     #[serde(skip)]
     pub not_before: Millis,
@@ -200,6 +203,9 @@ impl Book {
         }
         let mut skipped = 0;
         for (sequence, record) in (before.sequence + 1..).zip(records) {
+            if matches!(record.event, Event::WayBack { open: true }) {
+                self.entry.open.retain(|_, open| open.matter != Matter::WayBack);
+            }
             if self.entry.told.contains(&sequence) {
                 continue;
             }
@@ -215,6 +221,9 @@ impl Book {
                 }
                 None => {}
             }
+            if !self.is_news(&heard) {
+                continue;
+            }
             let due = Due { before, at: record.at, heard, acknowledged: false, not_before: 0, tries: 0 };
             self.due.insert(sequence, due);
         }
@@ -223,9 +232,31 @@ impl Book {
         skipped
     }
 
+    /// Whether nobody was told of it. What waits anew, as after a second jump of the clock, takes the place of what waited
+    /// before; what still waits, as a way back that is looked at again and again, is known.
+    fn is_news(&mut self, heard: &Heard) -> bool {
+        let Some(matter) = &heard.matter else { return true };
+        let told = self.entry.open.values().map(|open| (Some(&open.matter), open.level));
+        let due = self.due.values().map(|due| (due.heard.matter.as_ref(), due.heard.level));
+        let is_known = told.chain(due).any(|(known, level)| known == Some(matter) && level >= heard.level);
+        if is_known && matter.goes_on() {
+            return false;
+        }
+        self.entry.open.retain(|_, open| open.matter != *matter);
+        let same = |due: &Due| due.heard.matter.as_ref() == Some(matter);
+        let older: Vec<u64> = self.due.iter().filter(|(_, due)| same(due)).map(|(sequence, _)| *sequence).collect();
+        for sequence in older {
+            self.due.remove(&sequence);
+            self.entry.told.insert(sequence);
+        }
+        true
+    }
+
     /// A person did something on the run after this: what waited then is known to somebody.
     fn acknowledge(&mut self, before: Mark) {
-        self.entry.open.retain(|_, open| open.before >= before);
+        for open in self.entry.open.values_mut().filter(|open| open.before < before) {
+            open.acknowledged = true;
+        }
         for due in self.due.values_mut().filter(|due| due.before < before) {
             due.acknowledged = true;
         }
@@ -258,7 +289,8 @@ impl Book {
             when: due.not_before,
             tries: due.tries,
         });
-        let again = self.entry.open.iter().map(|(sequence, open)| Want {
+        let waiting = self.entry.open.iter().filter(|(_, open)| !open.acknowledged && open.matter.is_told_again());
+        let again = waiting.map(|(sequence, open)| Want {
             sequence: *sequence,
             before: open.before,
             repeat: open.repeat + 1,
@@ -286,9 +318,10 @@ impl Book {
     pub fn delivered(&mut self, sequence: u64, now: Millis) {
         if let Some(due) = self.due.remove(&sequence) {
             self.entry.told.insert(sequence);
-            if let Some(matter) = due.heard.matter.filter(|matter| matter.is_told_again() && !due.acknowledged) {
-                let (before, level) = (due.before, due.heard.level);
-                let open = Open { before, level, matter, repeat: 0, told_at: now, not_before: 0, tries: 0 };
+            if let Some(matter) = due.heard.matter {
+                let (before, level, acknowledged) = (due.before, due.heard.level, due.acknowledged);
+                let open =
+                    Open { before, level, matter, repeat: 0, told_at: now, acknowledged, not_before: 0, tries: 0 };
                 self.entry.open.insert(sequence, open);
             }
         } else if let Some(open) = self.entry.open.get_mut(&sequence) {

@@ -47,7 +47,8 @@ impl Shelf {
     /// the last day is told again.
     pub(super) fn open(engine: &Arc<Engine>, posts: &[Post]) -> Arc<Self> {
         let path = engine.state_dir().join("outbox.json");
-        let now = engine.clock().now().steady;
+        // What this engine did before it could tell anybody is news.
+        let now = engine.started();
         let (mut outbox, since) = match read(&path) {
             Ok(Some(outbox)) => (outbox, now),
             Ok(None) => (Outbox::default(), now),
@@ -102,7 +103,8 @@ impl Shelf {
                 Err(error) => {
                     if !is_failing {
                         let path = self.path.display();
-                        let words = format!("{WHAT} {path} cannot be kept: {error}; after a restart notices may come twice");
+                        let words =
+                            format!("{WHAT} {path} cannot be kept: {error}; after a restart notices may come twice");
                         self.engine.complain(WHAT, words);
                     }
                     is_failing = true;

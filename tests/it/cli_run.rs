@@ -4,6 +4,7 @@ mod amended;
 mod first;
 mod go_at;
 mod lossy;
+mod notices;
 mod outlets;
 mod place;
 mod told;

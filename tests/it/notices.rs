@@ -3,7 +3,7 @@
 
 use bascule::machine::fact::Left;
 use bascule::machine::{RunState, Verb};
-use bascule::outlets::notice::{Notice, Telling};
+use bascule::outlets::notice::{Notice, Wording};
 use bascule::outlets::outbox::{ACT_AGAIN_MS, Book, Entry, Next, OLD_MS, PAGE_AGAIN_MS, Rules, Want, pick};
 use bascule::plan::policy::{Change, OnFailure};
 use bascule::plan::{Section, TripRule};
@@ -169,7 +169,11 @@ fn a_way_back_that_is_stuck_pages_until_somebody_helps_it_on() {
     ear.hear(&night);
     let since = night.now() / min(1);
     let again = ear.until(&mut night, since + 11);
-    assert_eq!(ear.heard, ["page rollbackDecided", "page moved", "page moved again 1", "page moved again 2"], "{again:?}");
+    assert_eq!(
+        ear.heard,
+        ["page rollbackDecided", "page moved", "page moved again 1", "page moved again 2"],
+        "{again:?}"
+    );
     night.say(Verb::UndoDone { step: "balance".into() });
     let at = night.now() / min(1);
     assert!(ear.until(&mut night, at + 30).is_empty(), "{:?}", ear.heard);
@@ -192,7 +196,11 @@ fn what_was_not_heard_before_a_crash_is_heard_after_it_and_nothing_else() {
     let rest = ear.hear(&night);
     assert!(rest.len() > 2, "{rest:?}");
     let mut next = Ear::after(kept, Level::Info);
-    assert_eq!(next.hear(&night), rest, "what the first one told after it was kept comes once more, nothing is missing");
+    assert_eq!(
+        next.hear(&night),
+        rest,
+        "what the first one told after it was kept comes once more, nothing is missing"
+    );
     assert_eq!(next.until(&mut night, 7), ["6: page asked again 1"], "it goes on counting");
     // All of it was heard: one that comes after that hears nothing.
     let mut last = Ear::after(next.book.entry().clone(), Level::Info);
@@ -274,7 +282,33 @@ fn a_lost_way_back_pages_only_once_users_may_be_on_the_target() {
     let since = night.now() / min(1);
     let mut ear = Ear::new(Level::Act);
     let heard = ear.until(&mut night, since + 12);
-    assert!(heard.iter().any(|heard| heard.ends_with("page wayBack")), "{heard:?}\n{}", night.story());
+    let first = heard.iter().position(|heard| heard.ends_with("page wayBack")).expect("it is told");
+    assert!(heard[first + 1..].iter().all(|heard| heard.contains("page wayBack again ")), "{heard:?}");
+    // It is looked at every five minutes: somebody who took charge knows that already.
+    night.says("marta", Verb::InCharge { who: Some("marta".to_owned()) });
+    assert!(ear.until(&mut night, since + 40).is_empty(), "{:?}", ear.heard);
+    night.every_time("ready:snapshot", Act::ok());
+    night.until(min(since + 50));
+    night.every_time("ready:snapshot", Act::fails(Left::Nothing));
+    let heard = ear.until(&mut night, since + 57);
+    assert!(heard[0].ends_with("page wayBack"), "lost once more, it is news: {heard:?}");
+}
+
+#[test]
+fn of_two_jumps_of_the_clock_only_the_newer_is_told_again() {
+    let mut night = Night::of(plans::founding().seal()).begin();
+    night.until_it_is(RunState::Observing);
+    let mut ear = Ear::new(Level::Page);
+    for _ in 0..2 {
+        night.sim.jump(min(30)).expect("the machine takes it");
+        ear.hear(&night);
+    }
+    assert_eq!(ear.heard, ["page clockJumped", "page clockJumped"]);
+    let at = night.now() / min(1);
+    let again = ear.until(&mut night, at + 6);
+    assert!(again.len() == 1 && again[0].ends_with("page clockJumped again 1"), "{again:?}");
+    night.says("marta", Verb::ConfirmClock);
+    assert!(ear.until(&mut night, at + 20).is_empty());
 }
 
 /// The notice of the first event with this name.
@@ -282,8 +316,8 @@ fn notice(night: &Night, event: &str, level: Level) -> Notice {
     let (run, now) = (&night.sim.run, night.sim.now);
     let at = night.sim.log.iter().position(|record| record.event.word() == event).expect("it happened");
     let place = Place { sequence: at as u64 + 1, version: 7, epoch: 1 };
-    let telling = Telling { place, level, matter: None, repeat: 1, host: "ops-7" };
-    Notice::of(run, now, &night.sim.log[at], &telling)
+    let wording = Wording { place, level, matter: None, repeat: 1, host: "ops-7" };
+    Notice::of(run, now, &night.sim.log[at], &wording)
 }
 
 #[test]
