@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{StatusCode, Url};
 use sha2::Sha256;
 
@@ -31,8 +31,8 @@ impl Webhook {
         let mut request = client()
             .post(self.url.clone())
             .header(CONTENT_TYPE, "application/json; charset=utf-8")
-            .header("Idempotency-Key", named(&format!("{}/{}", notice.id, notice.repeat))?)
-            .header("X-Bascule-Notice", named(&notice.id)?);
+            .header("Idempotency-Key", format!("{}/{}", notice.id, notice.repeat))
+            .header("X-Bascule-Notice", &notice.id);
         if let Some(name) = &self.secret {
             // Asked for each time and never kept: a secret that was changed counts at once.
             let secret = self.sources.get(name).await.map_err(|error| Refusal::once(error.to_string()))?;
@@ -51,11 +51,6 @@ impl Webhook {
             _ => Err(Refusal::once(why())),
         }
     }
-}
-
-/// The name of an application may have letters that a text in a header may not have; as bytes it may.
-fn named(id: &str) -> Result<HeaderValue, Refusal> {
-    HeaderValue::from_bytes(id.as_bytes()).map_err(|error| Refusal::for_good(error.to_string()))
 }
 
 /// `t=…,v1=…`: whoever knows the secret can tell that the body is ours, and how old it is.
