@@ -64,7 +64,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
             .hint("`--notify-command PROG` and `--webhook URL` name somebody, here and at `bascule run`"));
     }
     let sources = SecretSources::from_environment(std::env::vars_os());
-    let tested = notify::test(&outlets, sources, SystemClock::new().now()).await.map_err(failed)?;
+    let tested = notify::test(&outlets, sources, &ctx.state, SystemClock::new().now()).await.map_err(failed)?;
     let lines: Vec<Line<'_>> = tested
         .iter()
         .map(|tested| {

@@ -66,6 +66,8 @@ pub struct Notice {
     pub told_at: String,
     /// The machine.
     pub host: String,
+    /// The state directory there: `bascule --state DIR …` where it is not the usual one.
+    pub folder: String,
 }
 
 /// Which event, and how it is told.
@@ -81,6 +83,8 @@ pub struct Wording<'a> {
     pub repeat: u32,
     /// The machine.
     pub host: &'a str,
+    /// The state directory there.
+    pub folder: &'a str,
 }
 
 /// What is wrong with the engine, not with what a run does.
@@ -104,6 +108,8 @@ pub struct OfEngine<'a> {
     pub repeat: u32,
     /// The machine.
     pub host: &'a str,
+    /// The state directory there.
+    pub folder: &'a str,
 }
 
 impl Notice {
@@ -120,6 +126,7 @@ impl Notice {
             Some(asked) => page.question(asked),
             None => page.event(&event, wording),
         }
+        page.line(&format!("state directory {} on {}", wording.folder, wording.host));
         let what = asked.map_or(&event.text, |asked| &asked.what);
         Self {
             format: FORMAT,
@@ -138,6 +145,7 @@ impl Notice {
             repeat: wording.repeat,
             told_at: utc(now.wall),
             host: wording.host.to_owned(),
+            folder: wording.folder.to_owned(),
             zone: zone.name,
         }
     }
@@ -147,7 +155,8 @@ impl Notice {
     pub fn of_engine(what: &OfEngine<'_>, now: Now) -> Self {
         let zone = Zone::of(None);
         let head = what.run.unwrap_or("bascule");
-        let mut text = format!("{head}: {}\nsince {}, on {}\n", what.words, zone.full(what.since), what.host);
+        let (since, place) = (zone.full(what.since), format!("state directory {} on {}", what.folder, what.host));
+        let mut text = format!("{head}: {}\nsince {since}\n{place}\n", what.words);
         for command in what.commands {
             text.push_str(&format!("   {command}\n"));
         }
@@ -168,6 +177,7 @@ impl Notice {
             repeat: what.repeat,
             told_at: utc(now.wall),
             host: what.host.to_owned(),
+            folder: what.folder.to_owned(),
             zone: zone.name,
         }
     }

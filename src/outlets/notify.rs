@@ -4,6 +4,7 @@
 //! told in the outbox. Start at [`Notifier::tell`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub(super) struct Notifier {
     shelf: Arc<Shelf>,
     least: Level,
     host: String,
+    /// The state directory.
+    folder: String,
     ledger: Ledger,
     books: BTreeMap<RunName, Book>,
     /// Runs of which there is more to read.
@@ -91,6 +94,7 @@ impl Notifier {
             mood: Mood::new(post.what().to_owned()),
             ledger: shelf.ledger(&key),
             host: host(),
+            folder: engine.state_dir().display().to_string(),
             engine,
             post,
             key,
@@ -311,7 +315,8 @@ impl Notifier {
             return;
         }
         let matter = book.matter(want.sequence);
-        let wording = Wording { place, level: want.level, matter, repeat: want.repeat, host: &self.host };
+        let wording =
+            Wording { place, level: want.level, matter, repeat: want.repeat, host: &self.host, folder: &self.folder };
         let notice = Notice::of(&run, now, &record, &wording);
         let heard = self.post.tell(&notice, now.wall).await;
         let now = self.engine.clock().now().steady;
@@ -337,6 +342,7 @@ impl Notifier {
                 level: want.level,
                 repeat: want.repeat,
                 host: &self.host,
+                folder: &self.folder,
             },
             self.engine.clock().now(),
         );
@@ -427,9 +433,14 @@ pub struct Tested {
 ///
 /// # Errors
 /// One of them names no place.
-pub async fn test(outlets: &Outlets, sources: SecretSources, now: Now) -> Result<Vec<Tested>, OutletError> {
+pub async fn test(
+    outlets: &Outlets,
+    sources: SecretSources,
+    state: &Path,
+    now: Now,
+) -> Result<Vec<Tested>, OutletError> {
     let mut came_of = Vec::new();
-    let host = host();
+    let (host, folder) = (host(), state.display().to_string());
     for post in Post::all(outlets, &Arc::new(sources))? {
         for level in [Level::Info, Level::Act, Level::Page] {
             let id = format!("test-{}-{}", level.word(), now.wall);
@@ -444,6 +455,7 @@ pub async fn test(outlets: &Outlets, sources: SecretSources, now: Now) -> Result
                 level,
                 repeat: 0,
                 host: &host,
+                folder: &folder,
             };
             let heard = post.tell(&Notice::of_engine(&test, now), now.wall).await;
             came_of.push(Tested { what: post.what(), level, failed: heard.err().map(|refusal| refusal.why) });

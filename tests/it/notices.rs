@@ -316,7 +316,7 @@ fn notice(night: &Night, event: &str, level: Level) -> Notice {
     let (run, now) = (&night.sim.run, night.sim.now);
     let at = night.sim.log.iter().position(|record| record.event.word() == event).expect("it happened");
     let place = Place { sequence: at as u64 + 1, version: 7, epoch: 1 };
-    let wording = Wording { place, level, matter: None, repeat: 1, host: "ops-7" };
+    let wording = Wording { place, level, matter: None, repeat: 1, host: "ops-7", folder: "/var/lib/bascule" };
     Notice::of(run, now, &night.sim.log[at], &wording)
 }
 
