@@ -118,7 +118,6 @@ impl Engine {
             complaints: Complaints::default(),
             exporter: options::exporter(options.otlp.as_deref()),
         });
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let mut engine = Self {
             cx,
             index,
@@ -130,7 +129,7 @@ impl Engine {
             adopted: vec![],
             ended: vec![],
             notes: note.into_iter().collect(),
-            host,
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             started,
         };
         engine.adopt_all(&seen, &former).await?;
