@@ -42,6 +42,13 @@ fn until<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     }
 }
 
+/// Whether a process works in the folder.
+fn is_at_work(place: &Place) -> bool {
+    let here = std::fs::canonicalize(place.path()).expect("the folder is there");
+    let all = std::fs::read_dir("/proc").expect("processes can be seen").filter_map(Result::ok);
+    all.filter_map(|entry| std::fs::read_link(entry.path().join("cwd")).ok()).any(|folder| folder == here)
+}
+
 fn with_approval() -> String {
     let approval = "  - approval: go_no_go\n    roles: [owner]\n";
     format!("rollbackWindow: 1s\ncutoverSteps:\n{approval}{}", step("switch", None, EXPOSES))
@@ -211,8 +218,9 @@ fn a_run_that_an_engine_gave_up_pages() {
     let told = hook.until("givenUp");
     assert_eq!((&told.notice["run"], &told.notice["level"]), (&Value::from("shop/1"), &Value::from("page")));
     assert!(told.notice["id"].as_str().is_some_and(|id| id.starts_with("shop/1#givenUp-")), "{told:?}");
-    // What the killed engine left behind ends, too.
+    // What the killed engine left behind ends, too, while its folder is still there.
     place.open("gate");
+    until("the end of the step", || (!is_at_work(&place)).then_some(()));
 }
 
 #[test]
