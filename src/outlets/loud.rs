@@ -162,7 +162,8 @@ fn of(event: &Event) -> Option<Kind> {
         | Event::Overrun { .. }
         | Event::TimeShort { .. }
         | Event::UndoFailed { .. }
-        | Event::StoreGap { .. } => Kind::Told(Act),
+        | Event::StoreGap { .. }
+        | Event::GoMissed => Kind::Told(Act),
         // Told by the question, or by the decision to go back, of the same moment.
         Event::Moved { to: RunState::Deciding | RunState::RollingBack, .. } => return None,
         Event::Created { .. }
@@ -174,6 +175,7 @@ fn of(event: &Event) -> Option<Kind> {
         | Event::Held { restart: false }
         | Event::Resumed
         | Event::GoGiven
+        | Event::GoPlanned { .. }
         | Event::Closed { .. }
         | Event::InCharge { .. }
         | Event::Amended { .. }
