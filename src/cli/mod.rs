@@ -72,6 +72,7 @@ mod window;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bascule_plugin::causes;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -230,6 +231,9 @@ fn trace() {
     drop(asked);
 }
 
+/// How long a thread that still reads or writes something keeps the process.
+const LAST_THREADS: Duration = Duration::from_secs(3);
+
 fn in_runtime(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
     trace();
     // Somebody else may have installed a provider: then there is one.
@@ -239,7 +243,10 @@ fn in_runtime(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {
         .enable_all()
         .build()
         .map_err(|error| CliError::new("the program cannot start its threads").because(error))?;
-    runtime.block_on(perform(ctx, verb))
+    let done = runtime.block_on(perform(ctx, verb));
+    // All that matters was awaited. What is left hangs in a disk that does not answer, as a handout's folder may.
+    runtime.shutdown_timeout(LAST_THREADS);
+    done
 }
 
 async fn perform(ctx: &Ctx, verb: Verb) -> Result<Exit, CliError> {

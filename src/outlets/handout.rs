@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Mood, Place, client, sent, write_whole};
+use super::{Mood, PATIENCE, Place, client, sent, write_whole};
 use crate::engine::Engine;
 use crate::engine::registry::{self, Registry};
 use crate::machine::Now;
@@ -37,6 +38,7 @@ fn page_with(registry: &Registry, run: &Run, now: Now) -> ByHand {
 pub(super) async fn keep(engine: Arc<Engine>, place: Place, stop: CancellationToken) {
     let mut stories = engine.stories();
     let mut mood = Mood::new("the handout".to_owned());
+    let mut hand = Hand { place, hangs: None };
     let all = || engine.live_runs().iter().map(|handle| handle.name().clone()).collect::<BTreeSet<RunName>>();
     let mut due = all();
     loop {
@@ -61,7 +63,7 @@ pub(super) async fn keep(engine: Arc<Engine>, place: Place, stop: CancellationTo
         }
         let mut failed = BTreeSet::new();
         for name in std::mem::take(&mut due) {
-            let written = one(&engine, &place, &name).await;
+            let written = hand.one(&engine, &name).await;
             mood.note(&engine, &written);
             if written.is_err() {
                 failed.insert(name);
@@ -77,27 +79,51 @@ pub(super) async fn keep(engine: Arc<Engine>, place: Place, stop: CancellationTo
     }
 }
 
-async fn one(engine: &Engine, place: &Place, name: &RunName) -> Result<(), String> {
-    let (run, now) = match engine.live(name) {
-        Some(handle) => match handle.look(|run, now| (run.clone(), now)).await {
-            Ok(seen) => seen,
-            Err(_gone) => read(engine, name).await?,
-        },
-        None => read(engine, name).await?,
-    };
-    let html = page_with(engine.registry(), &run, now).html().map_err(|error| error.to_string())?;
-    match place {
-        Place::Folder(folder) => {
-            let path = folder.join(name.as_str()).join("by-hand.html");
-            let written = tokio::task::spawn_blocking(move || put(&path, &html)).await;
-            written.map_err(|error| error.to_string())?.map_err(|error| format!("{}: {error}", folder.display()))
-        }
-        Place::Web(base) => {
-            let mut url = base.clone();
-            if let Ok(mut path) = url.path_segments_mut() {
-                path.pop_if_empty().extend(name.as_str().split('/')).push("by-hand.html");
+/// Where pages go, and what of them is under way.
+struct Hand {
+    place: Place,
+    /// A page that its folder has not taken yet. No second one is begun beside it: they would pile up.
+    hangs: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Hand {
+    async fn one(&mut self, engine: &Engine, name: &RunName) -> Result<(), String> {
+        let (run, now) = match engine.live(name) {
+            Some(handle) => match handle.look(|run, now| (run.clone(), now)).await {
+                Ok(seen) => seen,
+                Err(_gone) => read(engine, name).await?,
+            },
+            None => read(engine, name).await?,
+        };
+        let html = page_with(engine.registry(), &run, now).html().map_err(|error| error.to_string())?;
+        match &self.place {
+            Place::Folder(folder) => {
+                let folder = folder.clone();
+                self.put(&folder, name, html).await.map_err(|why| format!("{}: {why}", folder.display()))
             }
-            sent(client().put(url).header(CONTENT_TYPE, "text/html; charset=utf-8").body(html)).await
+            Place::Web(base) => {
+                let mut url = base.clone();
+                if let Ok(mut path) = url.path_segments_mut() {
+                    path.pop_if_empty().extend(name.as_str().split('/')).push("by-hand.html");
+                }
+                sent(client().put(url).header(CONTENT_TYPE, "text/html; charset=utf-8").body(html)).await
+            }
+        }
+    }
+
+    /// Into the folder, unless that does not answer, as a share of the network may not.
+    async fn put(&mut self, folder: &Path, name: &RunName, html: String) -> Result<(), String> {
+        if self.hangs.as_ref().is_some_and(|hangs| !hangs.is_finished()) {
+            return Err("a page that was begun before is still not written".to_owned());
+        }
+        let path = folder.join(name.as_str()).join("by-hand.html");
+        let writing = self.hangs.insert(tokio::task::spawn_blocking(move || put(&path, &html)));
+        match tokio::time::timeout(PATIENCE, &mut *writing).await {
+            Ok(written) => {
+                self.hangs = None;
+                written.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+            }
+            Err(_) => Err(format!("it does not answer within {} s", PATIENCE.as_secs())),
         }
     }
 }

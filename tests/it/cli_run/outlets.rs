@@ -20,3 +20,24 @@ fn a_status_shows_a_handout_and_a_heartbeat_that_fail() {
     run.end().exits(0);
     assert!(place.status("shop").get("complaints").is_none(), "without an engine nothing is wrong with it");
 }
+
+#[test]
+fn a_handout_that_hangs_is_told_and_does_not_keep_the_process() {
+    let place = Place::new();
+    let folder = place.path().join("share");
+    let book = place.runbook("shop", &three(Some("gate"), "1s"));
+    let mut run = place.start(&["run", &book, "--handout", folder.to_str().expect("a path")]);
+    run.until("second: started");
+    // As a share whose server is gone: whoever opens the page never comes back.
+    let page = folder.join("shop/1").join(format!("by-hand.{}.tmp", run.pid()));
+    place.until_status("shop", |_| folder.join("shop/1/by-hand.html").exists() && !page.exists());
+    let made = std::process::Command::new("mkfifo").arg(&page).status();
+    assert!(made.expect("mkfifo").success());
+    place.call(&["note", "shop", "something to write"]).exits(0);
+    let hangs = |told: &serde_json::Value| {
+        told["complaints"][0].as_str().is_some_and(|words| words.contains("does not answer"))
+    };
+    place.until_status("shop", hangs);
+    place.open("gate");
+    run.end().exits(0);
+}
