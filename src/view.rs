@@ -34,11 +34,12 @@ pub use rollback::{LeftView, RollbackView, UndoView};
 pub use service::{ChangeView, DataView, ServiceView, Times, WayBackView, WindowView};
 pub use step::{FailureView, StepView, WaitView};
 
-use crate::machine::fact::{CriterionState, Millis, Wait};
+use crate::machine::fact::{CriterionState, Direction, Millis, Wait};
 use crate::machine::run::{Locks, Run};
 use crate::machine::run_state::{Ending, RunState};
 use crate::machine::state::{Forward, Status, StepRecord, UndoState};
 use crate::machine::timers::Timer;
+use crate::machine::unended::AttemptKey;
 use crate::machine::{Now, gaps};
 use crate::plan::{Section, StepIx};
 
@@ -236,6 +237,23 @@ pub struct RunView {
     /// What is wrong with its engine as a whole now; empty without one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub complaints: Vec<String>,
+    /// Attempts, as `step (forward-1)`, that an engine that is gone had begun and of which nobody proved that they ended:
+    /// the next engine looks for them first. Known only without an engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub may_run: Vec<String>,
+}
+
+/// Attempts of which nobody proved that they ended, as `step (forward-1)`.
+#[must_use]
+pub fn unended(run: &Run) -> Vec<String> {
+    let label = |(ix, direction, number): &AttemptKey| {
+        let direction = match direction {
+            Direction::Forward => "forward",
+            Direction::Undo => "undo",
+        };
+        format!("{} ({direction}-{number})", run.plan.step(*ix).id)
+    };
+    run.unended.keys().map(label).collect()
 }
 
 impl RunSummary {
@@ -368,6 +386,7 @@ impl RunView {
             leftovers: rollback::leftovers(run),
             next: next::next(run, now, Engine::There),
             complaints: vec![],
+            may_run: vec![],
         }
     }
 }

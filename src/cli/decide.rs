@@ -323,6 +323,13 @@ pub(super) fn tell(ctx: &Ctx, has_engine: bool, answer: &VerbAnswer) -> Result<(
         ctx.ui.line(&format!("{}: nothing had to be written", answer.run));
     }
     let is_over = RunState::of_word(&answer.state).is_some_and(RunState::is_final);
+    if is_over && !answer.may_run.is_empty() {
+        ctx.ui.say(&format!(
+            "no engine is running, and the last one left in the middle of {}: that may still run",
+            answer.may_run.join(", ")
+        ));
+        ctx.ui.say(&format!("  `bascule resume {}` looks for it and ends it", answer.run));
+    }
     if (answer.no_engine || !has_engine) && !is_over {
         ctx.ui.say("no engine is running: the decision is recorded, nothing was started");
         ctx.ui.say(&format!("  `bascule resume {}` starts one, which goes on from here", answer.run));

@@ -11,13 +11,13 @@ use super::client::Runs;
 use super::error::CliError;
 use super::ui::Ui;
 use crate::engine::clock::{Clock as _, SystemClock};
-use crate::engine::clock_of;
 use crate::engine::projection::{self, Stopwatch};
+use crate::engine::{clock_of, may_have_left};
 use crate::machine::{Now, Run};
 use crate::plan::{History, Plan, PlanHash};
 use crate::server::wire::Health;
 use crate::store::{Blobs, Hash, ReadError, Replay, RunName, Snapshot, StoreError, records};
-use crate::view::{Engine, EventView, Place, ProgressMap, RunSummary, RunView};
+use crate::view::{Engine, EventView, Place, ProgressMap, RunSummary, RunView, unended};
 
 /// How many transitions are read at a time.
 const PAGE: usize = 512;
@@ -238,6 +238,22 @@ impl Files {
         if self.is_owned { Engine::There } else { Engine::Gone }
     }
 
+    /// Runs that are over and may have left something running, which no engine has looked for yet, with its attempts.
+    pub(super) fn left_running(&self) -> Vec<(RunName, Vec<String>)> {
+        let entries = self.snapshot.as_ref().map(Snapshot::runs).unwrap_or_default();
+        let mut found = Vec::new();
+        for entry in entries.into_iter().filter(|entry| entry.head.is_final && entry.stopped.is_none()) {
+            if !self.is_owned
+                && may_have_left(&self.state, &entry.head.run, entry.head.at_ms)
+                && let Ok(run) = self.read(&entry.head.run)
+                && !run.unended.is_empty()
+            {
+                found.push((entry.head.run, unended(&run)));
+            }
+        }
+        found
+    }
+
     fn view(&self, name: &RunName) -> Result<RunView, CliError> {
         let (run, now) = (self.run(name)?, self.now());
         let mut view = match self.engine() {
@@ -245,6 +261,10 @@ impl Files {
             Engine::Gone => RunView::unattended(&run, now),
         };
         view.summary.executed = self.is_owned;
+        if run.state.is_final() && !run.unended.is_empty() {
+            let left = self.left_running().into_iter().find(|(run, _)| run == name);
+            view.may_run = left.map(|(_, attempts)| attempts).unwrap_or_default();
+        }
         Ok(view)
     }
 

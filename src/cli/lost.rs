@@ -11,7 +11,7 @@ use super::look::{plan, read_failed};
 use crate::server::wire::VerbAnswer;
 use crate::store::disk::RealDisk;
 use crate::store::{Blobs, ReadError, Replay, RunLog, RunName, records};
-use crate::view::{EventView, Place};
+use crate::view::{EventView, Place, unended};
 
 /// How many transitions are read at a time.
 const PAGE: usize = 512;
@@ -57,6 +57,7 @@ pub(super) async fn find(
         state: run.state.word().to_owned(),
         preview: false,
         no_engine: !run.state.is_final(),
+        may_run: unended(&run),
         version,
         events: written,
     }))

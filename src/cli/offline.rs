@@ -23,7 +23,7 @@ use crate::store::{
     Blobs, Journal, JournalFile, JournalOptions, Owner, RunLog, RunName, StateDir, StoreError, TakeOver, owner_of,
     read_run,
 };
-use crate::view::{Engine, EventView, Place};
+use crate::view::{Engine, EventView, Place, unended};
 
 /// How often a directory that an engine is about to leave is tried, and how long lies between: three seconds in all. That
 /// a lock was given back is told to nobody who does not block on it, and blocking could not be bounded.
@@ -170,6 +170,7 @@ async fn write(
         state: run.state.word().to_owned(),
         preview: false,
         no_engine: !run.state.is_final(),
+        may_run: unended(&run),
         version,
         events: records
             .iter()

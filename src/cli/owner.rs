@@ -4,6 +4,8 @@
 //! a person, so that answers from other terminals just work; one in a script does not: there nobody answers.
 //! Start with [`Owner::start`] and [`Owner::stay`].
 
+mod found;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +21,6 @@ use crate::engine::{Engine, EngineError, EngineOptions, RunHandle};
 use crate::machine::fact::{Actor, Direction, Millis};
 use crate::machine::{Event, RunState, Verb};
 use crate::outlets::{OutletError, Outlets};
-use crate::server::wire::{AdoptedView, Health};
 use crate::server::{Server, Site, peer};
 use crate::store::{StoreError, TakeOver};
 use crate::view;
@@ -124,7 +125,7 @@ impl Owner {
                 return Err(StartError::Outlets(error));
             }
         };
-        let health = health(&engine, serves);
+        let health = found::health(&engine, serves);
         let site = Site::new(engine.clone(), health);
         match Server::start(site.clone()) {
             Ok(server) => Ok(Self { site, server, serves, outlets, not_kept }),
@@ -398,46 +399,6 @@ fn goes_forward(run: &crate::machine::Run) -> bool {
 /// Whether a person will say something soon. A prepared run may wait for days: `go` starts an engine.
 fn waits_for_people(run: &crate::machine::Run) -> bool {
     view::needs_person(run) && run.state != RunState::Prepared
-}
-
-fn health(engine: &Engine, serves: Serves) -> Health {
-    let ended = engine.ended_attempts();
-    let adopted = engine.adopted().iter().map(|adopted| AdoptedView {
-        run: adopted.run.to_string(),
-        state: adopted.state.word().to_owned(),
-        away_ms: adopted.away_ms,
-        up_since_at: adopted.up_since,
-        down_since_at: adopted.down_since,
-        ended_attempts: attempts_of(adopted.run.as_str(), ended),
-    });
-    Health {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: std::process::id(),
-        state: engine.state_dir().display().to_string(),
-        folder: std::env::current_dir().map(|folder| folder.display().to_string()).unwrap_or_default(),
-        started_at: engine.clock().now().steady,
-        detached: serves == Serves::People,
-        adopted: adopted.collect(),
-        found: found(engine),
-        complaints: vec![],
-    }
-}
-
-/// What people should know of the start.
-fn found(engine: &Engine) -> Vec<String> {
-    let report = engine.report();
-    let cut = if report.is_clean() { String::new() } else { report.to_string() };
-    cut.lines().map(str::to_owned).chain(engine.notes().iter().cloned()).collect()
-}
-
-/// `directory/application/number/step/forward-1` → `step (forward-1)`, of one run.
-fn attempts_of(run: &str, ended: &[String]) -> Vec<String> {
-    let of_run = |id: &String| {
-        let (_, rest) = id.split_once('/')?;
-        let (step, label) = rest.strip_prefix(run)?.strip_prefix('/')?.rsplit_once('/')?;
-        Some(format!("{step} ({label})"))
-    };
-    ended.iter().filter_map(of_run).collect()
 }
 
 /// Why there is no owner.

@@ -22,7 +22,7 @@ use crate::view::{RunSummary, words};
 ///
 /// After a crash it says, per open run, when it was interrupted, for how long nobody was there, whether service is up or
 /// down, what was ended, and what to type. Without a name every run goes on that a restart or an interrupt held; what a
-/// person paused stays so until it is named.
+/// person paused stays so until it is named. What a run that is over left running without an engine is ended, too.
 ///
 ///   bascule resume billing-db/3
 #[derive(Debug, clap::Args)]
@@ -74,18 +74,26 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         Some(run) => Some(target::run(&source, Some(run)).await?),
         None => None,
     };
-    if open.is_empty() {
+    let left = match &source {
+        Source::Owner(..) => Vec::new(),
+        Source::Files(files) => files.left_running(),
+    };
+    if open.is_empty() && left.is_empty() {
         ctx.ui.say("no run is open: nothing to resume");
         return Ok(Exit::Done);
     }
+    // What a closed run left behind is ended by whichever engine starts; there is nothing of it to follow.
+    let named = named.filter(|name| !left.iter().any(|(run, _)| run == name));
+    let is_named = args.run.is_some();
     // The one that is meant is the one that is shown.
     let shown = match (&named, open.as_slice()) {
         (Some(name), _) => Some(name.clone()),
-        (None, [only]) => RunName::parse(&only.run).ok(),
+        (None, [only]) if !is_named => RunName::parse(&only.run).ok(),
         (None, _) => None,
     };
     drop(source);
-    let word = Word { named, shown, go: None, stays_held: args.held, who: &args.who };
+    let stays_held = args.held || is_named && named.is_none();
+    let word = Word { named, shown, left, go: None, stays_held, who: &args.who };
     start_and(ctx, args.start, word).await
 }
 
@@ -109,7 +117,8 @@ pub(super) async fn go(ctx: &Ctx, args: GoArgs) -> Result<Exit, CliError> {
         }
     };
     drop(source);
-    let word = Word { named: Some(name.clone()), shown: Some(name), go: Some(go), stays_held: false, who: &args.who };
+    let (named, shown) = (Some(name.clone()), Some(name));
+    let word = Word { named, shown, left: vec![], go: Some(go), stays_held: false, who: &args.who };
     start_and(ctx, args.start, word).await
 }
 
@@ -118,6 +127,8 @@ struct Word<'a> {
     named: Option<RunName>,
     /// The run that is followed afterwards.
     shown: Option<RunName>,
+    /// Runs that are over, with attempts that may still run.
+    left: Vec<(RunName, Vec<String>)>,
     /// The word; absent: `resume`.
     go: Option<VerbBody>,
     stays_held: bool,
@@ -232,6 +243,7 @@ async fn say(ctx: &Ctx, client: &Client, found: Option<&Health>, word: &Word<'_>
     let open = client.runs(Runs::Open).await?;
     if let Some(health) = found.filter(|_| !ctx.ui.json) {
         tell_found(ctx, health, &open);
+        tell_left(ctx, health, &word.left);
     }
     for run in &open {
         let Ok(name) = RunName::parse(&run.run) else { continue };
@@ -278,6 +290,16 @@ async fn stays_paused(ctx: &Ctx, client: &Client, name: &RunName) -> Result<bool
     let since = Zone::system().full(hold.since_at);
     ctx.ui.say(&format!("{name}: stays paused{by} since {since}; `bascule resume {name}` lifts it"));
     Ok(true)
+}
+
+/// What runs that are over had left running, and that it is ended.
+fn tell_left(ctx: &Ctx, health: &Health, left: &[(RunName, Vec<String>)]) {
+    for (run, attempts) in &health.ended {
+        ctx.ui.say(&format!("{run} is over, and {} still ran: it was ended", attempts.join(", ")));
+    }
+    for (run, attempts) in left.iter().filter(|(run, _)| !health.ended.contains_key(run.as_str())) {
+        ctx.ui.say(&format!("{run} is over, and nothing runs here any more of {}", attempts.join(", ")));
+    }
 }
 
 /// Per open run: interrupted when, away how long, service up or down, what was ended, the command to type.

@@ -46,5 +46,5 @@ pub use create::NewRun;
 pub use error::EngineError;
 pub use handle::{Decided, Gone, RunHandle};
 pub use options::EngineOptions;
-pub use pulse::{DISK, clock_of};
+pub use pulse::{DISK, clock_of, may_have_left};
 pub use queries::QueryError;

@@ -73,6 +73,12 @@ impl Seen {
     }
 }
 
+/// Whether an engine has yet to look for what a run that is over left running: for those who look without one.
+#[must_use]
+pub fn may_have_left(state: &Path, run: &RunName, newest: Millis) -> bool {
+    Seen::read(state).may_have_left(run, newest)
+}
+
 /// The clock of the open runs of a state directory, for those who look at them or decide without an engine.
 #[must_use]
 pub fn clock_of(state: &Path) -> SystemClock {

@@ -157,6 +157,22 @@ fn sentence(story: &Story, event: &Event, hours: &Hours) -> Option<(&'static str
         Event::Interrupted { step, why: Interruption::Timeout, .. } => {
             ("out of time", format!("`{step}` was stopped because its time was up"))
         }
+        Event::Interrupted {
+            step,
+            direction,
+            why: why @ (Interruption::EngineDied | Interruption::Stopping | Interruption::Asked),
+            ..
+        } => {
+            story.run.plan.find(step).filter(|ix| !story.run.plan.step(*ix).section.is_check())?;
+            let what = match direction {
+                Direction::Forward => format!("`{step}`"),
+                Direction::Undo => format!("the undo of `{step}`"),
+            };
+            ("cut off", format!("{what} was cut off while it ran: {}", words::interruption(*why)))
+        }
+        Event::Moved { to: RunState::ClosedWithResidue, .. } => {
+            ("closed", "a person ended the run as it stood".to_owned())
+        }
         Event::Created { .. }
         | Event::Owned { .. }
         | Event::Moved { .. }
@@ -173,7 +189,6 @@ fn sentence(story: &Story, event: &Event, hours: &Hours) -> Option<(&'static str
         | Event::InCharge { .. }
         | Event::AttemptIntended { .. }
         | Event::HandleRecorded { .. }
-        | Event::Interrupted { why: Interruption::EngineDied | Interruption::Stopping | Interruption::Asked, .. }
         | Event::AttemptEnded { .. }
         | Event::RetryPlanned { .. }
         | Event::Readied { .. }

@@ -54,6 +54,7 @@ pub(super) async fn decide(
         state: run.state.word().to_owned(),
         preview: false,
         no_engine: false,
+        may_run: vec![],
         version: decided.version,
         events,
     }))
@@ -89,6 +90,7 @@ pub fn preview(mut run: Run, now: Now, verb: Verb, told: Told) -> Result<VerbAns
         state: state.word().to_owned(),
         preview: true,
         no_engine: false,
+        may_run: vec![],
         version: 0,
         events: events.collect(),
     })

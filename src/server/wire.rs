@@ -248,6 +248,9 @@ pub struct VerbAnswer {
     /// Nobody executes the run: the decision waits for an engine.
     #[serde(default)]
     pub no_engine: bool,
+    /// Attempts, as `step (forward-1)`, of an engine that is gone and of which nobody proved that they ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub may_run: Vec<String>,
     /// The version of the run once the decision was durable.
     pub version: u64,
     /// The events that it wrote, or would write first.
@@ -350,6 +353,9 @@ pub struct Health {
     pub detached: bool,
     /// What was open when it started.
     pub adopted: Vec<AdoptedView>,
+    /// What dead engines had left running of runs that are over, by run: it was ended first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ended: BTreeMap<String, Vec<String>>,
     /// What was cut or found damaged when the journal was opened.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub found: Vec<String>,

@@ -2,7 +2,7 @@
 
 use super::{question, words};
 use crate::machine::event::Event;
-use crate::machine::fact::{Direction, End, Found, LockScope, Resolution, Verdict, Wait, Work};
+use crate::machine::fact::{Direction, End, Found, Interruption, LockScope, Resolution, Verdict, Wait, Work};
 use crate::machine::question::QuestionKind;
 use crate::plan::StepId;
 
@@ -60,6 +60,10 @@ pub(super) fn line(event: &Event) -> String {
             (Direction::Undo, n) => format!("{step}: undo attempt {n} started"),
         },
         Event::HandleRecorded { step, .. } => format!("{step}: remote work can be found again"),
+        // Without an engine it is the next one that stops it.
+        Event::Interrupted { step, direction, why: why @ Interruption::Stopping, .. } => {
+            format!("{step}: {}is to be stopped, {}", undo(*direction), words::interruption(*why))
+        }
         Event::Interrupted { step, direction, why, .. } => {
             format!("{step}: {}being stopped, {}", undo(*direction), words::interruption(*why))
         }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ProgressMap, ProgressView, words};
 use crate::machine::Now;
-use crate::machine::fact::{Direction, Failure, Millis, Wait};
+use crate::machine::fact::{Direction, Failure, Interruption, Millis, Wait};
 use crate::machine::run::Run;
 use crate::machine::state::{Attempt, Forward, Status, UndoState};
 use crate::machine::timers::Timer;
@@ -262,6 +262,7 @@ fn waits_for_way_back(run: &Run) -> String {
 
 fn running_detail(attempt: &Attempt) -> String {
     match attempt.interrupted {
+        Some(why @ Interruption::Stopping) => format!("is to be stopped: {}", words::interruption(why)),
         Some(why) => format!("being stopped: {}", words::interruption(why)),
         None => String::new(),
     }

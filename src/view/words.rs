@@ -127,7 +127,7 @@ pub fn interruption(why: Interruption) -> &'static str {
     match why {
         Interruption::Timeout => "its time is up",
         Interruption::EngineDied => "the engine died",
-        Interruption::Stopping => "the run stops it",
+        Interruption::Stopping => "the run no longer needs it",
         Interruption::Asked => "a person asked",
     }
 }

@@ -187,6 +187,14 @@ pub(super) fn warnings(view: &RunView, canvas: &Canvas) -> Vec<Line> {
         let line = Line::of(Look::Bad, "NO ENGINE is running: nothing is done or watched; ");
         lines.extend(command(line, &format!("bascule resume {}", view.summary.run), 2, canvas.columns));
     }
+    if !view.may_run.is_empty() {
+        let text = format!(
+            "{} may still run: its engine died. `bascule resume {}` looks for it and ends it",
+            view.may_run.join(", "),
+            view.summary.run
+        );
+        lines.extend(paragraph(Look::Bad, &call::in_words(&text), 0, canvas.columns));
+    }
     for complaint in &view.complaints {
         lines.extend(paragraph(Look::Bad, complaint, 0, canvas.columns));
     }

@@ -50,3 +50,25 @@ fn a_word_that_was_given_without_an_engine_is_told_by_whoever_gave_it_alone() {
     assert_eq!(times(&seen.out, "go_no_go: approved"), 0, "{}", seen.out);
     assert_eq!(times(&seen.out, "switch: done"), 1, "{}", seen.out);
 }
+
+#[test]
+fn what_a_closed_run_left_running_is_told_and_ended_by_resume() {
+    let place = Place::new();
+    let run = in_second(&place);
+    place.until_written("second");
+    run.kill();
+    let closed = place.call(&["close", "shop", "--application", "shop", "--reason", "repaired by hand"]).exits(0);
+    assert!(closed.out.contains("second: is to be stopped"), "{}", closed.out);
+    assert!(closed.err.contains("second (forward-1)") && closed.err.contains("may still run"), "{}", closed.err);
+    assert!(closed.err.contains("`bascule resume shop/1` looks for it"), "{}", closed.err);
+    assert!(place.call(&["status", "shop"]).exits(0).out.contains("may still run"));
+    let report = place.call(&["report", "shop", "--json"]).exits(0);
+    for deviation in ["`second` was cut off while it ran", "a person ended the run as it stood"] {
+        assert!(report.out.contains(deviation), "`{deviation}` is missing in {}", report.out);
+    }
+    let resumed = place.call(&["resume", "shop/1"]).exits(0);
+    assert!(resumed.err.contains("second (forward-1) still ran: it was ended"), "{}", resumed.err);
+    let again = place.call(&["resume"]).exits(0);
+    assert!(again.err.contains("no run is open"), "once is enough: {}", again.err);
+    assert_eq!(place.ledger(), ["first", "second"]);
+}
