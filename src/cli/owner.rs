@@ -141,6 +141,8 @@ impl Owner {
     pub async fn stay(&self, voice: &Voice) -> Left {
         // Who listens comes before who speaks: what an outlet says at once is heard, too.
         let sayings = self.site.engine.sayings();
+        // What was said while nobody could listen yet is still the case.
+        self.site.engine.complaints().iter().for_each(|complaint| voice.say(complaint));
         if let Some(error) = &self.not_kept {
             voice.say(&format!("a later engine will not know what to tell outside: {}", on_one_line(error)));
         }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
@@ -18,6 +18,8 @@ use crate::store::{ENGINE_LOG, TakeOver, create_private};
 
 /// How long a new owner may take to listen: it may have to end what a dead one left.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A disk with less cannot take a journal.
+const LITTLE_KIB: u64 = 1024;
 /// How often it is asked.
 const ASK: Duration = Duration::from_millis(15);
 
@@ -42,7 +44,10 @@ pub(super) async fn owner(ctx: &Ctx, wishes: &Wishes) -> Result<(Client, Health)
             }
             let said = said_since(&ctx.state, from);
             let why = said.lines().next().map(|line| line.trim_start_matches("error: ").to_owned());
-            let failed = CliError::new(why.unwrap_or_else(|| format!("the engine ended at once ({status})")));
+            let failed = match why {
+                Some(why) => CliError::new(why),
+                None => without_a_word(&ctx.state, status),
+            };
             let hints = said.lines().skip(1).map(|line| line.trim().trim_start_matches("help: ").to_owned());
             return Err(hints.fold(failed, CliError::hint));
         }
@@ -85,6 +90,28 @@ fn start(state: &Path, wishes: &Wishes) -> Result<(Child, u64), CliError> {
         .kill_on_drop(false);
     let child = command.spawn().map_err(failed("process"))?;
     Ok((child, from))
+}
+
+/// Nothing is in its log, which lies on the disk that it could not use.
+fn without_a_word(state: &Path, status: ExitStatus) -> CliError {
+    let failed = CliError::new(format!("the engine ended at once ({status})"));
+    let Ok(disk) = rustix::fs::statvfs(state) else { return failed };
+    let left = disk.f_bavail.saturating_mul(disk.f_frsize) / 1024;
+    // A file system without a number of files says zero of both.
+    let no_names = disk.f_favail == 0 && disk.f_files > 0;
+    if left < LITTLE_KIB || no_names {
+        let hint = format!("free space on the disk of {}, then say it again; nothing was started", state.display());
+        let names = if no_names { " and no file more" } else { "" };
+        return CliError::new(format!(
+            "the engine ended at once ({status}) and could write no word about it: its disk is full ({left} KiB are \
+             left{names})"
+        ))
+        .hint(hint);
+    }
+    failed.hint(format!(
+        "{} is empty; `RUST_LOG=debug bascule run --foreground …` says more",
+        state.join(ENGINE_LOG).display()
+    ))
 }
 
 fn said_since(state: &Path, from: u64) -> String {

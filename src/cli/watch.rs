@@ -134,6 +134,7 @@ async fn lines(ctx: &Ctx, client: &Client, name: &RunName, form: Form, since: Si
     let mut last = since.sequence(client, name).await?;
     let mut events = client.follow(name, last).await?;
     let mut look = tokio::time::interval(Duration::from_secs(1));
+    let mut complaints = Vec::new();
     loop {
         tokio::select! {
             event = events.next() => match event? {
@@ -152,6 +153,11 @@ async fn lines(ctx: &Ctx, client: &Client, name: &RunName, form: Form, since: Si
             },
             _ = look.tick() => {
                 let view = client.run(name).await?;
+                // What keeps a run from going on is no event of it.
+                for new in view.complaints.iter().filter(|complaint| !complaints.contains(*complaint)) {
+                    ctx.ui.say(new);
+                }
+                complaints.clone_from(&view.complaints);
                 if view.sequence <= last && !view.summary.working {
                     return Ok(code(ctx, &view, form));
                 }

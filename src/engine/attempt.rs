@@ -207,6 +207,20 @@ struct Place {
 }
 
 impl Place {
+    /// Says that the log is not whole, for as long as it is being written.
+    fn note_trouble(&self, cx: &Context, why: Option<&str>) {
+        let (run, step) = (&self.run, &self.action.id);
+        let about = format!("the log of {run} {step}");
+        let Some(why) = why else { return cx.complaints.settle(&about) };
+        let words = format!(
+            "run {run}: the log of `{step}` cannot be written ({why}): the step goes on, what it says meanwhile is missing \
+             in `bascule logs`"
+        );
+        if cx.complaints.raise(&about, &words) {
+            cx.say(words);
+        }
+    }
+
     /// Makes a handle durable. Only then it is answered; otherwise the executor hears of it by the drop.
     async fn record(&self, handle: Value) -> bool {
         let (done, answer) = oneshot::channel();
@@ -227,7 +241,10 @@ async fn read_reports(
 ) -> Option<LogDigest> {
     while let Some(report) = inbox.recv().await {
         match report {
-            Report::Log { stream, bytes } => log.append(stream, &bytes).await,
+            Report::Log { stream, bytes } => {
+                log.append(stream, &bytes).await;
+                place.note_trouble(&cx, log.trouble());
+            }
             Report::Progress(mut progress) => {
                 progress.unit = place.redactor.text(&progress.unit);
                 cx.progress.set(&place.run, place.action.id.as_str(), progress);
@@ -251,6 +268,7 @@ async fn read_reports(
         }
     }
     cx.progress.clear(&place.run, place.action.id.as_str());
+    place.note_trouble(&cx, None);
     log.finish().await
 }
 

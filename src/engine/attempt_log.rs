@@ -67,7 +67,11 @@ fn file_name(name: &str) -> String {
 pub(super) struct AttemptLog {
     path: PathBuf,
     file: Option<File>,
-    broken: bool,
+    /// Bytes that the disk refused, and why.
+    lost: u64,
+    refused: Option<String>,
+    /// Of those, how many the log itself says are missing.
+    told: u64,
     redactor: Redactor,
     /// Each stream by itself: what one holds back is not torn by what comes on the other.
     out: redact::Stream,
@@ -83,7 +87,9 @@ impl AttemptLog {
         Self {
             path,
             file: None,
-            broken: false,
+            lost: 0,
+            refused: None,
+            told: 0,
             out: redactor.stream(),
             err: redactor.stream(),
             redactor,
@@ -113,7 +119,7 @@ impl AttemptLog {
     }
 
     async fn write(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() || self.broken {
+        if bytes.is_empty() {
             return;
         }
         let room = usize::try_from(HEAD.saturating_sub(self.bytes)).unwrap_or(usize::MAX).min(bytes.len());
@@ -134,20 +140,64 @@ impl AttemptLog {
         if bytes.is_empty() {
             return;
         }
-        if self.file.is_none() {
-            self.file = create(&self.path).await;
+        if self.lost > self.told {
+            // There may be room again: whoever reads the log must know that it has a hole.
+            let line = format!("\n# {} bytes are missing here: {}\n", self.lost - self.told, self.why());
+            if self.try_put(line.as_bytes()).await {
+                self.told = self.lost;
+                self.refused = None;
+            } else {
+                self.lost += bytes.len() as u64;
+                return;
+            }
         }
-        let written = match &mut self.file {
-            Some(file) => file.write_all(bytes).await.is_ok(),
-            None => false,
+        let before = self.bytes;
+        if !self.try_put(bytes).await {
+            self.lost += bytes.len() as u64 - (self.bytes - before);
+        }
+    }
+
+    /// Whether all of it is in the file; counts what is not.
+    async fn try_put(&mut self, bytes: &[u8]) -> bool {
+        let before = self.bytes;
+        let written = self.write_out(bytes).await;
+        if let Err(error) = &written {
+            if self.refused.is_none() {
+                tracing::warn!(path = %self.path.display(), %error, "the log of an attempt cannot be written");
+            }
+            self.refused = Some(error.to_string());
+            // A part of it may have found room.
+            let len = match &self.file {
+                Some(file) => file.metadata().await.map_or(before, |data| data.len()),
+                None => before,
+            };
+            self.bytes = len.clamp(before, before + bytes.len() as u64);
+        } else {
+            self.bytes += bytes.len() as u64;
+        }
+        let done = usize::try_from(self.bytes - before).unwrap_or(bytes.len());
+        self.digest.update(&bytes[..done]);
+        written.is_ok()
+    }
+
+    async fn write_out(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => create(&self.path).await?,
         };
-        if !written {
-            tracing::warn!(path = %self.path.display(), "the log of an attempt cannot be written");
-            self.broken = true;
-            return;
-        }
-        self.digest.update(bytes);
-        self.bytes += bytes.len() as u64;
+        let file = self.file.insert(file);
+        file.write_all(bytes).await?;
+        // Only then it is known whether the disk took it.
+        file.flush().await
+    }
+
+    fn why(&self) -> &str {
+        self.refused.as_deref().unwrap_or("the disk refused them")
+    }
+
+    /// Why what comes now is missing in the log.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.refused.as_deref()
     }
 
     /// Ends the log; `None` if nothing was written.
@@ -163,17 +213,23 @@ impl AttemptLog {
             let tail: Vec<u8> = std::mem::take(&mut self.tail).into();
             self.put(&tail).await;
         }
-        let mut file = self.file?;
-        drop(file.flush().await);
+        if self.lost > self.told {
+            let line = format!("\n# {} bytes are missing here: {}\n", self.lost - self.told, self.why());
+            self.try_put(line.as_bytes()).await;
+        }
+        if self.file.is_none() && self.lost == 0 {
+            return None;
+        }
         let sha256 = self.digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Some(LogDigest { bytes: self.bytes, cut: self.cut, sha256 })
+        Some(LogDigest { bytes: self.bytes, cut: self.cut + self.lost, sha256 })
     }
 }
 
-async fn create(path: &Path) -> Option<File> {
-    let folder = path.parent()?;
-    tokio::fs::create_dir_all(folder).await.ok()?;
+async fn create(path: &Path) -> std::io::Result<File> {
+    if let Some(folder) = path.parent() {
+        tokio::fs::create_dir_all(folder).await?;
+    }
     let mut options = tokio::fs::OpenOptions::new();
     options.create(true).write(true).truncate(true).mode(0o600);
-    options.open(path).await.ok()
+    options.open(path).await
 }

@@ -9,9 +9,9 @@ use std::sync::{Mutex, PoisonError};
 pub(super) struct Complaints(Mutex<BTreeMap<String, String>>);
 
 impl Complaints {
-    /// It is so from now on.
-    pub(super) fn raise(&self, about: &str, words: &str) {
-        self.locked().insert(about.to_owned(), words.to_owned());
+    /// It is so from now on. Whether that is news.
+    pub(super) fn raise(&self, about: &str, words: &str) -> bool {
+        self.locked().insert(about.to_owned(), words.to_owned()).as_deref() != Some(words)
     }
 
     /// It is well again.

@@ -162,7 +162,7 @@ impl Driver {
                 Err(illegal) => return self.broken(&illegal),
             };
             if records.is_empty() {
-                self.trouble = None;
+                self.forget_trouble();
                 return self.answer(batch, replies);
             }
             // What an event names is durable before it.
@@ -289,7 +289,9 @@ impl Driver {
     fn give_up(&self, why: String) {
         let run = &self.hands.run;
         tracing::error!(run = %run.as_str(), %why, "this engine stops acting for the run");
-        self.cx.say(format!("run {run}: this engine stops acting for it: {why}"));
+        let words = format!("run {run}: this engine stops acting for it: {why}");
+        self.cx.complaints.raise(&format!("run {run}"), &words);
+        self.cx.say(words);
         self.cx.given_up().insert(run.clone(), why);
     }
 }

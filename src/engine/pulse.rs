@@ -125,7 +125,9 @@ pub(super) async fn pulse(cx: Arc<Context>) {
         if let Some(words) = room.news(left, now.steady) {
             tracing::error!("{words}");
             match left {
-                Some(_) => cx.complaints.raise(DISK, &words),
+                Some(_) => {
+                    cx.complaints.raise(DISK, &words);
+                }
                 None => {
                     cx.complaints.settle(DISK);
                     cx.tell_all(&Input::Tick);

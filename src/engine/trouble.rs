@@ -106,16 +106,31 @@ impl Driver {
         let run = &self.hands.run;
         if self.trouble.is_none() {
             tracing::error!(%run, %error, "the run log cannot write; nothing is dispatched");
-            self.cx.say(format!("run {run}: the run log cannot write ({error}); nothing new is started until it can"));
+            let words = format!("run {run}: the run log cannot write ({error}); nothing new is started until it can");
+            self.cx.complaints.raise(&self.about(), &words);
+            self.cx.say(words);
             self.trouble = Some(Trouble { since: self.cx.clock.now(), pause: FIRST_PAUSE });
         } else {
             tracing::warn!(%run, %error, "the run log still cannot write");
         }
     }
 
+    /// What the complaint of this run is about.
+    fn about(&self) -> String {
+        format!("the run log of {}", self.hands.run)
+    }
+
+    /// Nothing has to be written any more.
+    pub(super) fn forget_trouble(&mut self) {
+        if self.trouble.take().is_some() {
+            self.cx.complaints.settle(&self.about());
+        }
+    }
+
     /// A commit went well. Answers the news of the gap, if there was one.
     pub(super) fn over_it(&mut self) -> Option<Input> {
         let trouble = self.trouble.take()?;
+        self.cx.complaints.settle(&self.about());
         self.cx.say(format!("run {}: the run log writes again", self.hands.run));
         Some(trouble.gap(self.cx.clock.now()))
     }

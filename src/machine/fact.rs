@@ -145,7 +145,7 @@ pub enum End {
 pub struct LogDigest {
     /// Bytes kept.
     pub bytes: u64,
-    /// Bytes that were cut at the size cap.
+    /// Bytes that are missing: cut at the size cap, or refused by a full disk.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cut: u64,
     /// Of the bytes kept.
