@@ -1,7 +1,7 @@
 //! Simulated users: a process of its own that keeps ordering through the load balancer and notes what was acknowledged.
 //!
-//! A user repeats an order under the same id until it is acknowledged, as a person at a till would; the time from the
-//! first failed try to the acknowledgement is the outage that this user saw. What is in `users.ndjson` was promised to
+//! A user repeats an order under the same id until it is acknowledged, as a person at a till would. The time from the first
+//! try to the acknowledgement is what this user waited; if that try failed, it is also the outage that this user saw. What is in `users.ndjson` was promised to
 //! somebody and must be on the serving disk. Start with [`run_users`].
 
 use std::fs::{File, OpenOptions};
@@ -53,7 +53,10 @@ pub struct Acked {
     pub ms: u64,
     /// How many tries it took.
     pub tries: u32,
-    /// From the first failed try to the acknowledgement, in milliseconds; 0 if the first try was acknowledged.
+    /// From the first try to the acknowledgement, in milliseconds.
+    #[serde(default)]
+    pub wait_ms: u64,
+    /// The same if the first try failed; 0 if it was acknowledged, however late.
     pub outage_ms: u64,
     /// Who acknowledged it: `source` or `target`.
     pub platform: String,
@@ -67,7 +70,10 @@ pub struct UsersSummary {
     pub acked: u64,
     /// Tries that failed.
     pub failed_tries: u64,
-    /// The longest time that a user waited for one order after its first failure, in milliseconds.
+    /// The longest time from an order's first try to its acknowledgement, in milliseconds: slow answers count.
+    #[serde(default)]
+    pub longest_wait_ms: u64,
+    /// The same of orders whose first try failed, in milliseconds.
     pub longest_outage_ms: u64,
     /// Orders acknowledged by the source.
     pub by_source: u64,
@@ -79,6 +85,7 @@ impl UsersSummary {
     fn add(&mut self, acked: &Acked) {
         self.acked += 1;
         self.failed_tries += u64::from(acked.tries.saturating_sub(1));
+        self.longest_wait_ms = self.longest_wait_ms.max(acked.wait_ms.max(acked.ms));
         self.longest_outage_ms = self.longest_outage_ms.max(acked.outage_ms);
         match acked.platform.as_str() {
             "source" => self.by_source += 1,
@@ -176,17 +183,17 @@ impl User {
 
     /// Tries until acknowledged; gives up only a while after the word to leave.
     async fn until_acked(&self, id: String) -> Option<Acked> {
-        let mut first_failure: Option<Instant> = None;
+        let began = Instant::now();
         let mut leaving: Option<Instant> = None;
         let mut tries = 0_u32;
         loop {
             tries += 1;
             let started = Instant::now();
             if let Some(platform) = self.try_once(&id).await {
-                let outage_ms = first_failure.map_or(0, |at| millis(at.elapsed()));
-                return Some(Acked { id, at: now_ms(), ms: millis(started.elapsed()), tries, outage_ms, platform });
+                let (ms, wait_ms) = (millis(started.elapsed()), millis(began.elapsed()));
+                let outage_ms = if tries > 1 { wait_ms } else { 0 };
+                return Some(Acked { id, at: now_ms(), ms, tries, wait_ms, outage_ms, platform });
             }
-            first_failure.get_or_insert(started);
             if self.stop.is_cancelled() && leaving.get_or_insert_with(Instant::now).elapsed() > LAST_TRY {
                 return None;
             }

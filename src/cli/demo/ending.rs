@@ -54,7 +54,9 @@ fn users(ctx: &Ctx, seen: &UsersSummary) {
     line("  by the source", seen.by_source.to_string());
     line("  by the target", seen.by_target.to_string());
     line("tries that failed, and were repeated", seen.failed_tries.to_string());
-    line("longest wait for one order", span(i64::try_from(seen.longest_outage_ms).unwrap_or(i64::MAX)));
+    let length = |ms: u64| span(i64::try_from(ms).unwrap_or(i64::MAX));
+    line("longest wait for one order", length(seen.longest_wait_ms));
+    line("longest wait after a failed try", length(seen.longest_outage_ms));
 }
 
 fn promises(ctx: &Ctx, count: &Report, seen: &UsersSummary, side: Side) {
@@ -91,15 +93,32 @@ pub(super) async fn what_to_try(ctx: &Ctx, stage: &Stage, story: &Story) -> Resu
     let vm = &stage.lab.site.vm;
     ctx.ui.line(&format!("\n{BOLD}ALL IS STILL RUNNING{BOLD:#}  try, here or in another terminal:"));
     ctx.ui.line(&format!("  export BASCULE_STATE={state}"));
-    for (command, what) in [
-        ("status".to_owned(), "where the run stands, and what can be done"),
-        (format!("rollback {} --reason 'just to see'", story.run), "decide to go back"),
-        ("resume".to_owned(), "start an engine, which does it"),
-        (format!("lab fault --dir {lab} vm:target/{vm} latency --value 1200"), "make the target slow"),
-        (format!("lab heal --dir {lab}"), "and fast again"),
-        (format!("lab verify --dir {lab} target"), "count the orders"),
-        (format!("lab stop --dir {lab}"), "end all of it"),
-    ] {
+    let status = ("status".to_owned(), "where the run stands, and what can be done");
+    let stop = (format!("lab stop --dir {lab}"), "end all of it");
+    let verify = |side: Side| (format!("lab verify --dir {lab} {}", side.as_str()), "count the orders");
+    let tries = match story.state.ending() {
+        Some(Ending::OnTarget) => vec![
+            status,
+            (format!("lab fault --dir {lab} vm:target/{vm} latency --value 1200"), "make the target slow"),
+            (format!("lab heal --dir {lab}"), "and fast again"),
+            verify(Side::Target),
+            (format!("rollback {} --reason 'just to see'", story.run), "decide to go back"),
+            (format!("resume {}", story.run), "start an engine, which does it"),
+            stop,
+        ],
+        // The run is over, and so is whatever it built on the target.
+        Some(Ending::Back | Ending::Untouched) => vec![
+            status,
+            (format!("report {}", story.run), "the page about the night, once more"),
+            verify(Side::Source),
+            (format!("lab show --dir {lab}"), "where everything is"),
+            stop,
+        ],
+        Some(Ending::Residue) | None => {
+            vec![status, (format!("resume {}", story.run), "start an engine: without one nothing goes on"), stop]
+        }
+    };
+    for (command, what) in tries {
         ctx.ui.line(&format!("  {me} {command}\n      {DIM}{what}{DIM:#}"));
     }
     Ok(())
