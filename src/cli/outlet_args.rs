@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use crate::outlets::Outlets;
+use crate::outlets::{self, Outlets};
 use crate::view::Level;
 
 /// All outlets.
@@ -51,6 +51,7 @@ impl NotifyArgs {
             webhook: self.webhook.clone(),
             webhook_secret: self.webhook_secret.clone(),
             notify_level: self.notify_level,
+            of: None,
         }
     }
 }
@@ -78,8 +79,7 @@ pub(super) fn flags(outlets: &Outlets) -> Vec<(&'static str, &str)> {
 
 /// A folder is made absolute: the next engine may be started from elsewhere.
 fn outlet(text: &str) -> Result<String, String> {
-    let is_web = text.starts_with("http://") || text.starts_with("https://");
-    let place = if is_web || text.is_empty() {
+    let place = if outlets::is_address(text) || text.is_empty() {
         text.to_owned()
     } else {
         std::path::absolute(text).map_err(|error| error.to_string())?.display().to_string()

@@ -144,7 +144,7 @@ impl Owner {
         // What was said while nobody could listen yet is still the case.
         self.site.engine.complaints().iter().for_each(|complaint| voice.say(complaint));
         if let Some(error) = &self.not_kept {
-            voice.say(&format!("a later engine will not know what to tell outside: {}", on_one_line(error)));
+            self.site.engine.complain("what is told outside", on_one_line(error));
         }
         let telling = self.outlets.start(&self.site.engine);
         if let Err(error) = &telling {

@@ -46,5 +46,6 @@ pub use create::NewRun;
 pub use error::EngineError;
 pub use handle::{Decided, Gone, RunHandle};
 pub use options::EngineOptions;
+pub use place::place_of;
 pub use pulse::{DISK, clock_of, may_have_left};
 pub use queries::QueryError;

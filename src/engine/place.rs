@@ -94,6 +94,16 @@ fn place(state: &Path) -> std::io::Result<String> {
     Ok(format!("{}:{} {} {}", meta.dev(), meta.ino(), or_none(me.machine_id), or_none(me.boot_id)))
 }
 
+/// Where a directory stands, whenever it is asked: a copy, and one that was moved to another disk or machine, answers
+/// something else.
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn place_of(state: &Path) -> std::io::Result<String> {
+    let [place, machine, _boot] = words(&place(state)?).map(str::to_owned);
+    Ok(format!("{place} {machine}"))
+}
+
 /// The directory's id, made anew where it does not belong to this place.
 pub(super) fn state_id(state: &Path) -> Result<StateId, EngineError> {
     let path = state.join("id");

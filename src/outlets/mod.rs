@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use self::notify::Notifier;
 use self::post::Post;
 use self::shelf::Shelf;
-use crate::engine::Engine;
+use crate::engine::{Engine, place_of};
 use crate::view::Level;
 
 /// How long an answer from elsewhere is waited for.
@@ -59,6 +59,9 @@ pub struct Outlets {
     /// The least level of a notice; `act` unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notify_level: Option<Level>,
+    /// Where the directory stood for which they were named; absent: an older release kept them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
 }
 
 /// Why outlets cannot be used.
@@ -71,14 +74,32 @@ pub enum OutletError {
     #[error("`{0}` is not the absolute path of a program")]
     Program(String),
     /// Their file.
-    #[error("{path} cannot be used")]
-    File {
+    #[error(
+        "{path} cannot be read: neither this engine nor a later one uses what stood there, until the places are \
+         named anew with `run` or `resume`"
+    )]
+    Unread {
         /// Which.
         path: PathBuf,
         /// Why.
         #[source]
         source: std::io::Error,
     },
+    /// The same.
+    #[error("{path} cannot be written: a later engine will not know what this one tells outside")]
+    Unwritten {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// They belong to the directory that this one is a copy of.
+    #[error(
+        "this state directory was copied or moved: {0} of the directory it comes from hears nothing from here; if this \
+         one takes its place, name them again (`--handout`, `--heartbeat`, `--notify-command`, `--webhook`); '' takes one away"
+    )]
+    Elsewhere(String),
 }
 
 /// Where pages go.
@@ -90,13 +111,23 @@ enum Place {
 
 impl Place {
     fn read(text: &str) -> Result<Self, OutletError> {
-        if text.starts_with("http://") || text.starts_with("https://") {
+        if is_address(text) {
             return web(text).map(Self::Web);
         }
         let path = PathBuf::from(text);
         // The next engine may be started from another folder.
         if path.is_absolute() { Ok(Self::Folder(path)) } else { Err(OutletError::Place(text.to_owned())) }
     }
+}
+
+/// Whether a text is meant as an address, of whatever kind, and not as a folder.
+#[must_use]
+pub fn is_address(text: &str) -> bool {
+    let is_scheme = |front: &str| {
+        front.starts_with(|c: char| c.is_ascii_alphabetic())
+            && front.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+    };
+    text.split_once("://").is_some_and(|(front, _)| is_scheme(front))
 }
 
 fn web(text: &str) -> Result<Url, OutletError> {
@@ -115,7 +146,7 @@ impl Outlets {
     /// Their file cannot be read.
     pub fn of(state: &Path) -> Result<Self, OutletError> {
         let path = Self::path(state);
-        let failed = |source| OutletError::File { path: path.clone(), source };
+        let failed = |source| OutletError::Unread { path: path.clone(), source };
         match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.into())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
@@ -142,15 +173,46 @@ impl Outlets {
     /// One of them names no place.
     pub fn keep(self, state: &Path) -> Result<(Self, Option<OutletError>), OutletError> {
         self.check()?;
+        let here = place_of(state).ok();
         let (known, unread) = match Self::of(state) {
+            Ok(known) if known.is_elsewhere(here.as_deref()) => {
+                let lost = known.named().into_iter().zip(self.named()).filter(|(old, new)| old.1 && !new.1);
+                // Not where they lie: an address may hold a password.
+                let lost: Vec<&str> = lost.map(|((name, _), _)| name).collect();
+                let told = (!lost.is_empty()).then(|| OutletError::Elsewhere(lost.join(" and ")));
+                if self == Self::default() {
+                    return Ok((Self::default(), told));
+                }
+                (Self::default(), told)
+            }
             Ok(known) => (known, None),
             Err(error) => (Self::default(), Some(error)),
         };
-        let all = self.over(known.clone());
+        let before = Self { of: None, ..known.clone() };
+        let mut all = self.over(before.clone());
+        let is_new = all != before;
+        let is_unmarked = known.of.is_none() && all != Self::default();
+        all.of = here;
         let path = Self::path(state);
         let text = serde_json::to_string_pretty(&all).expect("texts can be written");
-        let unwritten = (all != known).then(|| write_whole(&path, text.as_bytes()).err()).flatten();
-        Ok((all, unwritten.map(|source| OutletError::File { path, source }).or(unread)))
+        let unwritten = (is_new || is_unmarked).then(|| write_whole(&path, text.as_bytes()).err()).flatten();
+        Ok((all, unwritten.map(|source| OutletError::Unwritten { path, source }).or(unread)))
+    }
+
+    /// Whether they were named for another directory.
+    fn is_elsewhere(&self, here: Option<&str>) -> bool {
+        let is_named = self.named().iter().any(|(_, is_named)| *is_named);
+        is_named && self.of.as_deref().zip(here).is_some_and(|(of, here)| of != here)
+    }
+
+    /// The places, and whether each is named.
+    fn named(&self) -> [(&'static str, bool); 4] {
+        [
+            ("the handout", self.handout.is_some()),
+            ("the heartbeat", self.heartbeat.is_some()),
+            ("the program of notices", self.notify_command.is_some()),
+            ("the webhook", self.webhook.is_some()),
+        ]
     }
 
     /// These in place of others; an empty text takes one away.
@@ -164,6 +226,7 @@ impl Outlets {
             webhook: pick(self.webhook, others.webhook),
             webhook_secret: pick(self.webhook_secret, others.webhook_secret),
             notify_level: self.notify_level.or(others.notify_level),
+            of: None,
         }
     }
 
@@ -273,4 +336,49 @@ async fn sent(request: reqwest::RequestBuilder) -> Result<(), String> {
         error.without_url().to_string()
     })?;
     if answer.status().is_success() { Ok(()) } else { Err(format!("the answer is {}", answer.status())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handout(place: &str) -> Outlets {
+        Outlets { handout: Some(place.to_owned()), ..Outlets::default() }
+    }
+
+    #[test]
+    fn an_address_of_another_kind_is_no_folder() {
+        for wrong in ["file:///mnt/share", "s3://bucket/x", "FTP://host/x", "httpx://host", "http://"] {
+            assert!(handout(wrong).check().is_err(), "{wrong}");
+        }
+        for right in ["/mnt/share", "/mnt/a://b", "HTTP://host/x", "https://host/x"] {
+            assert!(handout(right).check().is_ok(), "{right}");
+        }
+        assert_eq!(
+            Place::read("HTTP://Host/x").expect("an address"),
+            Place::Web(Url::parse("http://host/x").expect("a URL"))
+        );
+    }
+
+    #[test]
+    fn a_copy_of_a_state_directory_does_not_tell_the_places_of_the_original() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (first, copy) = (folder.path().join("first"), folder.path().join("copy"));
+        for path in [&first, &copy] {
+            std::fs::create_dir(path).expect("a folder");
+        }
+        let (kept, _) = handout("/mnt/share").keep(&first).expect("a place");
+        std::fs::copy(first.join("outlets.json"), copy.join("outlets.json")).expect("a copy");
+        for _engine in 0..2 {
+            let (used, told) = Outlets::default().keep(&copy).expect("nothing new");
+            assert_eq!((used.handout, used.heartbeat), (None, None));
+            let told = told.expect("people must know").to_string();
+            assert!(told.contains("the handout of the directory it comes from"), "{told}");
+        }
+        let (named, told) = handout("/mnt/share").keep(&copy).expect("a place");
+        assert_eq!((named.handout, told.is_none()), (kept.handout.clone(), true));
+        let (again, _) = Outlets::default().keep(&copy).expect("nothing new");
+        assert_eq!(again.handout, kept.handout, "it is this one's now");
+        assert_eq!(Outlets::default().keep(&first).expect("nothing new").0, kept);
+    }
 }
