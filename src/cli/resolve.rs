@@ -8,6 +8,7 @@ use super::Ctx;
 use super::decide::{self, DangerArgs, Decision};
 use super::error::CliError;
 use super::exit::Exit;
+use super::look::Source;
 use super::target;
 use crate::server::wire::VerbBody;
 
@@ -79,7 +80,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     let (run, step) = target::run_and(&args.words, "step")?;
     let id = step.to_owned();
     let (body, what) = if args.happened {
-        let outputs = outputs(&args.outputs)?;
+        let outputs = outputs(&args.outputs, &asked(ctx, run, step, &args.outputs).await?)?;
         (VerbBody::Happened { step: id, outputs, role: args.role.clone() }, format!("takes {step} as done"))
     } else if args.did_not_happen {
         (VerbBody::DidNotHappen { step: id }, format!("runs {step} again, as if it had never begun"))
@@ -92,8 +93,29 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
     decide::decide(ctx, run, Decision::new(body, what, &args.danger.who)).await
 }
 
-fn outputs(given: &[String]) -> Result<BTreeMap<String, Value>, CliError> {
+/// What the step asks for, by name: its type. Of a step that is not there the verb itself says so.
+async fn asked(
+    ctx: &Ctx,
+    run: Option<&str>,
+    step: &str,
+    given: &[String],
+) -> Result<BTreeMap<String, String>, CliError> {
+    if given.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let source = Source::open(ctx).await?;
+    let view = source.run(&target::run(&source, run).await?).await?;
+    let found = view.steps.into_iter().find(|of| of.step == step);
+    Ok(found.map(|of| of.answer).unwrap_or_default())
+}
+
+fn outputs(given: &[String], asked: &BTreeMap<String, String>) -> Result<BTreeMap<String, Value>, CliError> {
+    // A ticket's number is text where the runbook says so, each of its digits included.
+    let is_text = |name: &str| asked.get(name).is_some_and(|spelled| spelled == "text");
     let one = |text: &String| match text.split_once('=') {
+        Some((name, value)) if is_text(name) && !value.starts_with('"') => {
+            Ok((name.to_owned(), Value::String(value.to_owned())))
+        }
         Some((name, value)) if !name.is_empty() => {
             let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
             Ok((name.to_owned(), value))

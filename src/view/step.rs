@@ -1,5 +1,7 @@
 //! One step, as people see it: what it does now, since when, until when, and what it waits for.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{ProgressMap, ProgressView, words};
@@ -115,6 +117,9 @@ pub struct StepView {
     /// What it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<WaitView>,
+    /// What whoever does it by hand is asked for: its name, and its type as the runbook spells it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub answer: BTreeMap<String, String>,
     /// The newest failure, while it matters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,
@@ -173,6 +178,10 @@ impl StepView {
             }),
             progress: live.and_then(|_| progress.get(step.id.as_str()).cloned()),
             waiting: waiting(run, ix, forward),
+            answer: match &step.kind {
+                StepKind::Manual(manual) => manual.answer.clone(),
+                StepKind::Action(_) | StepKind::Approval(_) => BTreeMap::new(),
+            },
             failure: failure(run, ix, forward),
             approved_by: record.approvals.iter().map(words::actor).collect(),
             takes_source_down: step.takes_source_down,
