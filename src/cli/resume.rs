@@ -16,7 +16,7 @@ use super::when::{self, Zone};
 use crate::engine::clock::{Clock as _, SystemClock};
 use crate::server::wire::{Health, VerbBody};
 use crate::store::RunName;
-use crate::view::{RunSummary, words};
+use crate::view::{RunView, words};
 
 /// Go on: start an engine if none runs, and end every kind of stop.
 ///
@@ -242,7 +242,12 @@ async fn say(ctx: &Ctx, client: &Client, found: Option<&Health>, word: &Word<'_>
     };
     let open = client.runs(Runs::Open).await?;
     if let Some(health) = found.filter(|_| !ctx.ui.json) {
-        tell_found(ctx, health, &open);
+        let mut views = Vec::new();
+        for adopted in &health.adopted {
+            let Ok(name) = RunName::parse(&adopted.run) else { continue };
+            views.push(client.run(&name).await?);
+        }
+        tell_found(ctx, health, &views);
         tell_left(ctx, health, &word.left);
     }
     for run in &open {
@@ -303,7 +308,7 @@ fn tell_left(ctx: &Ctx, health: &Health, left: &[(RunName, Vec<String>)]) {
 }
 
 /// Per open run: interrupted when, away how long, service up or down, what was ended, the command to type.
-fn tell_found(ctx: &Ctx, health: &Health, open: &[RunSummary]) {
+fn tell_found(ctx: &Ctx, health: &Health, views: &[RunView]) {
     for line in &health.found {
         ctx.ui.say(line);
     }
@@ -317,18 +322,17 @@ fn tell_found(ctx: &Ctx, health: &Health, open: &[RunSummary]) {
             zone.full(since),
             words::span_u(adopted.away_ms)
         ));
-        let service = match (adopted.up_since_at, adopted.down_since_at) {
-            (Some(up), _) => format!("service up since {} ({})", zone.clock(up), when::ago(up, health.started_at)),
-            (None, Some(down)) => {
-                format!("service DOWN since {} ({})", zone.clock(down), when::ago(down, health.started_at))
-            }
-            (None, None) => "service up: the source was not taken down".to_owned(),
-        };
-        ctx.ui.say(&format!("  {service}"));
+        let view = views.iter().find(|view| view.summary.run == adopted.run);
+        if let Some(service) = view.map(|view| &view.service) {
+            // As `status` says it: what an engine found at its start may be in doubt by now.
+            let since =
+                service.since_at.map(|at| format!(", since {} ({})", zone.clock(at), when::ago(at, health.started_at)));
+            ctx.ui.say(&format!("  {}{}", service.text, since.unwrap_or_default()));
+        }
         if !adopted.ended_attempts.is_empty() {
             ctx.ui.say(&format!("  was still running and was ended first: {}", adopted.ended_attempts.join(", ")));
         }
-        if let Some(run) = open.iter().find(|run| run.run == adopted.run) {
+        if let Some(run) = view.map(|view| &view.summary).filter(|run| !run.is_final) {
             ctx.ui.say(&format!("  now: {}", run.doing));
             let command = if run.open_questions > 0 {
                 format!("bascule status {}", run.run)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Ctx;
+use super::call;
 use super::client::{Client, Ended, Runs};
 use super::error::CliError;
 use super::exit::Exit;
@@ -306,8 +307,14 @@ fn last_words(ctx: &Ctx, view: &RunView) {
         ctx.ui.say(&format!("  left applied: {} ({})", left.step, left.why));
     }
     if !summary.is_final {
+        for question in &view.questions {
+            ctx.ui.say(&format!("  question {}: {}", question.question, question.what));
+            for answer in &question.answers {
+                ctx.ui.say(&format!("    {}: {}", answer.label, call::typed(&answer.command)));
+            }
+        }
         for next in view.next.iter().take(4) {
-            ctx.ui.say(&format!("  {}  — {}", next.command, next.effect));
+            ctx.ui.say(&format!("  {}  — {}", call::typed(&next.command), next.effect));
         }
     }
 }
