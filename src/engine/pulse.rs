@@ -117,11 +117,16 @@ pub(super) async fn pulse(cx: Arc<Context>) {
             seen.extend(runs.keys().map(|run| (run.clone(), now.steady)));
             Seen::text(&Anchor::at(now, &boot_id), &seen)
         };
-        if cx.log.room_left().is_some() {
+        let was_tight = cx.log.room_left().is_some();
+        if was_tight {
             // What is held back for lack of room appends nothing, so that nothing else would find out.
             cx.log.make_room().await;
         }
         let left = cx.log.room_left();
+        if was_tight && left.is_none() {
+            // Nobody may have heard that there was none; runs were held back all the same.
+            cx.tell_all(&Input::Tick);
+        }
         if let Some(words) = room.news(left, now.steady) {
             tracing::error!("{words}");
             match left {

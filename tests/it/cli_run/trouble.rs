@@ -260,3 +260,52 @@ fn commands_that_are_offered_name_the_directory_that_the_command_line_names() {
     assert!(approved.expect("a shell").success(), "what is offered works");
     run.end().exits(0);
 }
+
+#[test]
+fn what_a_full_disk_takes_from_a_log_is_told_and_counted() {
+    let Some(small) = Small::mount() else { return };
+    let state = small.mount.join("state");
+    let place = Place::new().with("BASCULE_STATE", state.to_str().expect("a path of text"));
+    let talks = "echo first >> ledger; until [ -e gate ]; do sleep 0.02; done; head -c 300000 /dev/zero | tr '\\\\0' x";
+    let first = format!(
+        "  - {{ id: first, uses: command, with: {{ argv: [sh, -c, \"{talks}\"] }}, undo: {{ uses: noop, estimate: 1s }}, \
+         effect: idempotent }}\n"
+    );
+    let book =
+        place.runbook("shop", &format!("rollbackWindow: 1s\ncutoverSteps:\n{first}{}", step("switch", None, EXPOSES)));
+    let mut run = place.start(&["run", &book]);
+    place.until_written("first");
+    small.fill("ballast");
+    place.open("gate");
+    run.until("first: done");
+    run.signal("KILL");
+    let seen = run.end();
+    assert!(seen.err.contains("the log of `first` cannot be written (No space left"), "{}", seen.err);
+    let log = place.call(&["logs", "shop", "first"]).exits(0);
+    assert!(log.err.contains("bytes are missing"), "{}", log.err);
+    let data = place.call(&["logs", "shop", "first", "--json"]).exits(0);
+    let data: serde_json::Value = serde_json::from_str(&data.out).expect("JSON");
+    assert_eq!((data["step"].as_str(), data["attempt"].as_u64()), (Some("first"), Some(1)), "{data}");
+    let (text, missing) = (data["text"].as_str().expect("a text"), data["missingBytes"].as_u64().expect("a number"));
+    let kept = text.chars().filter(|c| *c == 'x').count() as u64;
+    assert_eq!(kept + missing, 300_000, "what is not there is counted");
+}
+
+#[test]
+fn on_a_nearly_full_disk_a_run_goes_on_or_says_why_it_does_not() {
+    let Some(small) = Small::mount() else { return };
+    let state = small.mount.join("state");
+    let place = Place::new().with("BASCULE_STATE", state.to_str().expect("a path of text"));
+    small.fill("ballast");
+    // Enough for a journal, and not for all that it sets aside.
+    let ballast = std::fs::File::options().write(true).open(small.mount.join("ballast")).expect("it is there");
+    let full = ballast.metadata().expect("it is there").len();
+    ballast.set_len(full - (400 << 10)).and_then(|()| ballast.sync_all()).expect("it can be made shorter");
+    let book = place.runbook("shop", &three(None, "1s"));
+    let mut run = place.start(&["run", &book]);
+    run.until("cutting over");
+    place.until_status("shop", |view| {
+        view["cutoverDone"].as_u64() == Some(3) || view["complaints"].as_array().is_some_and(|all| !all.is_empty())
+    });
+    run.kill();
+}
