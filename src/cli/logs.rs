@@ -51,6 +51,7 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
         words => target::run_and(words, "step")?,
     };
     let name = target::seen(&source, run).await?;
+    let mut sink = if ctx.ui.json { Sink::Kept(Vec::new()) } else { Sink::Out };
     match &source {
         Source::Owner(client, _) => {
             let mut offset = 0_u64;
@@ -66,12 +67,12 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
                 loop {
                     let chunk = tokio::select! {
                         chunk = bytes.next() => chunk,
-                        () = signals.next() => return Ok(Exit::Done),
+                        () = signals.next() => break,
                     };
                     match chunk {
                         Some(Ok(chunk)) => {
                             offset += chunk.len() as u64;
-                            if !write(&chunk) {
+                            if !sink.take(&chunk) {
                                 return Ok(Exit::Done);
                             }
                         }
@@ -84,10 +85,61 @@ pub(super) async fn run(ctx: &Ctx, args: Args) -> Result<Exit, CliError> {
                     break;
                 }
             }
-            Ok(Exit::Done)
         }
-        Source::Files(files) => from_files(files, &name, step, &args),
+        Source::Files(files) => from_files(files, &name, step, &args, &mut sink)?,
     }
+    let digest = digest(&source, &name, step, &args).await;
+    let missing = digest.as_ref().and_then(|(_, log)| log.get("cut")?.as_u64()).filter(|cut| *cut > 0);
+    if let Sink::Kept(bytes) = sink {
+        let attempt = digest.map(|(attempt, _)| attempt).or(args.attempt.map(u64::from));
+        ctx.ui.json_data(&serde_json::json!({
+            "run": name.as_str(),
+            "step": step,
+            "direction": if args.undo { "undo" } else { "forward" },
+            "attempt": attempt,
+            "missingBytes": missing.unwrap_or(0),
+            "text": String::from_utf8_lossy(&bytes),
+        }))?;
+    } else if let Some(missing) = missing {
+        ctx.ui.say(&format!("{missing} bytes are missing: the log was longer than is kept, or the disk was full"));
+    }
+    Ok(Exit::Done)
+}
+
+/// Where a log goes.
+enum Sink {
+    /// To standard output, as it comes.
+    Out,
+    /// Into one JSON value.
+    Kept(Vec<u8>),
+}
+
+impl Sink {
+    /// False once nobody reads.
+    fn take(&mut self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Out => write(bytes),
+            Self::Kept(kept) => {
+                kept.extend_from_slice(bytes);
+                true
+            }
+        }
+    }
+}
+
+/// What the run log says of an attempt's log once that has ended, with the number of the attempt.
+async fn digest(source: &Source, name: &RunName, step: &str, args: &Args) -> Option<(u64, serde_json::Value)> {
+    let direction = if args.undo { "undo" } else { "forward" };
+    let events = source.events(name, 0).await.ok()?;
+    let ended =
+        events.iter().rev().filter(|event| event.event == "attemptEnded" && event.step.as_deref() == Some(step));
+    let mut of = ended.filter_map(|event| event.detail.as_object()?.values().next());
+    of.find_map(|detail| {
+        let attempt = detail.get("attempt")?.as_u64()?;
+        let is_meant = args.attempt.is_none_or(|meant| u64::from(meant) == attempt);
+        let is_that_way = detail.get("direction").and_then(|way| way.as_str()).is_none_or(|way| way == direction);
+        (is_meant && is_that_way).then(|| (attempt, detail.get("log").cloned().unwrap_or_default()))
+    })
 }
 
 /// Whether a word is the name of an application, and not of a step.
@@ -122,7 +174,7 @@ fn list(ctx: &Ctx, view: &RunView) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn from_files(files: &Files, name: &RunName, step: &str, args: &Args) -> Result<Exit, CliError> {
+fn from_files(files: &Files, name: &RunName, step: &str, args: &Args, sink: &mut Sink) -> Result<(), CliError> {
     let run = files.run(name)?;
     let ix = run
         .plan
@@ -139,11 +191,11 @@ fn from_files(files: &Files, name: &RunName, step: &str, args: &Args) -> Result<
     let path = attempt_log::path(files.state(), name, &id, &label);
     match std::fs::read(&path) {
         Ok(bytes) => {
-            write(&bytes);
-            Ok(Exit::Done)
+            sink.take(&bytes);
+            Ok(())
         }
         // An attempt that wrote nothing has no file.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Exit::Done),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(CliError::new(format!("{} cannot be read", path.display())).because(error)),
     }
 }
