@@ -117,9 +117,31 @@ pub(super) async fn decide(ctx: &Ctx, argument: Option<&str>, decision: Decision
     let decision = reasoned(ctx, decision)?;
     let source = Source::open(ctx).await?;
     let run = target::run(&source, argument).await?;
-    let answer = on_run(ctx, &source, &run, &decision).await?;
+    let answer = match on_run(ctx, &source, &run, &decision).await {
+        Ok(answer) => answer,
+        Err(error) => return Err(with_last_word(&source, &run, &decision, error).await),
+    };
     tell(ctx, source.has_engine(), &answer)?;
     Ok(Exit::Done)
+}
+
+/// Who is refused because somebody else was quicker hears what that one said of the step.
+async fn with_last_word(source: &Source, run: &RunName, decision: &Decision<'_>, error: CliError) -> CliError {
+    let body = serde_json::to_value(&decision.body).unwrap_or_default();
+    let step = body.as_object().and_then(|verb| verb.values().next()?.get("step")?.as_str());
+    if error.exit != Exit::Error || step.is_none() {
+        return error;
+    }
+    let events = source.events(run, 0).await.unwrap_or_default();
+    let last = events.iter().rev().find(|event| event.step.as_deref() == step && event.by.is_some());
+    match last.and_then(|event| Some((event, event.who()?))) {
+        Some((event, who)) => error.hint(format!(
+            "the last word about it: {}  {} — {who}",
+            when::Zone::system().clock(event.at),
+            printable(&event.text.replace('\n', " "))
+        )),
+        None => error,
+    }
 }
 
 /// A decision with its reason, where it needs one: a terminal is asked for it, a script has to give it.

@@ -119,6 +119,10 @@ pub(super) fn has_journal(state: &Path) -> Result<bool, CliError> {
     match std::fs::read_dir(state.join("journal")) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            Err(CliError::new(format!("{} cannot be a state directory: there is a file in its place", state.display()))
+                .hint("name a folder with `--state` or BASCULE_STATE; one that is not there yet is made"))
+        }
         Err(error) => {
             use std::os::unix::fs::MetadataExt as _;
             let failed = CliError::new(format!("the state directory {} cannot be read", state.display()));

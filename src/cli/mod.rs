@@ -313,14 +313,21 @@ fn default_state() -> PathBuf {
 
 /// What happened, why, what to do next.
 fn show(ctx: &Ctx, error: &CliError) -> ExitCode {
-    if !error.shown {
-        ctx.ui.say(&format!("error: {}", error.what));
-        for cause in std::error::Error::source(error).map(causes).unwrap_or_default() {
-            ctx.ui.say(&format!("  because {cause}"));
-        }
-        for hint in &error.hints {
-            ctx.ui.say(&format!("  help: {hint}"));
-        }
+    if error.shown {
+        return error.exit.into();
+    }
+    let because = std::error::Error::source(error).map(causes).unwrap_or_default();
+    if ctx.ui.json {
+        // Standard output holds data of the verb's own shape or nothing.
+        ctx.ui.say(&serde_json::json!({ "error": error.what, "because": because, "help": error.hints }).to_string());
+        return error.exit.into();
+    }
+    ctx.ui.say(&format!("error: {}", error.what));
+    for cause in because {
+        ctx.ui.say(&format!("  because {cause}"));
+    }
+    for hint in &error.hints {
+        ctx.ui.say(&format!("  help: {hint}"));
     }
     error.exit.into()
 }

@@ -72,3 +72,26 @@ fn what_a_closed_run_left_running_is_told_and_ended_by_resume() {
     assert!(again.err.contains("no run is open"), "once is enough: {}", again.err);
     assert_eq!(place.ledger(), ["first", "second"]);
 }
+
+#[test]
+fn the_second_of_two_who_decide_hears_what_the_first_one_said_and_errors_are_data() {
+    let place = Place::new();
+    let rest = format!(
+        "rollbackWindow: 1s\ncutoverSteps:\n{}{}",
+        step("careful", Some("gate"), ""),
+        step("switch", None, EXPOSES)
+    );
+    let mut run = place.start(&["run", &place.runbook("shop", &rest)]);
+    run.until("careful: started");
+    place.until_written("careful");
+    run.kill();
+    place.call(&["resume"]).exits(5);
+    place.call(&["resolve", "shop", "careful", "--happened", "--as", "ada"]).exits(0);
+    let late = place.call(&["resolve", "shop", "careful", "--failed", "--as", "omar"]).exits(1);
+    assert!(late.err.contains("the last word about it") && late.err.contains("ada"), "{}", late.err);
+    let late = place.call(&["resolve", "shop", "careful", "--failed", "--json"]).exits(1);
+    assert_eq!(late.out, "", "no data");
+    let told: serde_json::Value = serde_json::from_str(late.err.trim()).expect("an error is one line of JSON");
+    assert!(told["error"].as_str().is_some_and(|what| what.contains("cannot be resolved now")), "{told}");
+    assert!(told["help"][1].as_str().is_some_and(|help| help.contains("ada")), "{told}");
+}
