@@ -78,6 +78,8 @@ struct Bundle {
     overlays: Vec<Overlay>,
     /// Places on the shelf, in the order of looking up.
     catalogs: Vec<(usize, CatalogRank)>,
+    /// One that was named is missing or cannot be read: which names it would have known, nobody can say.
+    lacks_catalog: bool,
 }
 
 /// A compiled runbook.
@@ -135,7 +137,7 @@ impl Desk {
     /// The command line itself is wrong. Problems of documents are kept, not returned.
     pub fn compile(&mut self, args: &InputArgs) -> Result<Option<Plan>, CliError> {
         let Some(bundle) = self.read(args)? else { return Ok(None) };
-        let compiled: Compiled = self.with_input(&bundle, compile);
+        let compiled = self.compiled(&bundle);
         self.change = compiled.places.change;
         self.documents.report(compiled.problems);
         Ok(compiled.plan)
@@ -148,7 +150,8 @@ impl Desk {
     pub fn explain(mut self, ctx: &Ctx, args: &InputArgs, step: &str) -> Result<(Explanation, SourceMap), CliError> {
         let bundle = self.read(args)?;
         let answer = bundle.and_then(|bundle| {
-            let (compiled, found) = self.with_input(&bundle, |input| (compile(input), explain::explain(input, step)));
+            let compiled = self.compiled(&bundle);
+            let found = self.with_input(&bundle, |input| explain::explain(input, step));
             self.documents.report(compiled.problems);
             compiled.plan.map(|plan| (plan, found))
         });
@@ -185,7 +188,7 @@ impl Desk {
             Kind::Runbook => {
                 let Some(runbook) = self.documents.runbook(file) else { return Ok(seen) };
                 let bundle = self.bundle(runbook, name, extra)?;
-                let mut compiled = self.with_input(&bundle, compile);
+                let mut compiled = self.compiled(&bundle);
                 if let Some(plan) = compiled.plan {
                     // No mistake of who wrote it, and so none that `--strict` refuses.
                     compiled.problems.take(codes::UNVERIFIED_END);
@@ -209,7 +212,7 @@ impl Desk {
         let mut plan = None;
         if let Some(bundle) = self.read(args)? {
             self.history = look::history(ctx, &bundle.runbook.application.value).await;
-            let compiled: Compiled = self.with_input(&bundle, compile);
+            let compiled = self.compiled(&bundle);
             self.documents.report(compiled.problems);
             plan = compiled.plan;
         }
@@ -269,6 +272,8 @@ impl Desk {
         for name in &runbook.catalogs {
             catalogs.extend(self.own_catalog(&folder, name)?.map(|at| (at, CatalogRank::Runbook)));
         }
+        let found = catalogs.iter().filter(|(at, _)| self.shelf[*at].catalog.is_some()).count();
+        let lacks_catalog = found < extra.catalogs.len() + runbook.catalogs.len();
         // What is merely found counts only for names: a runbook without any needs no reading.
         if uses_names(&runbook) {
             for path in files::beside(name) {
@@ -278,7 +283,7 @@ impl Desk {
         }
         let mut seen = std::collections::HashSet::new();
         catalogs.retain(|(at, _)| seen.insert(*at));
-        Ok(Bundle { runbook, overlays, catalogs })
+        Ok(Bundle { runbook, overlays, catalogs, lacks_catalog })
     }
 
     /// `--catalog`: a file, or else the name of a shipped one.
@@ -328,6 +333,16 @@ impl Desk {
             self.shelf.push(Shelved { name: one.name.to_owned(), path: None, catalog });
             self.shelf.len() - 1
         })
+    }
+
+    fn compiled(&self, bundle: &Bundle) -> Compiled {
+        let mut compiled = self.with_input(bundle, compile);
+        if bundle.lacks_catalog {
+            // The one mistake is said; that names are not known only follows from it.
+            compiled.problems.take(codes::UNKNOWN_STEP);
+            compiled.problems.take(codes::UNKNOWN_CRITERION);
+        }
+        compiled
     }
 
     fn with_input<T>(&self, bundle: &Bundle, then: impl FnOnce(&crate::plan::Input<'_>) -> T) -> T {
