@@ -104,7 +104,7 @@ enum ExchangeError {
         why: String,
     },
     /// The request was, or may have been, sent; no answer came.
-    #[error("{place} did not answer: {why}")]
+    #[error("{place} {}: {why}", silence(why))]
     NoAnswer {
         /// Host and port.
         place: String,
@@ -121,6 +121,11 @@ enum ExchangeError {
         /// The innermost causes.
         why: String,
     },
+}
+
+/// What answers in another language did answer, and the port may be the wrong one.
+fn silence(why: &str) -> &'static str {
+    if why.to_lowercase().contains("invalid http") { "answered something that is no HTTP" } else { "did not answer" }
 }
 
 impl ExchangeError {
