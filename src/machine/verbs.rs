@@ -267,8 +267,11 @@ fn close_run(d: &mut Draft<'_>) -> Result<Reply, Illegal> {
         .map(|ix| {
             let live = d.run().step(ix).status.is_live();
             let why = d.run().undo(ix).and_then(UndoState::why_it_stays);
-            let word =
-                if live { "was still under way".to_owned() } else { why.unwrap_or_else(|| "stays applied".to_owned()) };
+            let word = if live {
+                "was still under way".to_owned()
+            } else {
+                why.unwrap_or_else(|| "nothing took it back".to_owned())
+            };
             (d.run().plan.step(ix).id.clone(), word)
         })
         .collect();

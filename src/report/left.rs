@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::hours::Hours;
 use super::story::{Outcome, Story};
-use crate::machine::RunState;
 use crate::machine::fact::{Direction, Resolved};
 use crate::machine::state::UndoState;
+use crate::machine::{RunState, by_hand};
 use crate::plan::{StepIx, StepKind};
 use crate::view::words::span_u;
 use crate::view::{LeftView, RunView};
@@ -111,7 +111,8 @@ fn stuck(story: &Story) -> Vec<LeftToDo> {
 }
 
 fn by_hand(story: &Story, ix: StepIx) -> Option<String> {
-    story.run.plan.step(ix).undo_action().and_then(|undo| undo.by_hand.clone())
+    // Of a step that nothing takes back the words are those of doing it.
+    story.run.plan.step(ix).undo_action().and_then(|_| by_hand::instructions(&story.run, ix))
 }
 
 fn residue(story: &Story, left: &LeftView) -> LeftToDo {
@@ -124,9 +125,17 @@ fn residue(story: &Story, left: &LeftView) -> LeftToDo {
     LeftToDo {
         place: ix.and_then(|ix| place(story, ix)),
         why: Some(left.why.clone()),
-        how: left.by_hand.clone().or_else(|| Some("the plan gives no instructions: see what the step does".to_owned())),
+        how: left.by_hand.clone().or_else(|| ix.map(|_| not_written(story))),
         ..of("residue", what)
     }
+}
+
+/// The plan has no words of its own for it; the page to finish by hand from has the calls.
+fn not_written(story: &Story) -> String {
+    format!(
+        "the plan gives no instructions of its own: `bascule handout {}` has its undo as lines for a shell",
+        story.run.name
+    )
 }
 
 /// The executor and the parameters with which the effect came about, or would have gone.
@@ -144,9 +153,18 @@ fn place(story: &Story, ix: StepIx) -> Option<String> {
         .as_ref()
         .or(record.call.as_ref().filter(|_| undo.is_none()))
         .map(resolved)
+        .or_else(|| undo.and_then(|_| filled(story, ix)))
         .or_else(|| undo.map(|call| (call.uses.to_string(), parameters(&call.with))))
         .or_else(|| of_plan.map(|(uses, with)| (uses.to_string(), parameters(with))))?;
     Some(if with.is_empty() { uses } else { format!("{uses}: {with}") })
+}
+
+/// The undo with its values filled in, as it would be called now.
+fn filled(story: &Story, ix: StepIx) -> Option<(String, String)> {
+    let left = by_hand::left_of_way_back(&story.run);
+    let turn = left.restore.into_iter().chain(left.cleanup).find(|turn| turn.step == ix)?;
+    let call = turn.call?.ok()?;
+    Some((call.uses.to_string(), parameters(&call.with)))
 }
 
 /// Parameters that say where something is.

@@ -309,7 +309,7 @@ fn wait_text(run: &Run, ix: StepIx, on: &Wait) -> String {
                     if manual.answer.is_empty() { String::new() } else { format!("; answer {}", manual.asks_for()) };
                 let who =
                     if manual.roles.is_empty() { String::new() } else { format!("; by {}", manual.roles.join(" or ")) };
-                format!("by hand: {}{answer}{who}", manual.instructions)
+                format!("by hand: {}{answer}{who}", manual.instructions.trim_end().trim_end_matches('.'))
             }
             StepKind::Action(_) | StepKind::Approval(_) => "waits for a person".to_owned(),
         },

@@ -126,5 +126,5 @@ pub(super) fn leftovers(view: &RunView, canvas: &Canvas) -> Vec<Line> {
 fn left(left: &LeftView, canvas: &Canvas) -> Line {
     Line::of(Look::Warn, canvas.glyphs.skipped)
         .add(Look::Plain, format!(" {}", left.step))
-        .add(Look::Dim, format!(": stays; {}", left.why))
+        .add(Look::Dim, format!(": stays, {}", left.why))
 }
