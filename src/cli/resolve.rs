@@ -111,7 +111,8 @@ async fn asked(
 
 fn outputs(given: &[String], asked: &BTreeMap<String, String>) -> Result<BTreeMap<String, Value>, CliError> {
     // A ticket's number is text where the runbook says so, each of its digits included.
-    let is_text = |name: &str| asked.get(name).is_some_and(|spelled| spelled == "text");
+    let is_text =
+        |name: &str| asked.get(name).is_some_and(|spelled| matches!(spelled.as_str(), "string" | "url" | "duration"));
     let one = |text: &String| match text.split_once('=') {
         Some((name, value)) if is_text(name) && !value.starts_with('"') => {
             Ok((name.to_owned(), Value::String(value.to_owned())))

@@ -118,7 +118,7 @@ fn a_killed_engine_is_resumed_and_nothing_is_done_twice() {
     place.open("gate");
     let seen = resumed.end().exits(0);
     assert!(seen.err.contains("shop/1: was cutting over, interrupted"), "{}", seen.err);
-    assert!(seen.err.contains("service DOWN since"), "{}", seen.err);
+    assert!(seen.err.contains("service DOWN: the source was taken down, since "), "{}", seen.err);
     assert!(seen.err.contains("second (forward-1)"), "what was ended is told:\n{}", seen.err);
     assert_eq!(
         place.ledger(),
@@ -142,6 +142,8 @@ fn an_interrupted_step_that_runs_once_is_a_question() {
     run.kill();
     let seen = place.call(&["resume"]).exits(5);
     assert!(seen.out.contains("nobody knows whether `careful` happened"), "{}", seen.out);
+    let words = "bascule resolve shop/1 careful --happened";
+    assert!(seen.err.contains(words), "the last words are the question's answers:\n{}", seen.err);
     let view = place.status("shop/1");
     let answers = view["questions"][0]["answers"].as_array().expect("a question has answers");
     let commands: Vec<&str> = answers.iter().filter_map(|answer| answer["command"].as_str()).collect();
@@ -345,7 +347,7 @@ fn what_a_person_paused_stays_paused_until_it_is_named() {
 #[test]
 fn work_by_hand_is_asked_for_forwards_and_back() {
     let place = Place::new();
-    let by_hand = "  - { manual: put the tape into slot 7, id: tape, answer: { slot: integer }, undo: { byHand: take the tape out } }\n";
+    let by_hand = "  - { manual: put the tape into slot 7, id: tape, answer: { slot: integer, ticket: string }, undo: { byHand: take the tape out } }\n";
     let rest = format!(
         "rollbackWindow: 60s\ncutoverSteps:\n{}{by_hand}{}",
         step("first", None, ", effect: idempotent, takesSourceDown: true"),
@@ -358,7 +360,7 @@ fn work_by_hand_is_asked_for_forwards_and_back() {
     assert!(next.out.contains("put the tape into slot 7"), "{}", next.out);
     let silent = place.call(&["resolve", "shop", "tape", "--happened"]).exits(1);
     assert!(silent.err.contains("`slot` is not answered") && silent.err.contains("slot (integer)"), "{}", silent.err);
-    place.call(&["resolve", "shop", "tape", "--happened", "--output", "slot=7"]).exits(0);
+    place.call(&["resolve", "shop", "tape", "--happened", "--output", "slot=7", "--output", "ticket=12345"]).exits(0);
     run.until("rollback window open");
     place.call(&["rollback", "shop", "--application", "shop"]).exits(0);
     run.until("tape: waits for a person who takes it back by hand");
