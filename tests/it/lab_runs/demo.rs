@@ -88,12 +88,16 @@ async fn what_a_demo_that_went_back_leaves_to_try_works() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let ended = demo(&folder, &["--fault", "latency", "--keep"]).await;
     assert_eq!(ended.code, Some(3), "{ended}");
+    let lab = Lab::connect(&folder.path().join("demo/lab")).await.expect("the lab goes on");
+    let guard = Guard::of(&lab);
     let (_, offered) = ended.out.split_once("ALL IS STILL RUNNING").expect("what to try");
     let is_command = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
-    let lines: Vec<&str> = offered.lines().filter(is_command).map(str::trim).collect();
+    let lines: Vec<&str> = offered.lines().skip(1).filter(is_command).map(str::trim).collect();
     assert!(lines.iter().any(|line| line.ends_with(" source")), "orders are counted where users are: {lines:?}");
     let script = format!("set -e\n{}", lines.join("\n"));
     let tried = tokio::process::Command::new("sh").args(["-c", &script]).current_dir(folder.path()).output().await;
     let tried = tried.expect("a shell");
     assert!(tried.status.success(), "{script}\n{}", String::from_utf8_lossy(&tried.stderr));
+    // The last of them stopped it.
+    guard.release();
 }
