@@ -24,7 +24,7 @@ struct Body {
     pid: u32,
     /// The runs that it executes.
     runs: Vec<Life>,
-    /// It ends because nothing is left to do, or was told to: no further sign will come.
+    /// It ends because nothing is left to do: no further sign will come.
     ends: bool,
 }
 

@@ -90,7 +90,7 @@ impl Reader<'_> {
         Some(Text::new(scalar.text.clone(), field.node.span))
     }
 
-    /// A name: letters, digits, `_` and `-`, not beginning with `-`.
+    /// A name: ASCII letters, digits, `_`, `-` and `.`, not beginning with one of the last two.
     pub(super) fn name(&mut self, field: &Field) -> Option<Text> {
         let text = self.text(field)?;
         self.check_name(&text, field.name).then_some(text)
@@ -110,7 +110,7 @@ impl Reader<'_> {
         };
         let problem = Problem::new(codes::BAD_NAME, message)
             .at(self.head(text.span), "not a name")
-            .help("names have letters, digits, `_`, `-` and `.`, and begin with none of the last two");
+            .help("names have ASCII letters, digits, `_`, `-` and `.`, and begin with none of the last two");
         self.report(problem);
         false
     }

@@ -24,7 +24,7 @@ macro_rules! forms {
 
 forms! {
     Name = "Name", {
-        "description": "A name: letters, digits, `_`, `-` and `.`, not beginning with one of the last two.",
+        "description": "A name: ASCII letters, digits, `_`, `-` and `.`, not beginning with one of the last two.",
         "type": "string",
         "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"
     };

@@ -120,6 +120,18 @@ pub(super) const WORDS: &[Topic] = &[
     ),
     topic(
         Kind::Word,
+        "guarded",
+        "users may be on the target, and criteria watch them",
+        "From exposure until the run is accepted, closed or on its way back. While it is so nobody goes back by itself if the engine is gone: the heartbeat says it of each run, and a first Ctrl-C or TERM only warns.",
+    ),
+    topic(
+        Kind::Word,
+        "heartbeat",
+        "the engine's sign of life for a monitor elsewhere",
+        "`--heartbeat URL`: each 20 s an HTTP POST of JSON. `host` and `pid` of the engine; `runs` with `run`, `state` and `guarded`; `ends`: nothing is left to do, no further sign will come. Three that are missing after one without `ends` are a reason to call somebody.",
+    ),
+    topic(
+        Kind::Word,
         "change_window",
         "when the change is allowed",
         "`change: { window: … }`. Its end stops nothing that runs; the turn-back time, earlier, asks. A run cannot be started after it.",
