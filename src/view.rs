@@ -17,6 +17,7 @@ mod question;
 mod rollback;
 mod service;
 mod step;
+mod unended;
 pub mod words;
 
 use std::collections::BTreeMap;
@@ -33,13 +34,13 @@ pub use question::{AnswerView, QuestionView, sentence};
 pub use rollback::{LeftView, RollbackView, UndoView};
 pub use service::{ChangeView, DataView, ServiceView, Times, WayBackView, WindowView};
 pub use step::{FailureView, StepView, WaitView};
+pub use unended::unended;
 
-use crate::machine::fact::{CriterionState, Direction, Millis, Wait};
+use crate::machine::fact::{CriterionState, Millis, Wait};
 use crate::machine::run::{Locks, Run};
 use crate::machine::run_state::{Ending, RunState};
 use crate::machine::state::{Forward, Status, StepRecord, UndoState};
 use crate::machine::timers::Timer;
-use crate::machine::unended::AttemptKey;
 use crate::machine::{Now, gaps};
 use crate::plan::{Section, StepIx};
 
@@ -241,19 +242,6 @@ pub struct RunView {
     /// the next engine looks for them first. Known only without an engine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub may_run: Vec<String>,
-}
-
-/// Attempts of which nobody proved that they ended, as `step (forward-1)`.
-#[must_use]
-pub fn unended(run: &Run) -> Vec<String> {
-    let label = |(ix, direction, number): &AttemptKey| {
-        let direction = match direction {
-            Direction::Forward => "forward",
-            Direction::Undo => "undo",
-        };
-        format!("{} ({direction}-{number})", run.plan.step(*ix).id)
-    };
-    run.unended.keys().map(label).collect()
 }
 
 impl RunSummary {
