@@ -34,7 +34,7 @@ enum Verb {
 /// no engine is needed. It sends from this shell: a secret or a network that the engine does not have, it may have. Ends
 /// with 1 if one of the notices was not heard, or if there is nobody to tell.
 ///
-///   bascule notify test --webhook https://alerts.example/bascule --webhook-secret HOOK
+///   bascule notify test --webhook "$URL" --webhook-secret HOOK
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 struct TestArgs {
