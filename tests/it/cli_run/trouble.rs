@@ -67,11 +67,11 @@ impl Drop for Small {
 }
 
 /// A run whose second step waits at its gate, on a disk that is full by now.
-fn filled_in_second() -> Option<(Small, Place, Started)> {
+fn filled_in_second(steps: &str) -> Option<(Small, Place, Started)> {
     let small = Small::mount()?;
     let state = small.mount.join("state");
     let place = Place::new().with("BASCULE_STATE", state.to_str().expect("a path of text"));
-    let book = place.runbook("shop", &three(Some("gate"), "1s"));
+    let book = place.runbook("shop", steps);
     let run = place.start(&["run", &book]);
     place.until_written("second");
     small.fill("ballast");
@@ -80,7 +80,7 @@ fn filled_in_second() -> Option<(Small, Place, Started)> {
 
 #[test]
 fn on_a_full_disk_the_way_back_runs_and_a_killed_engine_is_followed_by_another() {
-    let Some((small, place, run)) = filled_in_second() else { return };
+    let Some((small, place, run)) = filled_in_second(&three(Some("gate"), "1s")) else { return };
     let pid = run.pid();
     run.kill();
     // What the dead engine gave back is taken by others.
@@ -95,11 +95,16 @@ fn on_a_full_disk_the_way_back_runs_and_a_killed_engine_is_followed_by_another()
 
 #[test]
 fn an_engine_starts_on_a_full_disk_in_the_middle_of_a_way_back() {
-    let Some((small, place, run)) = filled_in_second() else { return };
+    // Its undo waits, so that the engine dies in the middle of it.
+    let slow = three(Some("gate"), "1s")
+        .replace("echo undo second >> ledger", "echo undo second >> ledger; until [ -e back ]; do sleep 0.02; done");
+    let Some((small, place, run)) = filled_in_second(&slow) else { return };
     place.call(&["rollback", "--application", "shop", "--reason", "the disk"]).exits(0);
+    place.until_written("undo second");
     run.kill();
     small.fill("more");
-    let seen = place.call(&["resume"]);
+    place.open("back");
+    let seen = place.call(&["resume"]).exits(3);
     assert!(!seen.err.contains("cannot start"), "{}", seen.err);
     assert!(seen.out.contains("taken over by the engine"), "{}\n{}", seen.out, seen.err);
 }
