@@ -12,7 +12,6 @@ use crate::cli::style::{BAD, BOLD, DIM, GOOD};
 use crate::cli::text::{columns, wrap};
 use crate::machine::Ending;
 use crate::store::RunName;
-use crate::view::words::span;
 
 /// Sends the users home, counts, sums up.
 pub(super) async fn show(ctx: &Ctx, stage: &Stage, story: &Story) -> Result<Exit, CliError> {
@@ -54,7 +53,8 @@ fn users(ctx: &Ctx, seen: &UsersSummary) {
     line("  by the source", seen.by_source.to_string());
     line("  by the target", seen.by_target.to_string());
     line("tries that failed, and were repeated", seen.failed_tries.to_string());
-    let length = |ms: u64| span(i64::try_from(ms).unwrap_or(i64::MAX));
+    // To a tenth: beside the 1.2 s that the demo adds, `1s` would look like a mistake.
+    let length = |ms: u64| format!("{}.{}s", ms / 1000, ms % 1000 / 100);
     line("longest wait for one order", length(seen.longest_wait_ms));
     line("longest wait after a failed try", length(seen.longest_outage_ms));
 }
